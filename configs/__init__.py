@@ -1,0 +1,54 @@
+"""What the user asks for: the one schema of a run, and how it is read.
+
+Names are loaded when they are first used, so that a worker that needs one pays for no other.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .clustering import ClusteringConfig, NeighborsConfig, PlotsConfig
+    from .dataset import DatasetConfig
+    from .errors import ConfigError, Problem
+    from .hierarchy import Hierarchy, LevelParameters
+    from .load import load_config
+    from .model import RunConfig
+    from .schema import json_schema, reference_table
+
+__all__ = [
+    "ClusteringConfig",
+    "ConfigError",
+    "DatasetConfig",
+    "Hierarchy",
+    "LevelParameters",
+    "NeighborsConfig",
+    "PlotsConfig",
+    "Problem",
+    "RunConfig",
+    "json_schema",
+    "load_config",
+    "reference_table",
+]
+
+_WHERE = {
+    "ClusteringConfig": "clustering",
+    "ConfigError": "errors",
+    "DatasetConfig": "dataset",
+    "Hierarchy": "hierarchy",
+    "LevelParameters": "hierarchy",
+    "NeighborsConfig": "clustering",
+    "PlotsConfig": "clustering",
+    "Problem": "errors",
+    "RunConfig": "model",
+    "json_schema": "schema",
+    "load_config": "load",
+    "reference_table": "schema",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_WHERE[name]}"), name)

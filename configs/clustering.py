@@ -1,0 +1,219 @@
+"""How one dataset is clustered: the keys under `clustering`."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    PlainSerializer,
+    PlainValidator,
+    SerializationInfo,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
+
+from .clustering_args import check, folded
+from .errors import ConfigError, Problem, did_you_mean, one_of, shown
+from .hierarchy import Hierarchy
+from .hierarchy_schema import HIERARCHY_SCHEMA
+from .values import (
+    Count,
+    CountFromZero,
+    Gpu,
+    Iterations,
+    Metric,
+    Neighbors,
+    NothingIsEmpty,
+    Switch,
+    Text,
+    TextList,
+    each_once,
+    positive_number,
+    refuse,
+    text_keys,
+)
+from .wording import problems_in
+
+ALGORITHMS = ("leiden", "louvain")
+ENGINES = ("igraph", "leidenalg", "rapids")
+
+STRICT = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class NeighborsConfig(BaseModel):
+    """How a neighbourhood graph is built; what is left out comes from the stored graph's record."""
+
+    model_config = STRICT
+
+    n_neighbors: Neighbors | None = Field(
+        None, description="Neighbours of each cell. Default: as recorded, else 15."
+    )
+    use_rep: Text | None = Field(None, description="Embedding in `obsm`. Default: as recorded, else `X_pca`.")
+    metric: Metric | None = Field(
+        None, description="Distance: `euclidean` or `cosine`. Default: as recorded."
+    )
+    n_pcs: Count | None = Field(None, description="Use only the first so many columns of the embedding.")
+
+
+class PlotsConfig(BaseModel):
+    """Further figures."""
+
+    model_config = STRICT
+
+    colors: TextList = Field(
+        default_factory=list, description="Further obs columns or genes to colour UMAPs by."
+    )
+    plot_centroids: TextList = Field(
+        default_factory=list, description="Further obs columns whose labels are written at their centroids."
+    )
+
+
+def _algorithms(value: Any) -> Any:
+    def known(word: Any) -> str:
+        if isinstance(word, str) and word in ALGORITHMS:
+            return word
+        message = f"must be {one_of(ALGORITHMS)} (or a list of both), not {shown(word)}"
+        raise refuse(message, did_you_mean(word, ALGORITHMS))
+
+    kept = each_once(value, known)
+    return kept or _empty("leiden")
+
+
+def _resolutions(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        raise refuse("must be a number or a list of numbers, not a mapping", "per cluster: see `hierarchy`")
+    return each_once(value, positive_number) or _empty("0.2, 0.5, 1.0")
+
+
+def _empty(example: str) -> Any:
+    raise refuse("is an empty list", f"write for example [{example}]")
+
+
+def _engine(value: Any) -> Any:
+    if value is None or value in ("igraph", "leidenalg"):
+        return value
+    if value == "rapids":
+        raise refuse(
+            "`rapids` is not available in this version", "leave it out, or write igraph or leidenalg"
+        )
+    raise refuse(f"must be {one_of(ENGINES)}, not {shown(value)}", did_you_mean(value, ENGINES))
+
+
+def _neighbors(value: Any) -> Any:
+    # `false` is the ancestor's spelling of "the stored graph, as it is".
+    if value is False or isinstance(value, NeighborsConfig):
+        return value
+    if value is None:
+        return NeighborsConfig()
+    if isinstance(value, Mapping):
+        return NeighborsConfig.model_validate(value)
+    raise refuse(
+        f"must be a mapping such as {{n_neighbors: 30, use_rep: X_pca}}, or false, not {shown(value)}"
+    )
+
+
+def _spelled(hierarchy: Hierarchy, info: SerializationInfo) -> Any:
+    return text_keys(hierarchy.spelling) if info.mode == "json" else copy.deepcopy(hierarchy.spelling)
+
+
+class ClusteringConfig(BaseModel):
+    """The keys under `clustering` of a dataset, and under `defaults.clustering`."""
+
+    model_config = STRICT
+
+    algorithm: Annotated[list[Literal["leiden", "louvain"]], BeforeValidator(_algorithms)] = Field(
+        description="`leiden`, `louvain`, or a list of both."
+    )
+    resolutions: Annotated[list[float], BeforeValidator(_resolutions)] = Field(
+        description="Resolutions to cluster at, each greater than 0: a list, or a single number."
+    )
+    seed: CountFromZero = Field(0, description="Seed of the partition.")
+    neighbors_key: Text | None = Field(
+        None,
+        description="Stored graph, by its key in `uns`. Default: `neighbors` if there, else a new graph.",
+    )
+    neighbors: Annotated[NeighborsConfig | Literal[False], BeforeValidator(_neighbors)] = Field(
+        default_factory=NeighborsConfig,
+        description="How graphs are built, on request and at deeper levels; `false`: only the stored graph.",
+    )
+    recompute_neighbors: Switch = Field(False, description="Build a new graph even if one is stored.")
+    hierarchy: Annotated[
+        Hierarchy,
+        PlainValidator(Hierarchy.parse),
+        PlainSerializer(_spelled),
+        WithJsonSchema(HIERARCHY_SCHEMA),
+    ] = Field(
+        default_factory=Hierarchy,
+        description="Sub-clustering: a depth, the clusters to split, or levels and clusters that differ.",
+    )
+    recompute_umap: Switch = Field(False, description="Compute a new UMAP even if one is stored.")
+    umap_colors: TextList = Field(
+        default_factory=list,
+        description="Obs columns or genes to colour UMAPs by, and to evaluate clusters against.",
+    )
+    use_gpu: Gpu = Field(
+        False, description="true: a GPU when one is there; `required`: fail without one; false: CPUs only."
+    )
+    n_cell_cpu: CountFromZero = Field(100_000, description="Below this many cells the CPU is used.")
+    engine: Annotated[Text | None, BeforeValidator(_engine)] = Field(
+        None, description="`igraph` or `leidenalg`. Default: igraph."
+    )
+    n_iterations: Iterations = Field(2, description="Iterations of Leiden; -1: until nothing changes.")
+    clustering_args: Annotated[dict[str, bool], BeforeValidator(check)] = Field(
+        default_factory=dict,
+        description="Other keys as the ancestor spells them: resolution, n_iterations, seed or random_state, "
+        "flavor (the engine), use_weights. They go over those keys.",
+    )
+    max_cluster_factor: CountFromZero = Field(
+        50,
+        description="More clusters than this times the resolution: the CPU repeats what a GPU did.",
+    )
+    min_cells: CountFromZero = Field(0, description="Clusters with fewer cells are left whole.")
+    overwrite: Switch = Field(
+        True, description="false: keep a column of the same name that the input already has."
+    )
+    plots: Annotated[PlotsConfig, NothingIsEmpty] = Field(
+        default_factory=PlotsConfig, description="Further figures."
+    )
+
+    @property
+    def use_weights(self) -> bool:
+        """Whether edges count by their weight."""
+        return self.clustering_args.get("use_weights", True)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _whole(cls, data: Any, handler: ModelWrapValidatorHandler[ClusteringConfig]) -> ClusteringConfig:
+        if not isinstance(data, Mapping):
+            return handler(data)
+        data = folded({str(key): value for key, value in data.items()})
+        problems = list(_contradictions(data))
+        try:
+            config = handler(data)
+        except ValidationError as error:
+            raise ConfigError([*problems_in(error, cls), *problems]) from None
+        if problems:
+            raise ConfigError(problems)
+        return config
+
+
+def _contradictions(data: Mapping[str, Any]) -> list[Problem]:
+    found = []
+    algorithm = data.get("algorithm")
+    wanted = algorithm if isinstance(algorithm, list) else [algorithm]
+    if data.get("engine") == "leidenalg" and "louvain" in wanted:
+        found.append(
+            Problem(("engine",), "leidenalg has no louvain", "write `engine: igraph`, or leave it out")
+        )
+    if data.get("recompute_neighbors") is True and data.get("neighbors") is False:
+        message = "false (only the stored graph) contradicts `recompute_neighbors: true`"
+        found.append(Problem(("neighbors",), message, "drop one of the two"))
+    return found

@@ -1,0 +1,251 @@
+"""Which clusters are split again, down to which level, and with which parameters."""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from .errors import ConfigError, Problem, did_you_mean, one_of, shown
+from .values import Count, CountFromZero, Iterations, Metric, Neighbors, Resolution, Text
+from .wording import problems_in
+
+ClusterId = tuple[int, ...]
+
+_ID = re.compile(r"[0-9]+(?:_[0-9]+)*", re.ASCII)
+_BOTH = ("levels", "clusters")
+
+
+class LevelParameters(BaseModel):
+    """Parameters of a split that differ from the dataset's; None means the dataset's own."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    resolution: Resolution | None = Field(None, description="Resolution of these splits.")
+    n_neighbors: Neighbors | None = Field(None, description="Neighbours in the cluster's own graph.")
+    use_rep: Text | None = Field(None, description="Embedding (`obsm`) of the cluster's own graph.")
+    metric: Metric | None = Field(None, description="Distance of the cluster's own graph.")
+    n_pcs: Count | None = Field(None, description="Use only the first so many columns of the embedding.")
+    min_cells: CountFromZero | None = Field(None, description="Smaller clusters are left whole.")
+    n_iterations: Iterations | None = Field(None, description="Iterations of Leiden; -1: until it is stable.")
+    seed: CountFromZero | None = Field(None, description="Seed of these splits.")
+
+    def over(self, below: LevelParameters) -> LevelParameters:
+        """Lay these parameters over others."""
+        return below.model_copy(update=self.model_dump(exclude_none=True))
+
+
+_BASE = LevelParameters()
+
+
+@dataclass(frozen=True)
+class Hierarchy:
+    """A hierarchy as the user wrote it (`spelling`) and what it means.
+
+    Levels count from 1, the clusters of the whole dataset. A cluster's id is the tuple of its parts:
+    `3_0` is (3, 0).
+    """
+
+    spelling: Any = field(default=None, compare=False)
+    depth: int = 1
+    deepest_blanket: int = 1
+    """Down to this level every cluster is split."""
+    levels: Mapping[int, LevelParameters] = field(default_factory=dict)
+    clusters: Mapping[ClusterId, LevelParameters | None] = field(default_factory=dict)
+    """Parameters of clusters that differ, laid over their level's; None leaves the cluster whole."""
+
+    @classmethod
+    def parse(cls, written: Any) -> Hierarchy:
+        """Read any spelling of DESIGN.md. Raises ConfigError with every problem in it."""
+        if isinstance(written, Hierarchy):
+            return written
+        if written is None or written is False:
+            return cls(written)
+        if isinstance(written, Mapping):
+            return _from_mapping(written)
+        depth = _depth(written)
+        return cls(written, depth, depth)
+
+    def parameters(self, path: ClusterId) -> LevelParameters | None:
+        """Return what differs from the base when the cluster `path` is split, or None to leave it whole.
+
+        `()` is the whole dataset, whose split makes level 1.
+        """
+        if path in self.clusters:
+            return self.clusters[path]
+        level = len(path) + 1
+        if level > self.deepest_blanket or any(
+            self.clusters.get(path[:n], _BASE) is None for n in range(1, level)
+        ):
+            return None
+        return self.levels.get(level, _BASE)
+
+    def named_clusters(self) -> list[ClusterId]:
+        """List the clusters that are named, so that a caller can warn of those that do not exist."""
+        return sorted(self.clusters)
+
+    @property
+    def looks_like_levels(self) -> bool:
+        """Whether this names clusters by single numbers, where the ancestor's code read levels."""
+        plain = isinstance(self.spelling, Mapping) and not set(_BOTH) & set(self.spelling)
+        return plain and all(len(cluster) == 1 and cluster[0] > 0 for cluster in self.clusters)
+
+
+def _depth(written: Any) -> int:
+    if written is True:
+        raise _refusal("true names no depth", "write `hierarchy: 2` for two levels")
+    if isinstance(written, list):
+        message = "must be a number of levels or a mapping, not a list"
+        raise _refusal(
+            message, f"write `hierarchy: {len(written)}` for {len(written)} levels" if written else None
+        )
+    if isinstance(written, str) and written.isascii() and written.isdigit():
+        written = int(written)
+    if not isinstance(written, int):
+        whole = isinstance(written, float) and written.is_integer() and written >= 1
+        suggestion = f"write {int(written)}" if whole else "write for example `hierarchy: 3`"
+        raise _refusal(f"must be a number of levels or a mapping, not {shown(written)}", suggestion)
+    if written < 1:
+        raise _refusal(f"must be at least 1, not {written}", "leave it out, or write 1, for one level")
+    return written
+
+
+def _refusal(message: str, suggestion: str | None = None) -> ConfigError:
+    return ConfigError([Problem((), message, suggestion)])
+
+
+def _from_mapping(written: Mapping[Any, Any]) -> Hierarchy:
+    problems: list[Problem] = []
+    levels: dict[int, LevelParameters] = {}
+    clusters: dict[ClusterId, LevelParameters | None] = {}
+    if not written:
+        raise _refusal(
+            "an empty mapping names no level and no cluster", "write `hierarchy: 2`, or leave it out"
+        )
+    if any(key in written for key in _BOTH):
+        problems += [
+            Problem((str(key),), "unknown key beside `levels` and `clusters`", _beside(key))
+            for key in written
+            if key not in _BOTH
+        ]
+        levels = _levels(_part(written, "levels", problems), problems)
+        clusters = _clusters(_part(written, "clusters", problems), ("clusters",), problems)
+    else:
+        clusters = _clusters(written, (), problems)
+    blanket = max(levels, default=1)
+    split = [len(cluster) + 1 for cluster, parameters in clusters.items() if parameters is not None]
+    depth = max([blanket, *split])
+    if not problems and not levels and not split:
+        problems.append(Problem((), "asks for no split at all", "name a level or a cluster, or leave it out"))
+    if problems:
+        raise ConfigError(problems)
+    whole = {
+        cluster: None if own is None else own.over(levels.get(len(cluster) + 1, _BASE))
+        for cluster, own in clusters.items()
+    }
+    return Hierarchy(copy.deepcopy(dict(written)), depth, blanket, levels, whole)
+
+
+def _beside(key: Any) -> str:
+    if _ID.fullmatch(str(key)):
+        return f"put {shown(key)} under `levels` or under `clusters`"
+    return did_you_mean(key, _BOTH) or "levels and clusters go under these two keys"
+
+
+def _part(written: Mapping[Any, Any], key: str, problems: list[Problem]) -> Mapping[Any, Any]:
+    part = written.get(key, {})
+    if isinstance(part, Mapping):
+        return part
+    example = "2: 0.3" if key == "levels" else '"3_0": 0.4'
+    problems.append(Problem((key,), f"must be a mapping, not {shown(part)}", f"write `{key}: {{{example}}}`"))
+    return {}
+
+
+def _levels(part: Mapping[Any, Any], problems: list[Problem]) -> dict[int, LevelParameters]:
+    levels: dict[int, LevelParameters] = {}
+    for key, value in part.items():
+        path = ("levels", str(key))
+        number = int(key) if isinstance(key, str) and key.isascii() and key.isdigit() else key
+        if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+            named = isinstance(key, str) and bool(_ID.fullmatch(key)) and "_" in key
+            suggestion = "cluster ids go under `clusters`" if named else "levels count from 1"
+            problems.append(Problem(path, f"{shown(key)} is no level", suggestion))
+        elif number in levels:
+            problems.append(Problem(path, f"level {number} is given twice", "keep one of them"))
+        else:
+            levels[number] = _parameters(value, path, problems, "a level cannot be left out; use `clusters`")
+    return levels
+
+
+def _clusters(
+    part: Mapping[Any, Any], base: tuple[str, ...], problems: list[Problem]
+) -> dict[ClusterId, LevelParameters | None]:
+    clusters: dict[ClusterId, LevelParameters | None] = {}
+    for key, value in part.items():
+        path = (*base, str(key))
+        if isinstance(key, (bool, float)) or key is None or not _ID.fullmatch(str(key)):
+            problems.append(Problem(path, f"{shown(key)} is no cluster id", _id_hint(key, plain=not base)))
+            continue
+        cluster = tuple(int(number) for number in str(key).split("_"))
+        if cluster in clusters:
+            problems.append(Problem(path, f"cluster {_label(cluster)} is given twice", "keep one of them"))
+        elif value is False and base:
+            clusters[cluster] = None
+        else:
+            clusters[cluster] = _parameters(
+                value, path, problems, "clusters that are not named stay whole; leave it out"
+            )
+    return clusters
+
+
+def _id_hint(key: Any, plain: bool) -> str:
+    near = did_you_mean(key, _BOTH) if plain and isinstance(key, str) else None
+    parts = re.findall(r"[0-9]+", str(key)) if not isinstance(key, bool) and "-" not in str(key) else []
+    joined = "_".join(parts)
+    if near is None and len(parts) > 1 and re.fullmatch(r"[0-9._ ,/]+", str(key)):
+        return f'did you mean "{joined}"?'
+    return near or 'ids are written like 3 or "3_0"'
+
+
+def _label(cluster: ClusterId) -> str:
+    return "_".join(map(str, cluster))
+
+
+def _parameters(value: Any, path: tuple[str, ...], problems: list[Problem], if_false: str) -> LevelParameters:
+    if value is False:
+        problems.append(Problem(path, "`false` has no meaning here", if_false))
+    elif isinstance(value, (int, float)) and not isinstance(value, bool):
+        try:
+            return LevelParameters(resolution=value)
+        except ValidationError as error:
+            problems += problems_in(error, LevelParameters, path)
+            # The user wrote a number, no key `resolution`.
+            problems[-1] = Problem(path, f"a resolution {problems[-1].message}", problems[-1].suggestion)
+    elif isinstance(value, Mapping):
+        try:
+            return LevelParameters.model_validate(dict(value))
+        except ValidationError as error:
+            problems += problems_in(error, LevelParameters, path)
+    else:
+        known = one_of(["resolution", "n_neighbors"])
+        problems.append(
+            Problem(
+                path,
+                f"must be a resolution or a mapping of parameters, not {shown(value)}",
+                _number_hint(value) or f"write a number, or a mapping with keys such as {known}",
+            )
+        )
+    return _BASE
+
+
+def _number_hint(value: Any) -> str | None:
+    if isinstance(value, str):
+        try:
+            return f"write {float(value):g} without quotes"
+        except ValueError:
+            return None
+    return "write {} for the base parameters" if value is None else None

@@ -1,0 +1,50 @@
+"""The JSON schema of `hierarchy` in all its spellings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .hierarchy import LevelParameters
+
+_ID = "^[0-9]+(_[0-9]+)*$"
+_PARAMETERS = {
+    "anyOf": [
+        {"type": "number", "exclusiveMinimum": 0, "description": "A resolution."},
+        LevelParameters.model_json_schema(),
+    ]
+}
+_LEAVE_WHOLE = {"const": False, "description": "Leave this cluster whole."}
+
+HIERARCHY_SCHEMA: dict[str, Any] = {
+    "anyOf": [
+        {"type": "null", "description": "One level."},
+        {"const": False, "description": "One level."},
+        {"type": "integer", "minimum": 1, "description": "Split every cluster down to this level."},
+        {"type": "string", "pattern": "^[1-9][0-9]*$", "description": "The same, as text."},
+        {
+            "type": "object",
+            "description": "Split only these clusters, by id: 3, or 3_0 for a cluster of level 2.",
+            "patternProperties": {_ID: _PARAMETERS},
+            "additionalProperties": False,
+            "minProperties": 1,
+        },
+        {
+            "type": "object",
+            "description": "Levels at which every cluster is split, and clusters that differ.",
+            "properties": {
+                "levels": {
+                    "type": "object",
+                    "patternProperties": {"^[1-9][0-9]*$": _PARAMETERS},
+                    "additionalProperties": False,
+                },
+                "clusters": {
+                    "type": "object",
+                    "patternProperties": {_ID: {"anyOf": [*_PARAMETERS["anyOf"], _LEAVE_WHOLE]}},
+                    "additionalProperties": False,
+                },
+            },
+            "additionalProperties": False,
+            "minProperties": 1,
+        },
+    ]
+}

@@ -1,0 +1,92 @@
+"""Reads a configuration: the file, over it the environment, over that the options."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic.fields import FieldInfo
+from pydantic_settings import PydanticBaseSettingsSource
+
+from .assignments import Assignment, assign
+from .errors import ConfigError, Path, Problem, did_you_mean, shown
+from .model import RunConfig
+from .notices import notices_of
+from .options import from_environment, from_options
+from .yaml_reader import Document, read_config
+
+
+class _Layers(PydanticBaseSettingsSource):
+    """The source of settings that lays file, environment and options over one another."""
+
+    def __init__(self, data: dict[str, Any]) -> None:
+        super().__init__(RunConfig)
+        self.data = data
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        return self.data.get(field_name), field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        return self.data
+
+
+def load_config(
+    path: str | None, overrides: Sequence[str] = (), env: Mapping[str, str] | None = None
+) -> tuple[RunConfig, list[str]]:
+    """Read a run's configuration, and notices about it.
+
+    `path` is the YAML file, or None for none; `overrides` are options as on the command line, such as
+    `["--workers", "2", "--refresh"]`; `env` is the environment, by default that of this process.
+
+    Raises ConfigError with every problem, each with its place.
+    """
+    document = _read(path) if path is not None else Document({}, {})
+    from_env, notices = from_environment(os.environ if env is None else env, document.data)
+    data = assign(document.data, from_env)
+    given, problems = from_options(overrides, data)
+    data = assign(data, given)
+    try:
+        config = RunConfig(_build_sources=((_Layers(data),), {}))
+    except ConfigError as error:
+        lines = {tuple(map(str, place)): line for place, line in document.lines.items()}
+        problems += [_located(problem, lines, [*from_env, *given]) for problem in error.problems]
+    if problems:
+        raise ConfigError(problems, path)
+    return config, notices + notices_of(data, config)
+
+
+def _read(path: str) -> Document:
+    try:
+        with open(path, encoding="utf-8-sig") as file:
+            document = read_config(file.read(), path)
+    except UnicodeDecodeError:
+        raise ConfigError([Problem((), f"{path} is no UTF-8 text", "is it a YAML file?")]) from None
+    except OSError as error:
+        folder, name = os.path.split(path)
+        beside = os.listdir(folder or ".") if os.path.isdir(folder or ".") else []
+        reason = {FileNotFoundError: "no such file", IsADirectoryError: "is a folder, not a file"}.get(
+            type(error)
+        )
+        near = did_you_mean(name, beside) if isinstance(error, FileNotFoundError) else None
+        raise ConfigError([Problem((), f"{path}: {reason or 'cannot be read'}", near)]) from None
+    if document.data is None:
+        raise ConfigError([Problem((), "the file is empty", "see configs/examples")], path)
+    if not isinstance(document.data, dict):
+        message = (
+            f"must be a mapping with keys such as `output_dir` and `DATASETS`, not {shown(document.data)}"
+        )
+        raise ConfigError([Problem((), message, line=1)], path)
+    return Document({str(key): value for key, value in document.data.items()}, document.lines)
+
+
+def _located(problem: Problem, lines: Mapping[tuple[str, ...], int], given: Sequence[Assignment]) -> Problem:
+    """Add the line, the option or the variable that a problem comes from."""
+    place = tuple(map(str, problem.path))
+    for assignment in reversed(given):
+        if any(place[: len(path)] == tuple(map(str, path)) for path in assignment.paths):
+            # One option for many datasets is one mistake.
+            path: Path = problem.path[3:] if len(assignment.paths) > 1 else problem.path
+            return Problem(path, problem.message, problem.suggestion, source=assignment.source)
+    known = [lines[place[:n]] for n in range(len(place), 0, -1) if place[:n] in lines]
+    return Problem(problem.path, problem.message, problem.suggestion, known[0] if known else None)

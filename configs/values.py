@@ -1,0 +1,116 @@
+"""The kinds of single values that keys take, with refusals a reader understands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, StrictBool, StrictInt, StrictStr
+
+from .errors import ConfigError, Problem, did_you_mean, one_of, shown
+
+
+def refuse(message: str, suggestion: str | None = None, *path: str | int) -> ConfigError:
+    """Make the error of a single problem, at `path` below the value that is being read."""
+    return ConfigError([Problem(path, message, suggestion)])
+
+
+def one_word_of(words: Sequence[str]) -> BeforeValidator:
+    """Accept one of these words; anything else raises with the nearest of them. None passes on."""
+
+    def check(value: Any) -> Any:
+        if value is None or (isinstance(value, str) and value in words):
+            return value
+        raise refuse(f"must be {one_of(words)}, not {shown(value)}", did_you_mean(value, words))
+
+    return BeforeValidator(check)
+
+
+def _resolution(value: Any) -> Any:
+    if value is None:
+        return None
+    return positive_number(value)
+
+
+def positive_number(value: Any) -> float:
+    """Return a finite number greater than 0 as a float. Raises ConfigError for anything else."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        suggestion = None
+        if isinstance(value, str):
+            with suppress(ValueError):
+                suggestion = f"write {float(value):g} without quotes"
+        raise refuse(f"must be a number greater than 0, not {shown(value)}", suggestion)
+    try:
+        number = float(value)
+    except OverflowError:
+        number = float("inf")
+    if not 0 < number < float("inf"):
+        raise refuse(f"must be a number greater than 0, not {shown(value)}")
+    return number
+
+
+def _iterations(value: Any) -> Any:
+    if isinstance(value, int) and not isinstance(value, bool) and value != -1 and value < 1:
+        raise refuse(f"must be at least 1, or -1 for until nothing changes, not {shown(value)}")
+    return value
+
+
+def _gpu(value: Any) -> Any:
+    if isinstance(value, bool) or value == "required":
+        return value
+    near = {"true": "write true without quotes", "false": "write false without quotes"}
+    suggestion = near.get(str(value).lower()) or did_you_mean(value, ["required"])
+    raise refuse(f"must be true, false or `required`, not {shown(value)}", suggestion)
+
+
+def _nothing_is_empty(value: Any) -> Any:
+    return {} if value is None else value
+
+
+def _texts(value: Any) -> Any:
+    if value is None:
+        return []
+    return [value] if isinstance(value, str) else value
+
+
+def each_once(value: Any, check: Callable[[Any], Any]) -> list[Any]:
+    """Check each item of a list, or a single value as a list of one; drop what comes twice.
+
+    Raises ConfigError with every item that is refused.
+    """
+    if not isinstance(value, (list, tuple)):
+        return [check(value)]
+    kept: list[Any] = []
+    problems: list[Problem] = []
+    for index, item in enumerate(value):
+        try:
+            checked = check(item)
+        except ConfigError as error:
+            problems += [Problem((index, *p.path), p.message, p.suggestion) for p in error.problems]
+        else:
+            if checked not in kept:
+                kept.append(checked)
+    if problems:
+        raise ConfigError(problems)
+    return kept
+
+
+def text_keys(value: Any) -> Any:
+    """Copy nested mappings with their keys as text, as JSON has them."""
+    return {str(key): text_keys(inner) for key, inner in value.items()} if isinstance(value, dict) else value
+
+
+METRICS = ("euclidean", "cosine")
+
+Switch = StrictBool
+Text = StrictStr
+Count = Annotated[StrictInt, Field(ge=1)]
+CountFromZero = Annotated[StrictInt, Field(ge=0)]
+Neighbors = Annotated[StrictInt, Field(ge=2)]
+Iterations = Annotated[StrictInt, BeforeValidator(_iterations)]
+Resolution = Annotated[float, BeforeValidator(_resolution), Field(gt=0)]
+Metric = Annotated[Literal["euclidean", "cosine"], one_word_of(METRICS)]
+Gpu = Annotated[StrictBool | Literal["required"], BeforeValidator(_gpu)]
+TextList = Annotated[list[StrictStr], BeforeValidator(_texts)]
+NothingIsEmpty = BeforeValidator(_nothing_is_empty)

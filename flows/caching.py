@@ -1,0 +1,117 @@
+"""Prefect's result caching over our own cache: one truth, no pickles.
+
+A task's key is the key of the node it computes. Prefect asks its result storage for that key; the
+block here answers from the cache itself: it reads the node's record, checks it and the arrays that
+it names, and only then hands Prefect a JSON result. A record that is missing, damaged or foreign
+reads as absent, so Prefect computes again. Workers have written a record before Prefect comes to
+write it; writing here only makes sure that it is there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from prefect._internal.result_records import ResultRecord, ResultRecordMetadata
+from prefect.cache_policies import CachePolicy
+from prefect.filesystems import WritableFileSystem
+from prefect.serializers import JSONSerializer
+from pydantic import Field
+
+from tasks.cache import Cache, Record
+from tasks.store import Store, StorageOptions
+
+
+class NodeKey(CachePolicy):
+    """The key that the flow has already computed from content and parameters, as the task's own.
+
+    An exception in a policy would silently switch caching off, so nothing here can raise.
+    """
+
+    def compute_key(
+        self, task_ctx: Any, inputs: dict[str, Any], flow_parameters: dict[str, Any], **kwargs: Any
+    ) -> str | None:
+        """Return the task's parameter `key`."""
+        key = inputs.get("key")
+        return key if isinstance(key, str) else None
+
+
+class CellstrataCache(WritableFileSystem):
+    """A cache of cellstrata as result storage: the URL alone, credentials come from the environment."""
+
+    _block_type_name: ClassVar[str] = "cellstrata cache"
+    _block_type_slug: ClassVar[str] = "cellstrata-cache"
+
+    url: str = Field(description="Where the cache lies: a folder or any fsspec URL.")
+
+    storage_options: ClassVar[StorageOptions] = {}  # of the run in this process; never saved
+
+    def cache(self) -> Cache:
+        """Open the cache."""
+        return Cache(Store.at(self.url, self.storage_options))
+
+    def read_path(self, path: str, **_: Any) -> bytes:  # type: ignore[override]
+        """Return Prefect's result record of a key.
+
+        Raises
+        ------
+        KeyError
+            If the cache has no intact entry of that key.
+        """
+        record = intact(self.cache(), path)
+        if record is None:
+            raise KeyError(path)
+        return _envelope(path, result_of(record))
+
+    def write_path(self, path: str, content: bytes, **_: Any) -> None:  # type: ignore[override]
+        """Make sure that the cache holds the key; a worker has written it."""
+        if intact(self.cache(), path) is None:
+            raise KeyError(f"the entry {path} is gone from {self.url} since it was written")
+
+    async def aread_path(self, path: str) -> bytes:
+        """The same for Prefect's asynchronous calls."""
+        return self.read_path(path)
+
+    async def awrite_path(self, path: str, content: bytes) -> None:
+        """The same for Prefect's asynchronous calls."""
+        self.write_path(path, content)
+
+
+def intact(cache: Cache, key: str) -> Record | None:
+    """Return the record of a key if it and everything that it names is there and intact."""
+    record = cache.read_record(key)
+    if record is None:
+        return None
+    if record.kind == "bundle":
+        members = record.body.get("splits")
+        whole = isinstance(members, list) and all(cache.find(str(member), "split") for member in members)
+        return record if whole else None
+    return cache.find(key, record.kind)  # type: ignore[arg-type]
+
+
+def result_of(record: Record) -> dict[str, Any]:
+    """Return what a task's result is when it comes from the cache: nothing was executed."""
+    splits = len(record.body["splits"]) if record.kind == "bundle" else 1
+    return {"key": record.key, "executed": [], "splits": splits, "seconds": record.body.get("seconds", 0.0)}
+
+
+def cache_block(url: str) -> CellstrataCache:
+    """Make the block of a cache and save it, as Prefect demands of a result storage.
+
+    Call it within a flow. Its name is made from the URL, so that runs over different caches do not
+    overwrite one another's.
+    """
+    block = CellstrataCache(url=url)
+    name = f"cellstrata-{hashlib.blake2b(url.encode(), digest_size=4).hexdigest()}"
+    block.save(name, overwrite=True, _sync=True)  # type: ignore[call-arg]
+    return block
+
+
+def _envelope(key: str, result: Mapping[str, Any]) -> bytes:
+    """Wrap plain values as Prefect's result record; its serializer is ours to say, and is JSON."""
+    serializer = JSONSerializer(jsonlib="json")
+    metadata = ResultRecordMetadata(storage_key=key, serializer=serializer)
+    record: ResultRecord[Any] = ResultRecord(metadata=metadata, result=json.loads(json.dumps(result)))
+    return record.serialize()

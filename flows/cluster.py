@@ -1,0 +1,153 @@
+"""The flows: `cluster` maps over datasets and files, `cluster_dataset` over algorithms and resolutions.
+
+Each reads like the picture in the README; the steps themselves are functions of `tasks`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+from prefect import flow, get_run_logger, tags
+from prefect.states import State
+
+from configs.model import RunConfig
+from flows.caching import CellstrataCache, cache_block
+from flows.driver import Driver
+from flows.executors import shared_executor
+from flows.preparation import open_cache, prepare, take_input
+from flows.progress import Counts, Progress, announce
+from flows.steps import run_step, split
+from flows.task_runner import ExecutorTaskRunner
+from tasks.cache import ArrayRef, Cache
+from tasks.inputs import Input
+from tasks.neighbors import compute_neighbors, find_neighbors
+from tasks.pca import compute_pca
+from tasks.plan import EmbeddingChoice
+from tasks.plans import root_neighbors, tree_plans
+from tasks.result import Finished, publish_result
+from tasks.tree import Tree
+from tasks.umap import compute_umap, find_umap
+
+
+@flow(name="cluster", flow_run_name="cluster", persist_result=False)
+async def cluster(config: RunConfig) -> dict[str, Any]:
+    """Cluster every file of every dataset of a configuration.
+
+    Returns `datasets`, by `dataset/file id`: `output`, `columns`, `splits`, `seconds` …, or `error`
+    for those that failed; the others are finished all the same.
+
+    Raises
+    ------
+    UnusableInputs
+        Before any work starts, with everything that is wrong in all datasets.
+    """
+    started = time.perf_counter()
+    inputs = await asyncio.to_thread(prepare, config)
+    runner = ExecutorTaskRunner(config.runner, config.worker_count)
+    at_once = asyncio.Semaphore(max(2, config.worker_count))
+
+    async def one(source: Input) -> State[Any]:
+        async with at_once:
+            with tags(f"dataset:{source.dataset}", f"runner:{config.runner}"):
+                child = cluster_dataset.with_options(task_runner=runner)
+                return await child(config, source.dataset, source.file_id, return_state=True)
+
+    with shared_executor(config.runner, config.worker_count):
+        states = await asyncio.gather(*map(one, inputs.values()))
+    reports = {name: await _report(state) for name, state in zip(inputs, states, strict=True)}
+    return {"datasets": reports, "seconds": round(time.perf_counter() - started, 3)}
+
+
+@flow(name="cluster_dataset", flow_run_name="{dataset}/{file_id}", persist_result=False)
+async def cluster_dataset(config: RunConfig, dataset: str, file_id: str) -> dict[str, Any]:
+    """Cluster one file: embedding and graph, then every algorithm and resolution, then the result."""
+    started = time.perf_counter()
+    source = await asyncio.to_thread(take_input, config, dataset, file_id)
+    settings, cache = config.DATASETS[dataset].clustering, open_cache(config)
+    storage = await _result_storage(config, cache)
+
+    embeddings = await _embeddings(config, source, cache)
+    graph = await _graph(config, source, cache, embeddings)
+    umap = asyncio.create_task(_umap(config, source, cache, embeddings, graph))
+
+    trees = [Tree(plan) for plan in tree_plans(settings, source, embeddings, graph, config.gpu_for(dataset))]
+    total = sum(tree.plan.n_cells * tree.plan.depth for tree in trees)
+    driver = Driver(
+        source.name,
+        cache,
+        split.with_options(result_storage=storage, refresh_cache=config.refresh).submit,
+        grain=config.grain,
+        at_once=config.worker_count + 2,
+        refresh=config.refresh,
+        on_progress=lambda settled, counts: announce(Progress(source.name, settled, total, counts)),
+    )
+    grown, drawn = await asyncio.gather(driver.grow(trees), umap, return_exceptions=True)
+    for failed in (grown, drawn):
+        if isinstance(failed, BaseException):
+            raise failed
+
+    finished = Finished.of(source, trees, graph, drawn, config)
+    published = await run_step(
+        f"{source.name} · publish", "here", publish_result, finished, cache, config.storage_options
+    )
+    notices = [*source.notices, *finished.notices()]
+    for notice in notices:
+        get_run_logger().warning("%s: %s", source.name, notice)
+    seconds = round(time.perf_counter() - started, 3)
+    return published | {"splits": vars(driver.counts), "seconds": seconds, "notices": notices}
+
+
+async def _result_storage(config: RunConfig, cache: Cache) -> CellstrataCache:
+    CellstrataCache.storage_options = config.storage_options
+    return await asyncio.to_thread(cache_block, cache.store.url)
+
+
+async def _embeddings(config: RunConfig, source: Input, cache: Cache) -> dict[EmbeddingChoice, ArrayRef]:
+    """The embeddings staged on inspection, and the PCA where it has to be computed."""
+    ready = {choice: ref for choice, ref in source.embeddings.items() if ref is not None}
+    for choice in source.embeddings.keys() - ready.keys():
+        arguments = (source.url, config.storage_options, cache, choice.n_pcs, config.refresh)
+        found = await run_step(f"{source.name} · PCA", "apart", compute_pca, *arguments)
+        ready[choice] = ArrayRef.from_json(found["arrays"]["embedding"])
+    return ready
+
+
+async def _graph(
+    config: RunConfig, source: Input, cache: Cache, embeddings: dict[EmbeddingChoice, ArrayRef]
+) -> str:
+    """The key of level 1's graph: the stored one's, or that of one computed here."""
+    if source.stored_graph is not None:
+        return source.stored_graph
+    spec = root_neighbors(config.DATASETS[source.dataset].clustering, source.neighbors)
+    name = f"{source.name} · neighbors · {source.n_cells:,} cells"
+    arguments = (cache, embeddings[spec.embedding], spec.n_neighbors, spec.metric, config.worker_count)
+    found = await run_step(name, "pool", compute_neighbors, *arguments, find=_find(config, find_neighbors))
+    return str(found["key"])
+
+
+async def _umap(
+    config: RunConfig, source: Input, cache: Cache, embeddings: dict[EmbeddingChoice, ArrayRef], graph: str
+) -> ArrayRef | None:
+    """The UMAP, where one is asked for; it is drawn beside the splits."""
+    if source.umap != "compute":
+        return None
+    spec, seed = source.neighbors, config.DATASETS[source.dataset].clustering.seed
+    arguments = (cache, graph, embeddings[spec.embedding], spec.metric, spec.n_neighbors, seed)
+    found = await run_step(f"{source.name} · UMAP", "apart", compute_umap, *arguments, find=_find(config, find_umap))
+    return ArrayRef.from_json(found["arrays"]["umap"])
+
+
+def _find(config: RunConfig, look: Callable[..., Any]) -> Callable[..., Any] | None:
+    return None if config.refresh else look
+
+
+async def _report(state: State[Any]) -> dict[str, Any]:
+    """What a dataset came to: its flow's result, or the reason why it has none."""
+    if state.is_completed():
+        result: dict[str, Any] = await state.aresult()
+        return result
+    error = await state.aresult(raise_on_failure=False)
+    return {"error": str(error) if isinstance(error, BaseException) else str(state.message), "splits": vars(Counts())}

@@ -1,0 +1,149 @@
+"""Recursion: submit what can run, the largest first, and the children of a split as soon as it is done.
+
+No task waits for another, there is no barrier between levels, and nothing is submitted before it can
+run. Clusters of at least `grain` cells are tasks of their own; smaller siblings go together, with all
+that is below them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from prefect.futures import PrefectConcurrentFuture
+from prefect.utilities.annotations import quote
+
+from flows.progress import Counts
+from tasks.cache import Cache
+from tasks.labels import label_of
+from tasks.split import Job, bundle_key, key_of, root_node, split
+from tasks.tree import Node, Pending, Tree
+
+
+class SplitFailed(RuntimeError):
+    """A cluster could not be split; the message names it, its size and why."""
+
+
+@dataclass
+class _Work:
+    tree: Tree
+    nodes: tuple[Pending, ...]
+    recurse: bool
+    name: str
+    parent: Any = None
+
+    @property
+    def n_cells(self) -> int:
+        return sum(node.n_cells for node in self.nodes)
+
+
+@dataclass
+class Driver:
+    """Grows the trees of one dataset. `submit` is the split task's, over the run's cache."""
+
+    dataset: str
+    cache: Cache
+    submit: Callable[..., PrefectConcurrentFuture[Any]]
+    grain: int
+    at_once: int
+    refresh: bool = False
+    on_progress: Callable[[int, Counts], None] = lambda settled, counts: None
+    counts: Counts = field(default_factory=Counts)
+    _ready: list[tuple[int, int, _Work]] = field(default_factory=list)
+    _running: dict[Any, _Work] = field(default_factory=dict)
+    _order: Any = field(default_factory=itertools.count)
+
+    async def grow(self, trees: Sequence[Tree]) -> None:
+        """Grow all trees to their leaves.
+
+        Raises
+        ------
+        SplitFailed
+            If a cluster cannot be split. What is under way is finished first, so it is kept.
+        """
+        loop, finished = asyncio.get_running_loop(), asyncio.Queue[Any]()
+        failures: list[str] = []
+        for tree in trees:
+            await asyncio.to_thread(self._open, tree, [root_node(tree.plan)], None)
+        while self._running or (self._ready and not failures):
+            while self._ready and not failures and len(self._running) < self.at_once:
+                _, _, work = heapq.heappop(self._ready)
+                future = await asyncio.to_thread(self._start, work)
+                self._running[future] = work
+                future.add_done_callback(lambda done: loop.call_soon_threadsafe(finished.put_nowait, done))
+            future = await finished.get()
+            work = self._running.pop(future)
+            future.wait()  # without it the state is not yet final
+            if not future.state.is_completed():
+                failures.append(f"{work.name}: {_reason(future)}")
+                continue
+            try:
+                result = future.result()
+                from_cache = future.state.name == "Cached"
+                await asyncio.to_thread(self._take, work, future, [] if from_cache else result["executed"])
+            except Exception as error:
+                failures.append(f"{work.name}: {error}")
+                continue
+            self.on_progress(sum(tree.settled for tree in trees), self.counts)
+        if failures:
+            raise SplitFailed("; ".join(failures))
+
+    def _start(self, work: _Work) -> PrefectConcurrentFuture[Any]:
+        plan = work.tree.plan
+        key = bundle_key(plan, work.nodes, self.cache) if work.recurse else key_of(plan, work.nodes[0], self.cache)
+        job = Job(key, plan, work.nodes, self.cache, work.recurse, self.refresh)
+        return self.submit(name=work.name, key=key, job=quote(job), wait_for=[work.parent] if work.parent else None)
+
+    def _open(self, tree: Tree, nodes: Sequence[Node], parent: Any) -> None:
+        """Make ready what is to be split among these siblings."""
+        pending = [opened for node in nodes if (opened := tree.open(node)) is not None]
+        pending.sort(key=lambda node: (-node.n_cells, node.path))
+        large = [node for node in pending if node.n_cells >= self.grain]
+        groups = [(group, len(group) > 1 or tree.plan.depth > len(group[0].path) + 1)
+                  for group in _packed([node for node in pending if node.n_cells < self.grain], self.grain)]  # fmt: skip
+        for nodes_, recurse in [((node,), False) for node in large] + groups:
+            work = _Work(tree, nodes_, recurse, self._name(tree, nodes_), parent)
+            heapq.heappush(self._ready, (-work.n_cells, next(self._order), work))
+
+    def _name(self, tree: Tree, nodes: Sequence[Pending]) -> str:
+        first, cells = label_of(nodes[0].path), sum(node.n_cells for node in nodes)
+        what = first if len(nodes) == 1 else f"{first} and {len(nodes) - 1} more"
+        return f"{self.dataset} · {tree.plan.name} · {what} · {cells:,} cells"
+
+    def _take(self, work: _Work, future: Any, executed: list[str]) -> None:
+        """Take a finished task's splits into the tree."""
+        tree, made = work.tree, set(executed)
+        waiting = list(work.nodes)
+        while waiting:
+            pending = waiting.pop()
+            record, computed = split(tree.plan, pending, self.cache)
+            labels = self.cache.get(record.array("labels"))
+            computed = computed or record.key in made
+            self.counts.executed += computed
+            self.counts.cached += not computed
+            children = tree.close(pending, record.key, record.body, labels, computed)
+            if work.recurse:
+                waiting.extend(opened for child in children if (opened := tree.open(child)))
+            else:
+                self._open(tree, children, future)
+
+
+def _packed(nodes: Sequence[Pending], grain: int) -> list[tuple[Pending, ...]]:
+    """Put small siblings together until each group has about `grain` cells."""
+    groups: list[tuple[Pending, ...]] = []
+    group: list[Pending] = []
+    for node in nodes:
+        group.append(node)
+        if sum(member.n_cells for member in group) >= grain:
+            groups.append(tuple(group))
+            group = []
+    return [*groups, tuple(group)] if group else groups
+
+
+def _reason(future: Any) -> str:
+    error = future.state.result(raise_on_failure=False)
+    return f"{type(error).__name__}: {error}" if isinstance(error, BaseException) else str(future.state.message)

@@ -1,0 +1,205 @@
+"""A Prefect API server of the run's own, for a laptop on which none is configured.
+
+Prefect can start one itself, but only when the first flow begins, with a time limit that a cold disk
+exceeds, and it prints tracebacks and loses task runs when it stops. This one starts at once, while
+inputs are inspected; its services are reduced to those that a single run needs; it goes to the
+user's own Prefect database, so a later `prefect server start` shows the run; and it is stopped only
+when the run's records are written. It ends by itself when its run is killed.
+
+Run as a module, this file is that server: `python -m flows.embedded_server PORT`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import tomllib
+import urllib.request
+from pathlib import Path
+from typing import IO, Any
+
+STARTUP_LIMIT = 180.0  # seconds; the first start makes the database
+# A run on its own needs none of the services that look after schedules, workers and clean-up, and
+# writes its task runs in batches: one by one, most would be lost when the server stops.
+SETTINGS = {
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_SERVER_UI_ENABLED": "false",
+    "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL",
+    "PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED": "false",
+    "PREFECT_SERVER_SERVICES_LATE_RUNS_ENABLED": "false",
+    "PREFECT_SERVER_SERVICES_FOREMAN_ENABLED": "false",
+    "PREFECT_SERVER_SERVICES_PAUSE_EXPIRATIONS_ENABLED": "false",
+    "PREFECT_SERVER_SERVICES_CANCELLATION_CLEANUP_ENABLED": "false",
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "200",
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE": "200",
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
+    "PREFECT_SERVER_EPHEMERAL_ENABLED": "false",
+    "DO_NOT_TRACK": "1",
+    "PREFECT__SERVER_EPHEMERAL": "1",
+    "PREFECT__SERVER_FINAL": "1",
+}
+
+
+class ServerFailed(RuntimeError):
+    """The embedded server did not start; the message holds the end of its log."""
+
+
+class EmbeddedServer:
+    """A server process; `start` returns at once, `wait` when it answers."""
+
+    def __init__(self) -> None:
+        self.port = _free_port()
+        self.url = f"http://127.0.0.1:{self.port}/api"
+        self._process: subprocess.Popen[bytes] | None = None
+        self._log: IO[bytes] | None = None
+
+    def start(self) -> None:
+        """Start the process."""
+        self._log = tempfile.TemporaryFile()
+        environment = {k: v for k, v in os.environ.items() if k not in ("PREFECT_API_URL", "PREFECT_API_KEY")}
+        root = str(Path(__file__).resolve().parent.parent)
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [root, environment.get("PYTHONPATH")]))
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "flows.embedded_server", str(self.port)],
+            stdin=subprocess.PIPE,  # it ends when this closes, however this process ends
+            stdout=self._log,
+            stderr=self._log,
+            env=environment | SETTINGS,
+            start_new_session=True,  # Ctrl-C is for the run, which stops the server last
+        )
+
+    def wait(self) -> None:
+        """Wait until the server answers.
+
+        Raises
+        ------
+        ServerFailed
+            If it ends, or does not answer in time.
+        """
+        assert self._process is not None
+        until = time.monotonic() + STARTUP_LIMIT
+        while time.monotonic() < until:
+            if self._process.poll() is not None:
+                raise ServerFailed(f"the embedded Prefect server ended at once:\n{self._last_words()}")
+            with contextlib.suppress(OSError), urllib.request.urlopen(f"{self.url}/health", timeout=5) as answer:
+                if answer.status == 200:
+                    return
+            time.sleep(0.05)
+        raise ServerFailed(f"the embedded Prefect server did not answer in {STARTUP_LIMIT:.0f} s:\n{self._last_words()}")
+
+    def stop(self) -> None:
+        """Stop the process, gently and then not."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        assert process.stdin is not None
+        process.stdin.close()
+        try:
+            process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        if self._log is not None:
+            self._log.close()
+
+    def _last_words(self) -> str:
+        assert self._log is not None
+        self._log.seek(0)
+        return self._log.read().decode(errors="replace")[-2000:]
+
+
+def server_configured() -> bool:
+    """Tell whether the user has a Prefect server (or forbids an embedded one), without importing Prefect.
+
+    Looks where Prefect looks: the environment, the active profile, `prefect.toml`, `pyproject.toml`
+    and `.env` in the working folder.
+    """
+    if os.environ.get("PREFECT_API_URL"):
+        return True
+    for name in ("PREFECT_SERVER_ALLOW_EPHEMERAL_MODE", "PREFECT_SERVER_EPHEMERAL_ENABLED"):
+        if os.environ.get(name, "").lower() in ("0", "false", "no", "off"):
+            return True
+    return any(_profile_sets_url()) or any(_folder_sets_url())
+
+
+def _profile_sets_url() -> list[bool]:
+    home = Path(os.environ.get("PREFECT_HOME") or Path.home() / ".prefect").expanduser()
+    profiles = _toml(Path(os.environ.get("PREFECT_PROFILES_PATH") or home / "profiles.toml"))
+    active = os.environ.get("PREFECT_PROFILE") or profiles.get("active")
+    settings = profiles.get("profiles", {}).get(active, {}) if active else {}
+    return [bool(settings.get("PREFECT_API_URL"))]
+
+
+def _folder_sets_url() -> list[bool]:
+    dotenv = Path(".env")
+    tables = [_toml(Path("prefect.toml")), _toml(Path("pyproject.toml")).get("tool", {}).get("prefect", {})]
+    set_there = [bool(table.get("api", {}).get("url")) for table in tables]
+    if dotenv.is_file():
+        set_there.append("PREFECT_API_URL=" in dotenv.read_text(errors="replace"))
+    return set_there
+
+
+def _toml(path: Path) -> dict[str, dict[str, dict[str, str]]]:
+    try:
+        return tomllib.loads(path.read_text())  # type: ignore[return-value]
+    except (OSError, ValueError):
+        return {}
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class RetrySoon:
+    """Ask clients to come again at once when SQLite was busy; without that they wait 2 s and more."""
+
+    SECONDS = b"0.05"
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Pass a request on, and mark an answer of 503."""
+
+        async def marked(message: Any) -> None:
+            if message["type"] == "http.response.start" and message["status"] == 503:
+                message["headers"] = [*message.get("headers", []), (b"retry-after", self.SECONDS)]
+            await send(message)
+
+        await self._app(scope, receive, marked if scope["type"] == "http" else send)
+
+
+def _serve(port: int) -> None:
+    import uvicorn
+    from prefect.server.api.server import create_app
+
+    config = uvicorn.Config(
+        RetrySoon(create_app()),
+        host="127.0.0.1",
+        port=port,
+        log_level="critical",
+        lifespan="on",
+        timeout_graceful_shutdown=2,
+    )
+    server = uvicorn.Server(config)
+
+    def end_with_run() -> None:
+        sys.stdin.buffer.read()  # returns when the run closes its end, or is gone
+        server.should_exit = True
+        time.sleep(4)
+        os._exit(0)
+
+    threading.Thread(target=end_with_run, daemon=True).start()
+    server.run()
+
+
+if __name__ == "__main__":
+    _serve(int(sys.argv[1]))

@@ -1,0 +1,106 @@
+"""Before any work starts: every input of every dataset is opened and checked, all problems together."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from configs.model import RunConfig
+from flows.executors import RUNNERS
+from tasks.cache import Cache
+from tasks.engines import EngineUnavailable, choose
+from tasks.inputs import Input, inspect_input
+from tasks.store import Store
+
+_inspected: dict[tuple[str, str], Input] = {}  # by configuration and name, until its flow takes it
+_lock = threading.Lock()
+
+
+class UnusableInputs(ValueError):
+    """What the user asks for cannot be done; the message says all that is wrong, a line each."""
+
+    def __init__(self, problems: list[str]) -> None:
+        self.problems = problems
+        super().__init__(problems)
+
+    def __str__(self) -> str:
+        return "\n".join(self.problems)
+
+
+def open_cache(config: RunConfig) -> Cache:
+    """Open the cache of a run."""
+    return Cache(Store.at(config.cache_url, config.storage_options))
+
+
+def prepare(config: RunConfig, on_input: Callable[[str], None] = lambda name: None) -> dict[str, Input]:
+    """Inspect every input, and keep what was found for the flows of this process.
+
+    Returns the inputs by `dataset/file id`, in the file's order. An input that has been inspected
+    for this configuration, and not been used since, is not read again.
+
+    Raises
+    ------
+    UnusableInputs
+        With everything that is wrong in all of them.
+    """
+    problems = [*_unavailable(config)]
+    found: dict[str, Input] = {}
+    if not problems:
+        for dataset, settings in config.selected.items():
+            for file_id in settings.input.clustering:
+                on_input(f"{dataset}/{file_id}")
+                try:
+                    found[f"{dataset}/{file_id}"] = _inspect(config, dataset, file_id)
+                except UnusableInputs as error:
+                    problems += error.problems
+    if problems:
+        raise UnusableInputs(problems)
+    return found
+
+
+def take_input(config: RunConfig, dataset: str, file_id: str) -> Input:
+    """Return an inspected input to the flow that uses it, inspecting it if that has not been done.
+
+    Raises
+    ------
+    UnusableInputs
+        With everything that is wrong in it.
+    """
+    found = _inspect(config, dataset, file_id)
+    with _lock:
+        _inspected.pop((_key(config), found.name), None)
+    return found
+
+
+def _inspect(config: RunConfig, dataset: str, file_id: str) -> Input:
+    name = (_key(config), f"{dataset}/{file_id}")
+    if name not in _inspected:
+        settings = config.DATASETS[dataset]
+        found, problems = inspect_input(
+            dataset, file_id, settings.input.clustering[file_id], settings.clustering,
+            config.output_dir, open_cache(config), config.storage_options,
+        )  # fmt: skip
+        if found is None:
+            raise UnusableInputs(problems)
+        with _lock:
+            _inspected[name] = found
+    return _inspected[name]
+
+
+def _unavailable(config: RunConfig) -> list[str]:
+    """What the configuration may ask for and this version or machine does not have."""
+    problems = []
+    if config.runner not in RUNNERS:
+        problems.append(f"runner: `{config.runner}` is not available in this version; use {' or '.join(RUNNERS)}")
+    if config.link == "reference":
+        problems.append("link: `reference` is not available in this version; use auto, symlink or copy")
+    for dataset, settings in config.selected.items():
+        try:
+            choose(settings.clustering.engine, config.gpu_for(dataset))
+        except EngineUnavailable as error:
+            problems.append(f"DATASETS.{dataset}.clustering: {error}")
+    return problems
+
+
+def _key(config: RunConfig) -> str:
+    return config.model_dump_json()

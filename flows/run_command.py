@@ -1,0 +1,161 @@
+"""`cellstrata run`: read the configuration, inspect the inputs, run the flow, say how it went."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from configs.errors import ConfigError
+from configs.load import load_config
+from configs.model import RunConfig
+from flows.command import DONE, FAILED, INTERRUPTED, WRONG_INPUT
+from flows.embedded_server import EmbeddedServer, ServerFailed, server_configured
+from flows.executors import stop_all
+from flows.preparation import UnusableInputs, prepare
+from flows.terminal import Terminal
+
+
+class Interrupted(Exception):
+    """The user, or whoever manages processes, asked the run to stop."""
+
+
+def run(config_path: str, overrides: Sequence[str], as_json: bool, verbose: bool) -> int:
+    """Run a configuration file; returns the exit code."""
+    terminal = Terminal(as_json, verbose)
+    try:
+        config, notices = load_config(config_path, overrides)
+    except ConfigError as error:
+        terminal.wrong(str(error))
+        return WRONG_INPUT
+    for notice in notices:
+        terminal.notice(notice)
+    _quiet_prefect(verbose)
+    try:
+        with _prefect_server() as server, terminal.status("inspecting the inputs") as say:
+            try:
+                prepare(config, lambda name: say(f"inspecting {name}"))
+            except UnusableInputs as error:
+                terminal.wrong(str(error))
+                return WRONG_INPUT
+            say("starting Prefect")
+            summary = _run_flow(config, terminal, server)
+    except (Interrupted, KeyboardInterrupt):
+        terminal.failed(f"interrupted; every finished split is kept: run again to resume\n  {_again(config_path)}")
+        return INTERRUPTED
+    except ServerFailed as error:
+        terminal.failed(str(error))
+        return FAILED
+    except Exception as error:
+        if verbose:
+            raise
+        terminal.failed(f"{type(error).__name__}: {error}\n{_place(error)}; --verbose shows more")
+        return FAILED
+    terminal.summary(summary)
+    if as_json:
+        print(json.dumps(_document(summary)), flush=True)
+    failed = [name for name, report in summary["datasets"].items() if "error" in report]
+    if failed:
+        terminal.failed(f"what is finished is kept: mend the cause and run again to resume\n  {_again(config_path)}")
+    return FAILED if failed else DONE
+
+
+@contextlib.contextmanager
+def _prefect_server() -> Iterator[EmbeddedServer | None]:
+    """Start a server beside everything else, unless one is configured."""
+    if server_configured():
+        yield None
+        return
+    server = EmbeddedServer()
+    server.start()
+    os.environ["PREFECT_API_URL"] = server.url
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+def _run_flow(config: RunConfig, terminal: Terminal, server: EmbeddedServer | None) -> dict[str, Any]:
+    """Run the flow, stopping it and its workers at once when asked to."""
+    from flows.cluster import cluster  # here: Prefect takes 2 s to import, and workers must not
+
+    if server is not None:
+        server.wait()
+    terminal.say("clustering")
+
+    async def until_stopped() -> dict[str, Any]:
+        task = asyncio.ensure_future(cluster(config))
+        loop = asyncio.get_running_loop()
+
+        def stop() -> None:
+            stop_all()
+            task.cancel()
+
+        for sign in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(sign, stop)
+        try:
+            return await task
+        except asyncio.CancelledError:
+            raise Interrupted from None
+        finally:
+            for sign in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(sign)
+
+    with terminal.progress():
+        try:
+            return asyncio.run(until_stopped())
+        finally:
+            if server is not None:
+                _flush_records()
+
+
+def _flush_records() -> None:
+    """Send what Prefect's client still holds before the server stops."""
+    from prefect.events.worker import EventsWorker
+    from prefect.logging.handlers import APILogWorker
+
+    with contextlib.suppress(Exception):  # records, not results: nothing here may fail a run
+        EventsWorker.drain_all(timeout=10)
+        APILogWorker.drain_all(timeout=5)
+
+
+def _quiet_prefect(verbose: bool) -> None:
+    """Keep Prefect's log off the terminal (the server keeps it), and its telemetry off the network."""
+    level = "INFO" if verbose else "CRITICAL"
+    for name, value in {
+        "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": level,
+        "PREFECT_LOGGING_EXTRA_LOGGERS": "cellstrata",
+        "DO_NOT_TRACK": "1",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    }.items():
+        os.environ.setdefault(name, value)
+    own, handler = logging.getLogger("cellstrata"), logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("cellstrata: %(message)s"))
+    own.addHandler(handler)
+    own.propagate = False
+
+
+def _document(summary: dict[str, Any]) -> dict[str, Any]:
+    """Return what `--json` prints: for each dataset its output, columns, splits and seconds, or its error."""
+    kept = ("output", "labels", "columns", "splits", "seconds", "error", "notices")
+    datasets = {
+        name: {key: report[key] for key in kept if key in report} for name, report in summary["datasets"].items()
+    }
+    return {"datasets": datasets, "seconds": summary["seconds"]}
+
+
+def _place(error: BaseException) -> str:
+    """Where in the program an unexpected error came up."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"in {os.path.basename(frame.filename)}, line {frame.lineno}"
+
+
+def _again(config_path: str) -> str:
+    return " ".join(["cellstrata", *sys.argv[1:]]) if len(sys.argv) > 1 else f"cellstrata run {config_path}"

@@ -1,0 +1,82 @@
+"""The Prefect tasks: thin, each names what it does, finds its result by key or has it computed."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from prefect.utilities.annotations import quote
+
+from flows.caching import CellstrataCache, NodeKey
+from flows.executors import Stopped, WorkerDied, current_executor
+from tasks.opening import DataError
+
+RETRIES = 2
+RETRY_DELAYS = [1.0, 4.0]
+
+
+def store_failed(task: Any, run: Any, state: Any) -> bool:
+    """Retry only what a store may do better the next time; never a wrong input or a lost worker."""
+    error = state.result(raise_on_failure=False)
+    return (
+        isinstance(error, (OSError, TimeoutError))
+        and not isinstance(error, (DataError, FileNotFoundError, PermissionError))
+        and not isinstance(error, (Stopped, WorkerDied))
+    )
+
+
+@task(
+    name="split",
+    task_run_name="{name}",
+    cache_policy=NodeKey(),
+    result_serializer="json",
+    persist_result=True,
+    cache_result_in_memory=False,
+    retries=RETRIES,
+    retry_delay_seconds=RETRY_DELAYS,
+    retry_jitter_factor=0.5,
+    retry_condition_fn=store_failed,
+)
+def split(name: str, key: str, job: Any) -> dict[str, Any]:
+    """Split one cluster, or several small ones with all that is below them."""
+    from tasks.split import run_job
+
+    return current_executor().run(run_job, job)
+
+
+@task(
+    name="step",
+    task_run_name="{name}",
+    cache_policy=NO_CACHE,
+    persist_result=False,
+    retries=RETRIES,
+    retry_delay_seconds=RETRY_DELAYS,
+    retry_jitter_factor=0.5,
+    retry_condition_fn=store_failed,
+)
+def step(name: str, where: str, function: Any, arguments: tuple[Any, ...], find: Any = None) -> Any:
+    """Run another step of a dataset: `where` is `pool`, `apart` (a process of its own) or `here`.
+
+    `find`, called here with the same arguments, may have the result at hand.
+    """
+    found = find(*arguments) if find is not None else None
+    if found is not None:
+        return found
+    if where == "here":
+        return function(*arguments)
+    executor = current_executor()
+    return (executor.run if where == "pool" else executor.run_apart)(function, *arguments)
+
+
+async def run_step(name: str, where: str, function: Any, *arguments: Any, find: Any = None) -> Any:
+    """Submit a step and wait for its result without holding up the other datasets.
+
+    Raises
+    ------
+    Exception
+        What the step's function raised, its retries used up.
+    """
+    future = step.submit(name, where, function, quote(arguments), find)
+    return await asyncio.to_thread(future.result)

@@ -1,0 +1,128 @@
+"""What a person sees: notices, a live bar for each dataset, a short table at the end."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.status import Status
+from rich.table import Table
+
+from flows import progress as progress_of_run
+
+
+class Terminal:
+    """Writes for people to stderr, and the summary to stdout (to stderr where that is for JSON)."""
+
+    def __init__(self, as_json: bool, verbose: bool) -> None:
+        self._errors = Console(stderr=True, highlight=False)
+        wide = None if sys.stdout.isatty() else 160
+        self._results = self._errors if as_json else Console(highlight=False, width=wide)
+        self._live = self._errors.is_terminal and not verbose
+        self._status: Status | None = None
+        self._started: dict[str, TaskID] = {}
+        self._lock = threading.Lock()
+
+    def wrong(self, text: str) -> None:
+        """Say what is wrong with the user's input."""
+        self._print("[red]error[/red]", text)
+
+    def failed(self, text: str) -> None:
+        """Say what failed."""
+        self._print("[red]failed[/red]", text)
+
+    def notice(self, text: str) -> None:
+        """Say what the user may want to know."""
+        self._print("[yellow]notice[/yellow]", text)
+
+    def _print(self, head: str, text: str) -> None:
+        for line in text.splitlines() or [""]:
+            self._errors.print(f"{head}: {escape(line)}", soft_wrap=True)
+            head = " " * 5 if line else head
+
+    @contextlib.contextmanager
+    def status(self, text: str) -> Iterator[Callable[[str], None]]:
+        """Show what is going on before there is progress to show."""
+        if not self._live:
+            yield lambda text: None
+            return
+        self._status = self._errors.status(text)
+        self._status.start()
+        try:
+            yield self.say
+        finally:
+            self._end_status()
+
+    def say(self, text: str) -> None:
+        """Change the status."""
+        if self._status is not None:
+            self._status.update(escape(text))
+
+    def _end_status(self) -> None:
+        if self._status is not None:
+            self._status.stop()
+            self._status = None
+
+    @contextlib.contextmanager
+    def progress(self) -> Iterator[None]:
+        """Show a bar for each dataset, by cells and levels, with its splits."""
+        if not self._live:
+            yield
+            return
+        self._end_status()
+        bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=30),
+            TaskProgressColumn(),
+            TextColumn("{task.fields[splits]}"),
+            TimeElapsedColumn(),
+            console=self._errors,
+        )
+
+        def show(now: progress_of_run.Progress) -> None:
+            with self._lock:
+                splits = f"{now.counts.executed} splits computed, {now.counts.cached} from cache"
+                if now.dataset not in self._started:
+                    self._started[now.dataset] = bars.add_task(escape(now.dataset), total=now.total, splits=splits)
+                bars.update(self._started[now.dataset], completed=now.settled, splits=splits)
+
+        progress_of_run.listeners.append(show)
+        try:
+            with bars:
+                yield
+        finally:
+            progress_of_run.listeners.remove(show)
+
+    def summary(self, summary: dict[str, Any]) -> None:
+        """Print a row for each dataset, then where the results are, then what to know of them."""
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for name, right in (("dataset", False), ("columns", True), ("clusters", True), ("seconds", True),
+                            ("splits computed", True), ("from cache", True)):  # fmt: skip
+            table.add_column(name, justify="right" if right else "left", overflow="fold")
+        for name, report in summary["datasets"].items():
+            if "error" in report:
+                table.add_row(escape(name), "[red]failed[/red]")
+                continue
+            clusters = list(report["clusters"].values())
+            spread = f"{min(clusters)} to {max(clusters)}" if clusters else ""
+            splits = report["splits"]
+            table.add_row(
+                escape(name), str(len(report["columns"])), spread, f"{report['seconds']:.1f}",
+                str(splits["executed"]), str(splits["cached"]),
+            )  # fmt: skip
+        self._results.print(table)
+        for name, report in summary["datasets"].items():
+            for notice in report.get("notices", ()):
+                self.notice(f"{name}: {notice}")
+            if "error" in report:
+                self.failed(f"{name}: {report['error']}")
+        for report in summary["datasets"].values():
+            if "output" in report:
+                self._results.print(f"result  {escape(report['output'])}", soft_wrap=True)
+                self._results.print(f"labels  {escape(report['labels'])}", soft_wrap=True)

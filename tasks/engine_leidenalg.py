@@ -1,0 +1,50 @@
+"""Leiden by leidenalg, the reference implementation (Traag, Waltman and van Eck 2019)."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tasks.engine_igraph import LOCK, igraph, to_igraph
+from tasks.engines import Algorithm, PartitionSpec
+from tasks.graph import Graph
+
+
+@cache
+def leidenalg() -> Any:
+    """Import leidenalg after igraph, which it would otherwise load with its plotting packages."""
+    igraph()
+    import leidenalg as module
+
+    return module
+
+
+class LeidenalgEngine:
+    """leidenalg's `RBConfigurationVertexPartition`: modularity with a resolution."""
+
+    name = "leidenalg"
+    algorithms: tuple[Algorithm, ...] = ("leiden",)
+    packages = ("leidenalg", "igraph")
+
+    def __init__(self) -> None:
+        leidenalg()
+
+    def prepare(self, graph: Graph) -> Any:
+        """Return the igraph.Graph."""
+        return to_igraph(graph)
+
+    def partition(self, prepared: Any, spec: PartitionSpec) -> npt.NDArray[Any]:
+        """Return leidenalg's membership, (n,) int32."""
+        with LOCK:
+            found = leidenalg().find_partition(
+                prepared,
+                leidenalg().RBConfigurationVertexPartition,
+                weights="weight" if spec.use_weights else None,
+                resolution_parameter=spec.resolution,
+                n_iterations=spec.n_iterations,
+                seed=spec.seed,
+            )
+        return np.asarray(found.membership, dtype=np.int32)

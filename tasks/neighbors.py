@@ -1,0 +1,70 @@
+"""Level 1's graph, where it is to be computed: neighbours and connectivities, kept for publishing."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from tasks.cache import ArrayRef, Cache, Record
+from tasks.connectivities import connectivities
+from tasks.digest import digest_values
+from tasks.keys import graph_key
+from tasks.knn import Neighbors, nearest_neighbors
+from tasks.split import find_graph, read_graph, write_graph
+
+
+def knn_key(graph: str) -> str:
+    """Return the key of the neighbours from which a graph was made."""
+    return digest_values(kind="knn", graph=graph)
+
+
+def find_neighbors(
+    cache: Cache, embedding: ArrayRef, n_neighbors: int, metric: str, threads: int = 1
+) -> dict[str, Any] | None:
+    """Return what `compute_neighbors` would, if the cache has it."""
+    key = graph_key(embedding.digest, embedding.shape[0], n_neighbors, metric)
+    there = find_graph(cache, key) is not None and cache.find(knn_key(key), "knn") is not None
+    return {"key": key, "seconds": 0.0} if there else None
+
+
+def compute_neighbors(
+    cache: Cache, embedding: ArrayRef, n_neighbors: int, metric: str, threads: int
+) -> dict[str, Any]:
+    """Compute the graph of a whole embedding and keep both its neighbours and its connectivities.
+
+    Returns `key`, the graph's, and `seconds`.
+    """
+    started = time.perf_counter()
+    key = graph_key(embedding.digest, embedding.shape[0], n_neighbors, metric)
+    found = nearest_neighbors(cache.get(embedding), n_neighbors, metric, threads)  # type: ignore[arg-type]
+    arrays = {name: cache.put(getattr(found, name)).to_json() for name in ("indices", "distances")}
+    cache.write_record("knn", knn_key(key), {"arrays": arrays, "method": found.method})
+    write_graph(cache, key, connectivities(found), found.method)
+    return {"key": key, "seconds": round(time.perf_counter() - started, 4)}
+
+
+def connectivities_matrix(cache: Cache, graph: str) -> sp.csr_matrix:
+    """Read a graph's connectivities, (n, n) float32 CSR, symmetric."""
+    return read_graph(cache, _required(find_graph(cache, graph), graph)).to_csr()
+
+
+def distances_matrix(cache: Cache, graph: str) -> sp.csr_matrix:
+    """Read the distances of a computed graph, (n, n) float32 CSR: k - 1 a row, the cell itself left
+    out, as scanpy stores them."""
+    record = _required(cache.find(knn_key(graph), "knn"), graph)
+    found = Neighbors(cache.get(record.array("indices")), cache.get(record.array("distances")), "")
+    n, k = found.indices.shape
+    indptr = np.arange(0, n * (k - 1) + 1, k - 1) if k > 1 else np.zeros(n + 1, int)
+    data, indices = found.distances[:, 1:].ravel(), found.indices[:, 1:].ravel()
+    matrix = sp.csr_matrix((data, indices, indptr), shape=(n, n))
+    matrix.sort_indices()
+    return matrix
+
+
+def _required(record: Record | None, key: str) -> Record:
+    if record is None:
+        raise KeyError(f"the graph {key} is gone from the cache since the run began; run again")
+    return record

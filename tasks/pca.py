@@ -1,0 +1,51 @@
+"""The PCA of X by scanpy, when `X_pca` is asked for and not there. Runs in a process of its own."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+
+from tasks import elements
+from tasks.cache import Cache
+from tasks.digest import digest_array, digest_values
+from tasks.opening import InputError, open_anndata
+from tasks.store import StorageOptions
+
+COMPONENTS = 50  # scanpy's default
+
+
+def compute_pca(url: str, storage_options: StorageOptions, cache: Cache, n_pcs: int | None, refresh: bool) -> dict[str, Any]:
+    """Find or compute the first `n_pcs` components of X, by default min(50, n - 1, genes - 1), float32.
+
+    X is taken as it is stored: normalised and on a log scale, as for `scanpy.pp.pca`.
+
+    Returns `arrays: {"embedding": …}`, the address of the (n, components) array.
+
+    Raises
+    ------
+    InputError
+        If X is too small, or holds NaN or infinite values.
+    """
+    with open_anndata(url, storage_options) as root:
+        matrix = elements.read_x(root)
+    data = matrix.data if hasattr(matrix, "indptr") else matrix
+    if not np.isfinite(np.asarray(data)).all():
+        raise InputError(url, "X", "has NaN or infinite values, so no PCA can be computed: mend them")
+    components = min(n_pcs or COMPONENTS, matrix.shape[0] - 1, matrix.shape[1] - 1)
+    if components < 1:
+        raise InputError(url, "X", f"is {matrix.shape[0]} × {matrix.shape[1]}, too small for a PCA")
+    parts = [digest_array(np.asarray(getattr(matrix, name))) for name in ("indptr", "indices", "data")
+             if hasattr(matrix, "indptr")] or [digest_array(np.asarray(matrix))]  # fmt: skip
+    key = digest_values(kind="pca", parts=parts, components=components, scanpy=version("scanpy"))
+    record = None if refresh else cache.find(key, "pca")
+    if record is None:
+        import anndata
+        import scanpy
+
+        adata = anndata.AnnData(matrix.astype(np.float32))
+        scanpy.pp.pca(adata, n_comps=components, random_state=0)
+        arrays = {"embedding": cache.put(np.asarray(adata.obsm["X_pca"], dtype=np.float32)).to_json()}
+        record = cache.write_record("pca", key, {"arrays": arrays})
+    return record.body

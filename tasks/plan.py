@@ -1,0 +1,127 @@
+"""What is asked of one tree: the parameters of each split, and when a cluster is left whole and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from configs.hierarchy import Hierarchy, LevelParameters
+from tasks.cache import ArrayRef
+from tasks.engines import Algorithm, PartitionSpec
+from tasks.labels import Path, label_of
+
+NOT_ASKED = "not asked for"
+LAST_LEVEL = "last level"
+ONE_COMMUNITY = "one community"
+
+
+@dataclass(frozen=True)
+class EmbeddingChoice:
+    """Which embedding: a key of obsm (or `X`), and how many of its first columns, None for all."""
+
+    use_rep: str
+    n_pcs: int | None = None
+
+    def __str__(self) -> str:
+        return self.use_rep if self.n_pcs is None else f"{self.use_rep}[:, :{self.n_pcs}]"
+
+
+@dataclass(frozen=True)
+class NeighborsSpec:
+    """How a kNN graph is built: `n_neighbors` counts the cell itself."""
+
+    n_neighbors: int
+    metric: str
+    embedding: EmbeddingChoice
+
+
+@dataclass(frozen=True)
+class SplitSpec:
+    """The parameters with which one node is split."""
+
+    partition: PartitionSpec
+    neighbors: NeighborsSpec
+
+
+@dataclass(frozen=True)
+class TreePlan:
+    """One algorithm at one base resolution on one dataset.
+
+    `embeddings` gives the address of each (n, d) float32 embedding in the cache; `root_graph` is the
+    key of level 1's graph and `root_graph_stored` tells that it came with the input.
+    """
+
+    algorithm: Algorithm
+    resolution: float
+    engine: str
+    engine_reason: str
+    partition: PartitionSpec
+    neighbors: NeighborsSpec
+    min_cells: int
+    hierarchy: Hierarchy
+    n_cells: int
+    embeddings: Mapping[EmbeddingChoice, ArrayRef]
+    root_graph: str
+    root_graph_stored: bool
+
+    @property
+    def name(self) -> str:
+        """`leiden 0.5`, as people read it."""
+        return f"{self.algorithm} {self.resolution}"
+
+    @property
+    def depth(self) -> int:
+        """The number of levels."""
+        return self.hierarchy.depth
+
+    def decide(self, path: Path, n_cells: int) -> SplitSpec | str:
+        """Return how the cluster at `path` is split, or the reason why it is left whole.
+
+        The one place that knows: the last level, clusters not asked for, and those with fewer than
+        max(min_cells, 2 × n_neighbors) cells. Level 1 is always tried, on the whole graph.
+        """
+        if len(path) >= self.depth:
+            return LAST_LEVEL
+        level = self.hierarchy.parameters(path)
+        if level is None:
+            if path:
+                return NOT_ASKED
+            level = LevelParameters()
+        spec = self.spec(level)
+        needed = max(level.min_cells if level.min_cells is not None else self.min_cells, 2 * spec.neighbors.n_neighbors)
+        if path and n_cells < needed:
+            return f"too small: {n_cells} cells, {needed} needed"
+        return spec
+
+    def spec(self, level: LevelParameters) -> SplitSpec:
+        """Lay a level's parameters over the base ones."""
+        return lay_over(self.partition, self.neighbors, level)
+
+    def unknown_clusters(self, known: set[Path]) -> list[str]:
+        """Return the ids that the hierarchy names but the tree does not have."""
+        return [label_of(path) for path in self.hierarchy.named_clusters() if path not in known]
+
+
+def lay_over(partition: PartitionSpec, neighbors: NeighborsSpec, level: LevelParameters) -> SplitSpec:
+    """Lay a level's own parameters over those of the dataset; what it does not name stays."""
+
+    def given(value: object, base: object) -> object:
+        return base if value is None else value
+
+    use_rep = level.use_rep or neighbors.embedding.use_rep
+    same = use_rep == neighbors.embedding.use_rep
+    n_pcs = level.n_pcs if level.n_pcs is not None else (neighbors.embedding.n_pcs if same else None)
+    return SplitSpec(
+        PartitionSpec(
+            partition.algorithm,
+            float(given(level.resolution, partition.resolution)),  # type: ignore[arg-type]
+            int(given(level.n_iterations, partition.n_iterations)),  # type: ignore[call-overload]
+            int(given(level.seed, partition.seed)),  # type: ignore[call-overload]
+            partition.use_weights,
+        ),
+        NeighborsSpec(
+            int(given(level.n_neighbors, neighbors.n_neighbors)),  # type: ignore[call-overload]
+            str(given(level.metric, neighbors.metric)),
+            EmbeddingChoice(use_rep, n_pcs),
+        ),
+    )

@@ -1,0 +1,48 @@
+"""From a dataset's settings and its inspected input to the plans of its trees."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from configs.clustering import ClusteringConfig
+from tasks.cache import ArrayRef
+from tasks.engines import PartitionSpec, choose
+from tasks.inputs import Input
+from tasks.plan import EmbeddingChoice, NeighborsSpec, TreePlan, lay_over
+
+
+def root_neighbors(settings: ClusteringConfig, base: NeighborsSpec) -> NeighborsSpec:
+    """Return the graph parameters of level 1: the dataset's, or those that `levels: {1: …}` sets."""
+    own = settings.hierarchy.parameters(())
+    return lay_over(PartitionSpec("leiden", 1.0), base, own).neighbors if own else base
+
+
+def tree_plans(
+    settings: ClusteringConfig,
+    source: Input,
+    embeddings: Mapping[EmbeddingChoice, ArrayRef],
+    graph: str,
+    use_gpu: bool | Literal["required"],
+) -> list[TreePlan]:
+    """Return one plan for each algorithm and resolution, those kept from the input left out."""
+    engine = choose(settings.engine, use_gpu)
+    plans = [
+        TreePlan(
+            algorithm,
+            resolution,
+            engine.engine,
+            engine.reason,
+            PartitionSpec(algorithm, resolution, settings.n_iterations, settings.seed, settings.use_weights),
+            source.neighbors,
+            settings.min_cells,
+            settings.hierarchy,
+            source.n_cells,
+            dict(embeddings),
+            graph,
+            source.stored_graph is not None,
+        )
+        for algorithm in settings.algorithm
+        for resolution in settings.resolutions
+    ]
+    return [plan for plan in plans if f"{plan.algorithm}_{plan.resolution}_1" not in source.kept_columns]

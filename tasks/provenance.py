@@ -1,0 +1,130 @@
+"""What `uns['clustering']` says: the configuration, versions, inputs, and the tree with its reasons."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from platform import python_version
+from typing import TYPE_CHECKING, Any
+
+from tasks.labels import column_name, label_of
+from tasks.plan import LAST_LEVEL
+from tasks.tree import Outcome, Tree
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MADE_BY = "cellstrata"
+PACKAGES = ("cellstrata", "anndata", "faiss-cpu", "igraph", "leidenalg", "numpy", "pandas", "prefect", "scanpy",
+            "scipy", "umap-learn", "zarr")  # fmt: skip
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that shape a result."""
+    found = {"python": python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def tree_table(trees: Iterable[Tree]) -> pd.DataFrame:
+    """Return one row for each cluster of each column.
+
+    `column`, `cluster`, `parent` (empty at level 1), `level`, `n_cells`, `n_children`, `reason` (why it
+    has no children of its own: `last level`, `too small: …`, `not asked for`, `one community`; empty
+    where it was split), and for a cluster whose split was tried the parameters really used, the
+    `modularity` of that split (at resolution 1; NaN where none was tried), its `key`, engine and
+    seconds. The rows of `cluster` `all` describe level 1 itself.
+    """
+    import pandas as pd
+
+    rows = [_row(tree, outcome) for tree in trees for _, outcome in sorted(tree.outcomes.items())]
+    return pd.DataFrame(rows, columns=list(_ROW))
+
+
+_ROW = {
+    "column": "", "cluster": "", "parent": "", "level": 0, "n_cells": 0, "n_children": 0, "reason": "",
+    "resolution": float("nan"), "n_neighbors": 0, "embedding": "", "metric": "", "modularity": float("nan"),
+    "engine": "", "key": "", "seconds": float("nan"),
+}  # fmt: skip
+
+
+def _row(tree: Tree, outcome: Outcome) -> dict[str, Any]:
+    plan, level = tree.plan, len(outcome.path)
+    row = dict(
+        _ROW,
+        column=column_name(plan.algorithm, plan.resolution, max(level, 1)),
+        cluster=label_of(outcome.path),
+        parent=label_of(outcome.path[:-1]) if level > 1 else "",
+        level=level,
+        n_cells=outcome.n_cells,
+        n_children=len(outcome.facts.get("sizes", ())) or int(outcome.reason != LAST_LEVEL),
+        reason=outcome.reason or "",
+    )
+    if outcome.spec is not None:
+        stored = not level and plan.root_graph_stored
+        row |= {
+            "resolution": outcome.spec.partition.resolution,
+            "n_neighbors": 0 if stored else outcome.spec.neighbors.n_neighbors,
+            "embedding": "" if stored else str(outcome.spec.neighbors.embedding),
+            "metric": "" if stored else outcome.spec.neighbors.metric,
+            "modularity": float(outcome.facts["modularity"]),
+            "engine": str(outcome.facts["engine_version"]),
+            "key": outcome.key or "",
+            "seconds": float(outcome.facts["seconds"]),
+        }
+    return row
+
+
+def column_facts(trees: Iterable[Tree]) -> dict[str, dict[str, Any]]:
+    """Return for each obs column its clusters, level, effective resolutions and parameters."""
+    facts = {}
+    for tree in trees:
+        plan = tree.plan
+        for level in range(1, plan.depth + 1):
+            clusters = [o for path, o in tree.outcomes.items() if len(path) == level]
+            splits = [o for path, o in tree.outcomes.items() if len(path) == level - 1 and o.spec is not None]
+            used = sorted({o.spec.partition.resolution for o in splits if o.spec})
+            facts[column_name(plan.algorithm, plan.resolution, level)] = {
+                "algorithm": plan.algorithm,
+                "level": level,
+                "base_resolution": plan.resolution,
+                "resolutions_used": used,
+                "n_clusters": len(clusters),
+                "splits": len(splits),
+                "engine": plan.engine,
+                "engine_reason": plan.engine_reason,
+                "n_iterations": plan.partition.n_iterations if plan.algorithm == "leiden" else None,
+                "seed": plan.partition.seed,
+                "graph": "stored" if level == 1 and plan.root_graph_stored else "computed",
+                "modularity": float(splits[0].facts["modularity"]) if level == 1 and splits else None,
+            }
+    return facts
+
+
+def provenance(
+    configuration: Mapping[str, Any],
+    source: Mapping[str, Any],
+    trees: list[Tree],
+    neighbors_key: str,
+    graph: str,
+    publish_key: str,
+    created: str,
+) -> dict[str, Any]:
+    """Return the entry `uns['clustering']`; nested settings are JSON texts, the tree is a table."""
+    return {
+        "made_by": MADE_BY,
+        "neighbors_key": neighbors_key,
+        "graph": graph,
+        "created": created,
+        "publish_key": publish_key,
+        "configuration": json.dumps(configuration, sort_keys=True),
+        "input": json.dumps(source, sort_keys=True),
+        "versions": json.dumps(versions(), sort_keys=True),
+        "columns": json.dumps(column_facts(trees), sort_keys=True),
+        "tree": tree_table(trees),
+    }

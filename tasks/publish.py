@@ -1,0 +1,264 @@
+"""Making the result: a zarr with everything the input holds, and our columns, graph and record.
+
+What does not change is linked, copied or converted (`tasks.untouched`); `obs`, `uns` and every
+other slot that gets entries are groups of the result's own. Its root metadata are its own as well
+and consolidated last: linked ones would go on listing the old columns.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import zarr
+
+from tasks import link as links
+from tasks.convert import encoding_of
+from tasks.elements import n_obs, obs_index_column
+from tasks.labels_parquet import write_labels_parquet
+from tasks.legacy import is_legacy_frame, moved_graphs, read_frame, uns_categories
+from tasks.nodes import attrs_of, is_array
+from tasks.opening import DataError, InputError, Root, kind_of, open_anndata, zarr_store, zipped
+from tasks.quiet import quiet
+from tasks.staging import StagedStore
+from tasks.store import StorageOptions, Store, is_local, join, local_path, scratch_folder, staged_folder
+from tasks.untouched import Converted, Copied, Linked, OutputError, Untouched
+from tasks.upload import upload
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    import scipy.sparse as sp
+
+__all__ = [
+    "DataError",
+    "InputError",
+    "OutputError",
+    "PublishReport",
+    "is_ours",
+    "publish",
+    "write_labels_parquet",
+]
+
+MADE_BY = "cellstrata"
+RECORD = "cellstrata"
+LAYOUT = 1  # of the stored elements; an older result of another layout is not taken over
+LINK_MODES = ("auto", "symlink", "copy")
+
+
+@dataclass(frozen=True)
+class PublishReport:
+    """How a result was made.
+
+    `mode` is `linked`, `copied` or `converted`; `linked` counts symbolic links, or elements shared
+    with an older result; `bytes_written` counts what was really stored, in bytes.
+    """
+
+    mode: str
+    linked: int
+    bytes_written: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class _Changes:
+    obs: Mapping[str, Any]
+    obsm: Mapping[str, Any]
+    obsp: Mapping[str, Any]
+    uns: Mapping[str, Any]
+    removed: frozenset[str] = field(default_factory=frozenset)
+
+    def of(self, slot: str) -> Mapping[str, Any]:
+        return dict(getattr(self, slot))
+
+    def slots(self) -> list[str]:
+        return ["obs", "uns", *(slot for slot in ("obsm", "obsp") if self.of(slot))]
+
+    def names(self) -> dict[str, list[str]]:
+        return {slot: list(self.of(slot)) for slot in self.slots()}
+
+
+def publish(
+    input_url: str,
+    output_url: str,
+    *,
+    obs: Mapping[str, pd.Categorical[Any]] | None = None,
+    obsm: Mapping[str, np.ndarray] | None = None,
+    obsp: Mapping[str, sp.csr_matrix] | None = None,
+    uns: Mapping[str, Any] | None = None,
+    link: str = "auto",
+    reuse: str | None = None,
+    remove_uns: Collection[str] = (),
+    storage_options: StorageOptions | None = None,
+) -> PublishReport:
+    """Write the input and our entries to `output_url`, a zarr, replacing an older result of ours.
+
+    `obs` are categoricals of strings of length n, put behind the other columns in this order, in
+    place where one of the name exists; `obsm` arrays (n, d), `obsp` matrices (n, n); `uns` top-level
+    entries. `uns['clustering']` always gets `made_by`. Everything else is as in the input, dtypes
+    included. A local zarr is linked for `link` auto and symlink, anything else copied; an h5ad is
+    converted by streaming. `reuse` is the path of an older result that the caller knows to be made
+    from the same h5ad: what it took from there is shared with it instead of converted again.
+
+    On a local disk the result appears in one step. In a bucket its root metadata are removed first
+    and written last, so that a reader sees no store or a whole one.
+
+    Raises
+    ------
+    InputError
+        If the input cannot be read.
+    OutputError
+        If something not ours stands at `output_url`, it lies in the input (or the input in it), or
+        `link` is `symlink` where that cannot be.
+    ValueError
+        If an entry has another number of cells than the input.
+    """
+    started = time.perf_counter()
+    source, target = Store.at(input_url, storage_options), Store.at(output_url, storage_options)
+    _check_places(source, target, storage_options)
+    clustering = {**dict((uns or {}).get("clustering", {})), "made_by": MADE_BY}
+    uns = {**(uns or {}), "clustering": clustering}
+    with open_anndata(input_url, storage_options) as root, _workplace(target) as staged:
+        removed = frozenset([*remove_uns, *uns_categories(root)])
+        changes = _Changes(obs or {}, obsm or {}, obsp or {}, uns, removed)
+        _check_lengths(root, changes)
+        untouched = _way(source, target, root, staged, link, reuse, kind_of(input_url, storage_options))
+        _build(root, staged, untouched, changes)
+        if target.is_local:
+            untouched.finish(Store(str(staged)))
+            size = links.own_bytes(staged)
+        else:
+            size = upload(staged, target, untouched)
+    return PublishReport(untouched.mode, untouched.linked, size, time.perf_counter() - started)
+
+
+def is_ours(output_url: str, storage_options: StorageOptions | None = None) -> bool:
+    """Tell whether a result of cellstrata stands at a URL: `uns/clustering/made_by` says so.
+
+    True also for one whose upload to a bucket was interrupted.
+    """
+    mark = Store.at(join(output_url, "uns", "clustering", "made_by"), storage_options)
+    try:
+        with quiet():
+            return str(zarr.open_array(zarr_store(mark), mode="r")[()]) == MADE_BY
+    except (OSError, ValueError, KeyError):
+        return False
+
+
+def _build(root: Root, staged: Path, untouched: Untouched, changes: _Changes) -> None:
+    attrs = {**untouched.attrs(), "encoding-type": "anndata", "encoding-version": "0.1.0"}
+    new = zarr.open_group(
+        StagedStore(staged), mode="w", zarr_format=2 if untouched.zarr_format == 2 else 3, attributes=attrs
+    )
+    slots = changes.slots()
+    for slot in untouched.children():
+        if slot not in slots:
+            untouched.place(slot)
+    for slot in slots:
+        if slot == "obs":
+            group = _obs_group(root, new, untouched, changes.of("obs"))
+        else:
+            there = slot in untouched.children()
+            group = new.create_group(slot, attributes=untouched.attrs(slot) if there else encoding_of("dict"))
+            replaced = set(changes.of(slot)) | (changes.removed if slot == "uns" else set())
+            for name in untouched.children(slot) if there else []:
+                if name not in replaced:
+                    untouched.place(f"{slot}/{name}")
+        _write(group, changes.of(slot))
+    clustering: Any = new["uns/clustering"]
+    clustering.attrs[RECORD] = {"layout": LAYOUT, "written": changes.names()}
+    zarr.consolidate_metadata(new.store)
+
+
+def _obs_group(root: Root, new: zarr.Group, untouched: Untouched, ours: Mapping[str, Any]) -> zarr.Group:
+    """Make obs with all columns but ours, and the order of all."""
+    obs = root["obs"]
+    if is_legacy_frame(obs):
+        frame = read_frame(root, "obs")
+        columns = [str(name) for name in frame.columns]
+        _write(new, {"obs": frame.drop(columns=[name for name in ours if name in columns])})
+        group: Any = new["obs"]
+    else:
+        attrs = untouched.attrs("obs")
+        columns = [str(name) for name in attrs_of(obs)["column-order"]]
+        group = new.create_group("obs", attributes=attrs)
+        for name in untouched.children("obs"):
+            if name not in ours:
+                untouched.place(f"obs/{name}")
+    group.attrs["column-order"] = [*columns, *(name for name in ours if name not in columns)]
+    made: zarr.Group = group
+    return made
+
+
+def _write(group: zarr.Group, entries: Mapping[str, Any]) -> None:
+    from anndata.io import write_elem
+
+    for name, value in entries.items():
+        write_elem(group, name, value)
+
+
+def _way(
+    source: Store, target: Store, root: Root, staged: Path, link: str, reuse: str | None, kind: str
+) -> Untouched:
+    if link not in LINK_MODES:
+        raise ValueError(f"link: {link!r} is none of {', '.join(LINK_MODES)}")
+    old = bool(moved_graphs(root)) or is_array(root["obs"])  # a form that is not to be carried on
+    linkable = kind == "zarr" and source.is_local and target.is_local and not old
+    if link == "symlink" and not linkable:
+        message = f"{source.url} can be linked only as a zarr folder on the same machine; set `link: auto`"
+        raise OutputError(target.url, "", message)
+    if linkable and link != "copy":
+        return Linked(source, root, staged, Path(target.root))
+    if kind == "h5ad":
+        older, written = _older(reuse)
+        return Converted(root, staged, older, written)
+    if old or source.url.startswith(("http://", "https://")):  # the latter cannot be listed
+        return Converted(root, staged)
+    return Copied(zipped(source) if kind == "zip" else source, root, staged)
+
+
+def _older(reuse: str | None) -> tuple[Path | None, dict[str, list[str]]]:
+    """Return an older result and what it holds of its own, or nothing if it cannot be shared."""
+    if reuse is None or not is_local(reuse) or not is_ours(reuse):
+        return None, {}
+    record: Any = zarr.open_group(join(reuse, "uns", "clustering"), mode="r").attrs.get(RECORD)
+    if not isinstance(record, dict) or record.get("layout") != LAYOUT:
+        return None, {}
+    return local_path(reuse), {str(slot): list(names) for slot, names in record["written"].items()}
+
+
+@contextmanager
+def _workplace(target: Store) -> Iterator[Path]:
+    with quiet(), staged_folder(Path(target.root)) if target.is_local else scratch_folder() as staged:
+        yield staged
+
+
+def _check_places(source: Store, target: Store, storage_options: StorageOptions | None) -> None:
+    if source.is_local and target.is_local:
+        a, b = os.path.realpath(source.root), links.real_place(Path(target.root))
+        overlap = any(links.is_below(p, q) for p, q in ((a, b), (b, a), (os.path.realpath(b), a)))
+    else:
+        a, b = source.url, target.url
+        overlap = f"{a}/".startswith(f"{b}/") or f"{b}/".startswith(f"{a}/")
+    if overlap:
+        raise OutputError(
+            target.url, "", f"lies in the input {source.url}, or holds it; choose another output_dir"
+        )
+    if target.exists() and not is_ours(target.url, storage_options) and (target.is_file() or target.list()):
+        raise OutputError(target.url, "", "was not made by cellstrata and is left alone; move it away")
+
+
+def _check_lengths(root: Root, changes: _Changes) -> None:
+    n = n_obs(root)
+    for slot in ("obs", "obsm", "obsp"):
+        for name, value in changes.of(slot).items():
+            shape = value.shape if slot != "obs" else (len(value),)
+            if shape[0] != n or (slot == "obsp" and shape != (n, n)):
+                raise ValueError(f"{slot}[{name!r}] has the shape {shape}, but there are {n} cells")
+    if obs_index_column(root) in changes.obs:
+        raise ValueError(f"obs[{obs_index_column(root)!r}] is the index of obs and cannot be replaced")

@@ -1,0 +1,162 @@
+"""From finished trees to the published result: columns, graph, UMAP, provenance, table of labels."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from configs.model import RunConfig
+from tasks.cache import ArrayRef, Cache
+from tasks.digest import digest_array, digest_values
+from tasks.elements import obs_names, open_anndata
+from tasks.inputs import Input
+from tasks.labels import column_name, label_of, level_column
+from tasks.neighbors import connectivities_matrix, distances_matrix
+from tasks.opening import kind_of
+from tasks.provenance import column_facts, provenance, versions
+from tasks.publish import is_ours, publish, write_labels_parquet
+from tasks.store import Store, StorageOptions
+from tasks.tree import Tree
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import scipy.sparse as sp
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What a dataset's splits came to: everything that its result is made of."""
+
+    source: Input
+    trees: tuple[Tree, ...]
+    graph: str
+    umap: ArrayRef | None
+    configuration: Mapping[str, Any]
+    link: str
+
+    @classmethod
+    def of(
+        cls, source: Input, trees: list[Tree], graph: str, umap: ArrayRef | None, config: RunConfig
+    ) -> Finished:
+        """Put together what a dataset came to; secrets in the configuration are masked."""
+        whole = config.model_dump(mode="json", exclude={"DATASETS", "defaults", "storage_options", "refresh", "rehash"})
+        own = config.DATASETS[source.dataset].model_dump(mode="json")
+        return cls(source, tuple(trees), graph, umap, whole | {"dataset": source.dataset, **own}, config.link)
+
+    def notices(self) -> list[str]:
+        """Return what the user should know of the trees: clusters named that do not exist."""
+        return [
+            f"{tree.plan.name}: the hierarchy names {', '.join(unknown)}, which "
+            f"{'is no cluster' if len(unknown) == 1 else 'are no clusters'} there"
+            for tree in self.trees
+            if (unknown := tree.plan.unknown_clusters(set(tree.outcomes)))
+        ]
+
+    def key(self) -> str:
+        """Identify the result: it depends on the input, the labels, what is added, and how it is linked."""
+        return digest_values(
+            input=self.source.identity,
+            trees=[
+                [tree.plan.name, digest_array(tree.codes), [label_of(leaf) for leaf in tree.leaves]]
+                for tree in self.trees
+            ],
+            graph=self.graph,
+            umap=self.umap and self.umap.digest,
+            configuration=self.configuration,
+            versions=versions(),
+            link=self.link,
+        )
+
+
+def columns(trees: tuple[Tree, ...]) -> dict[str, pd.Categorical]:
+    """Return the obs columns of the trees, categoricals of strings of length n."""
+    return {
+        column_name(tree.plan.algorithm, tree.plan.resolution, level): level_column(tree.codes, tree.leaves, level)
+        for tree in trees
+        for level in range(1, tree.plan.depth + 1)
+    }
+
+
+def publish_result(finished: Finished, cache: Cache, storage_options: StorageOptions) -> dict[str, Any]:
+    """Write the result and its table of labels, unless exactly this result stands there already.
+
+    Returns `output`, `labels`, `columns`, `clusters` (how many in each column), `modularity` (of each
+    level-1 column) and `written`.
+    """
+    source, key = finished.source, finished.key()
+    facts = column_facts(finished.trees)
+    report = {
+        "output": source.output,
+        "labels": source.labels,
+        "columns": list(facts),
+        "clusters": {name: fact["n_clusters"] for name, fact in facts.items()},
+        "modularity": {name: fact["modularity"] for name, fact in facts.items() if fact["level"] == 1},
+        "written": False,
+    }
+    older = _older(source.output, storage_options)
+    if older.get("publish_key") == key and Store.at(source.labels, storage_options).exists():
+        return report
+    labels = columns(finished.trees)
+    created = datetime.now(UTC).isoformat(timespec="seconds")
+    obsm = {} if finished.umap is None else {"X_umap": np.asarray(cache.get(finished.umap))}
+    obsp, uns = _graph_elements(finished, cache)
+    uns["clustering"] = provenance(
+        finished.configuration, source.identity, list(finished.trees), source.neighbors_key,
+        finished.graph, key, created,
+    )  # fmt: skip
+    same_input = older.get("input") == json.dumps(source.identity, sort_keys=True)
+    reuse = source.output if same_input and kind_of(source.url, storage_options) == "h5ad" else None
+    publish(
+        source.url, source.output, obs=labels, obsm=obsm, obsp=obsp, uns=uns,
+        link=finished.link, reuse=reuse, storage_options=storage_options,
+    )  # fmt: skip
+    with open_anndata(source.url, storage_options) as root:
+        names = obs_names(root)
+    write_labels_parquet(source.labels, names, labels, storage_options=storage_options)
+    return report | {"written": True}
+
+
+def _graph_elements(finished: Finished, cache: Cache) -> tuple[dict[str, sp.csr_matrix], dict[str, Any]]:
+    """Return the obsp and uns entries of a graph that was computed; nothing for the input's own."""
+    source = finished.source
+    if source.stored_graph is not None:
+        return {}, {}
+    key, prefix = source.neighbors_key, "" if source.neighbors_key == "neighbors" else f"{source.neighbors_key}_"
+    names = {what: f"{prefix}{what}" for what in ("connectivities", "distances")}
+    neighbors = _root_neighbors(finished)
+    params = {
+        "method": "umap",
+        "metric": neighbors.metric,
+        "n_neighbors": neighbors.n_neighbors,
+        "use_rep": neighbors.embedding.use_rep,
+    }
+    if neighbors.embedding.n_pcs is not None:
+        params["n_pcs"] = neighbors.embedding.n_pcs
+    matrices = {
+        names["connectivities"]: connectivities_matrix(cache, finished.graph),
+        names["distances"]: distances_matrix(cache, finished.graph),
+    }
+    entry = {"connectivities_key": names["connectivities"], "distances_key": names["distances"], "params": params}
+    return matrices, {key: entry}
+
+
+def _root_neighbors(finished: Finished) -> Any:
+    for tree in finished.trees:
+        decision = tree.plan.decide((), tree.plan.n_cells)
+        if not isinstance(decision, str):
+            return decision.neighbors
+    return finished.source.neighbors
+
+
+def _older(output: str, storage_options: StorageOptions) -> dict[str, str]:
+    """Return what an older result of ours says of itself."""
+    if not is_ours(output, storage_options):
+        return {}
+    with open_anndata(output, storage_options) as root:
+        record = root["uns/clustering"]
+        return {name: str(record[name][()]) for name in ("publish_key", "input") if name in record}

@@ -1,0 +1,304 @@
+"""The one module that talks to stores: everything else names places by URL and asks here.
+
+A store is a folder on a local disk or a prefix in a bucket, reached through fsspec. Writing is
+atomic for each object: locally by writing beside it and renaming, elsewhere because a single PUT is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import os
+import shutil
+import sys
+import tempfile
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import IO, Any
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+from fsspec.spec import AbstractFileSystem
+
+StorageOptions = Mapping[str, Mapping[str, Any]]
+
+
+class StoreError(OSError):
+    """A store could not be read or written; the message names the place."""
+
+
+def protocol_of(url: str) -> str:
+    """Return the protocol of a URL, `file` for a plain path."""
+    return url.split("://", 1)[0] if "://" in url else "file"
+
+
+def is_local(url: str) -> bool:
+    """Tell whether a URL or path lies on a local disk."""
+    return protocol_of(url) in ("file", "local")
+
+
+def local_path(url: str) -> Path:
+    """Return the absolute path behind a local URL (`~` expanded).
+
+    Raises
+    ------
+    ValueError
+        If the URL is not local.
+    """
+    if not is_local(url):
+        raise ValueError(f"{url} is not on a local disk")
+    path = url.split("://", 1)[1] if "://" in url else url
+    return Path(os.path.abspath(os.path.expanduser(path)))
+
+
+def absolute(url: str) -> str:
+    """Return a URL as it should be recorded: local ones as absolute paths, others unchanged."""
+    return str(local_path(url)) if is_local(url) else url.rstrip("/")
+
+
+def join(url: str, *parts: str) -> str:
+    """Append path parts to a URL."""
+    return "/".join([url.rstrip("/"), *(part.strip("/") for part in parts)])
+
+
+@dataclass(frozen=True)
+class Store:
+    """A folder or bucket prefix, and the options with which it is opened.
+
+    Picklable, so that a worker process can open the same place. `options` are fsspec storage
+    options of this protocol alone.
+    """
+
+    url: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def at(cls, url: str, storage_options: StorageOptions | None = None) -> Store:
+        """Make the store at `url`, taking its options from those given by protocol."""
+        return cls(absolute(url), dict((storage_options or {}).get(protocol_of(url), {})))
+
+    def __getstate__(self) -> tuple[str, Mapping[str, Any]]:
+        return self.url, self.options
+
+    def __setstate__(self, state: tuple[str, Mapping[str, Any]]) -> None:
+        object.__setattr__(self, "url", state[0])
+        object.__setattr__(self, "options", state[1])
+
+    def __repr__(self) -> str:
+        return f"Store({self.url!r})"  # options may hold secrets
+
+    @cached_property
+    def _opened(self) -> tuple[AbstractFileSystem, str]:
+        fs, root = fsspec.core.url_to_fs(self.url, **self.options)
+        return fs, root.rstrip("/")
+
+    @property
+    def fs(self) -> AbstractFileSystem:
+        """The fsspec file system."""
+        return self._opened[0]
+
+    @property
+    def root(self) -> str:
+        """The path of this store within its file system."""
+        return self._opened[1]
+
+    @cached_property
+    def is_local(self) -> bool:
+        """True on a local disk, where files can be renamed, linked and memory-mapped."""
+        return isinstance(self.fs, LocalFileSystem)
+
+    def path(self, key: str = "") -> str:
+        """Return the path of `key` within the file system."""
+        return f"{self.root}/{key}" if key else self.root
+
+    def exists(self, key: str = "") -> bool:
+        """Tell whether `key` exists as a file or folder."""
+        return os.path.lexists(self.path(key)) if self.is_local else bool(self.fs.exists(self.path(key)))
+
+    def read(self, key: str) -> bytes:
+        """Return the bytes of `key`.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such object.
+        """
+        if self.is_local:
+            with open(self.path(key), "rb") as file:
+                return file.read()
+        data: bytes = self.fs.cat_file(self.path(key))
+        return data
+
+    def write(self, key: str, data: bytes | memoryview) -> None:
+        """Write an object atomically, replacing an older one."""
+        path = self.path(key)
+        if not self.is_local:
+            self.fs.pipe_file(path, bytes(data))
+            return
+        part = f"{path}.{uuid.uuid4().hex[:12]}.part"
+        try:
+            with _open_new(part) as file:
+                file.write(data)
+            os.replace(part, path)
+        except BaseException:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(part)
+            raise
+
+    def list(self, key: str = "") -> list[str]:
+        """Return the names directly under `key`, sorted; empty when there is nothing."""
+        try:
+            return sorted(p.rstrip("/").rsplit("/", 1)[-1] for p in self.fs.ls(self.path(key), detail=False))
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+
+    def is_file(self, key: str = "") -> bool:
+        """Tell whether `key` is an object, and not a folder."""
+        return os.path.isfile(self.path(key)) if self.is_local else bool(self.fs.isfile(self.path(key)))
+
+    def open(self, key: str = "") -> IO[bytes]:
+        """Open an object for reading, seekable."""
+        file: IO[bytes] = self.fs.open(self.path(key), "rb")
+        return file
+
+    def walk(self, key: str = "") -> Iterator[str]:
+        """Yield the keys of all objects under `key`, in no particular order; links are followed."""
+        if self.is_local:
+            for folder, _, names in os.walk(self.path(key), followlinks=True):
+                for name in names:
+                    yield os.path.relpath(os.path.join(folder, name), self.root).replace(os.sep, "/")
+        else:
+            below = len(self.fs._strip_protocol(self.root).strip("/"))
+            for path in self.fs.find(self.path(key)):
+                yield path.strip("/")[below:].lstrip("/")
+
+    def copy_to(self, key: str, other: Store) -> int:
+        """Copy one object to the same key of another store, in pieces; return its size in bytes."""
+        source, target = self.path(key), other.path(key)
+        if other.is_local:
+            os.makedirs(os.path.dirname(target), exist_ok=True)
+            if self.is_local:
+                shutil.copyfile(source, target)
+            else:
+                self.fs.get_file(source, target)
+            return os.stat(target).st_size
+        if self.is_local:
+            other.fs.put_file(source, target)
+            return os.stat(source).st_size
+        with self.open(key) as reader, other.fs.open(target, "wb") as writer:
+            shutil.copyfileobj(reader, writer, 1 << 23)
+        return int(other.fs.size(target))
+
+    def remove(self, key: str = "") -> None:
+        """Remove an object, or a folder with all that is in it; links are unlinked, never followed."""
+        path = self.path(key)
+        if self.is_local:
+            remove_local(Path(path))
+        elif self.fs.exists(path):
+            self.fs.rm(path, recursive=True)
+
+
+def _open_new(path: str) -> IO[bytes]:
+    try:
+        return open(path, "xb")
+    except FileNotFoundError:  # making folders only when they are missing halves the calls
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        return open(path, "xb")
+
+
+def identity(url: str, storage_options: StorageOptions | None = None) -> dict[str, Any]:
+    """Return what a store says of an object's identity, without reading it.
+
+    A local file gives size and modification time (ns); a local folder the same of its root
+    metadata; a bucket what it has of ETag, generation, version, size and modification time.
+    """
+    store = Store.at(url, storage_options)
+    if store.is_local:
+        path = Path(store.root)
+        marks = [p for name in ("zarr.json", ".zmetadata", ".zgroup") if (p := path / name).is_file()]
+        stat = (marks[0] if path.is_dir() and marks else path).stat()
+        return {"url": store.url, "size": stat.st_size, "mtime_ns": stat.st_mtime_ns}
+    info = store.fs.info(store.root)
+    kept = {
+        k: str(info[k])
+        for k in ("ETag", "etag", "generation", "VersionId", "LastModified", "mtime")
+        if k in info
+    }
+    return {"url": store.url, "size": info.get("size"), **kept}
+
+
+def remove_local(path: Path) -> None:
+    """Remove a file, link or folder on a local disk; a link is unlinked, not followed."""
+    if path.is_symlink() or path.is_file():
+        path.unlink(missing_ok=True)
+    elif path.exists():
+        shutil.rmtree(path)
+
+
+def copy_objects(source: Store, keys: Iterable[str], target: Store) -> int:
+    """Copy objects to the same keys of another store, several at a time; return the bytes copied."""
+    if source.is_local and target.is_local:
+        return sum(source.copy_to(key, target) for key in keys)
+    with ThreadPoolExecutor(16) as pool:  # the time goes into waiting for the network
+        return sum(pool.map(lambda key: source.copy_to(key, target), keys))
+
+
+@contextlib.contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """Yield an empty folder for temporary files on the local disk, removed afterwards."""
+    with tempfile.TemporaryDirectory(prefix="cellstrata-") as folder:
+        yield Path(folder)
+
+
+@contextlib.contextmanager
+def staged_folder(final: Path) -> Iterator[Path]:
+    """Yield an empty folder beside `final`, and put it in `final`'s place when the block succeeds.
+
+    A reader sees the old folder or the new one. When the block raises, nothing is left behind.
+    """
+    final.parent.mkdir(parents=True, exist_ok=True)
+    staged = final.parent / f".{final.name}.{uuid.uuid4().hex[:12]}.part"
+    staged.mkdir()
+    try:
+        yield staged
+        replace_folder(staged, final)
+    finally:
+        remove_local(staged)
+
+
+def replace_folder(new: Path, final: Path) -> None:
+    """Move folder `new` to `final`; what stood there before is removed.
+
+    Where the kernel can (Linux `renameat2`, macOS `renamex_np`) the two are exchanged in one step.
+    """
+    try:
+        os.rename(new, final)
+        return
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+            raise
+    if _exchange(new, final):
+        remove_local(new)
+        return
+    old = final.parent / f".{final.name}.{uuid.uuid4().hex[:12]}.old"
+    os.rename(final, old)
+    os.rename(new, final)
+    remove_local(old)
+
+
+def _exchange(a: Path, b: Path) -> bool:
+    libc = ctypes.CDLL(None, use_errno=True)
+    try:
+        if sys.platform == "darwin":
+            failed = libc.renamex_np(os.fsencode(a), os.fsencode(b), ctypes.c_uint(2))
+        else:
+            at_fdcwd = ctypes.c_int(-100)
+            failed = libc.renameat2(at_fdcwd, os.fsencode(a), at_fdcwd, os.fsencode(b), ctypes.c_uint(2))
+    except AttributeError:  # an older C library
+        return False
+    return bool(failed == 0)

@@ -1,0 +1,136 @@
+"""The tree as it grows: nodes are opened (split or left whole) and closed with their children.
+
+The flow and the workers grow trees with the same two functions, the flow task by task, a worker all
+that is below its small clusters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tasks.labels import Path
+from tasks.plan import LAST_LEVEL, ONE_COMMUNITY, SplitSpec, TreePlan
+
+Rows = npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Node:
+    """A set of cells: ascending row numbers, (n,) int32. `digest` is that of their rows in the
+    embedding with which they will be split, None where it is not known yet."""
+
+    path: Path
+    rows: Rows
+    digest: str | None = None
+
+
+@dataclass(frozen=True)
+class Pending:
+    """A node that is to be split, and how."""
+
+    node: Node
+    spec: SplitSpec
+
+    @property
+    def path(self) -> Path:
+        """The path of the node."""
+        return self.node.path
+
+    @property
+    def n_cells(self) -> int:
+        """The number of its cells."""
+        return len(self.node.rows)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one cluster. `reason` says why it has no children of its own, None if it was
+    split; `facts` are those of the split's record, absent where none was tried."""
+
+    path: Path
+    n_cells: int
+    reason: str | None
+    spec: SplitSpec | None = None
+    key: str | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    executed: bool = False
+
+
+@dataclass
+class Tree:
+    """The outcomes of one tree so far, and the leaf of each cell.
+
+    `codes` is (n,) int32, the index in `leaves` of each cell, -1 where not yet reached; `settled` counts
+    cells times levels that are done, n times the depth in the end.
+    """
+
+    plan: TreePlan
+    outcomes: dict[Path, Outcome] = field(default_factory=dict)
+    leaves: list[Path] = field(default_factory=list)
+    settled: int = 0
+    codes: npt.NDArray[np.int32] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.codes = np.full(self.plan.n_cells, -1, np.int32)
+
+    def root(self, digest: str | None) -> Node:
+        """Return the root: all cells."""
+        return Node((), np.arange(self.plan.n_cells, dtype=np.int32), digest)
+
+    def open(self, node: Node) -> Pending | None:
+        """Follow a node down while it is left whole; return it where it is to be split, or None
+        when it has become a leaf of the last level."""
+        while True:
+            decision = self.plan.decide(node.path, len(node.rows))
+            if isinstance(decision, SplitSpec) and len(node.rows):
+                return Pending(node, decision)
+            reason = decision if isinstance(decision, str) else "no cells"
+            if reason == LAST_LEVEL or not len(node.rows):
+                if node.path:
+                    self.outcomes[node.path] = Outcome(node.path, len(node.rows), reason)
+                    self.codes[node.rows] = len(self.leaves)
+                    self.leaves.append(node.path)
+                return None
+            self._settle(Outcome(node.path, len(node.rows), reason))
+            below = self.plan.decide((*node.path, 0), len(node.rows))
+            keep = isinstance(below, str) or self._same_embedding(node, below)
+            node = Node((*node.path, 0), node.rows, node.digest if keep else None)
+
+    def close(
+        self, pending: Pending, key: str, facts: Mapping[str, Any], labels: npt.NDArray[np.int32], executed: bool
+    ) -> list[Node]:
+        """Record a split and return its children, which are to be opened."""
+        sizes = facts["sizes"]
+        reason = (facts.get("note") or ONE_COMMUNITY) if len(sizes) < 2 else None
+        self._settle(Outcome(pending.path, pending.n_cells, reason, pending.spec, key, facts, executed))
+        order = np.argsort(labels, kind="stable")
+        parts = np.split(pending.node.rows[order], np.cumsum(sizes)[:-1])
+        digests = facts.get("children") or [None] * len(sizes)
+        children = []
+        for number, (rows, digest) in enumerate(zip(parts, digests, strict=True)):
+            path = (*pending.path, number)
+            following = self._next_embedding(path, len(rows))
+            known = following is None or following == pending.spec.neighbors.embedding
+            children.append(Node(path, rows, digest if known else None))
+        return children
+
+    def _settle(self, outcome: Outcome) -> None:
+        self.outcomes[outcome.path] = outcome
+        self.settled += outcome.n_cells
+
+    def _next_embedding(self, path: Path, n_cells: int) -> object:
+        """The embedding of the next split that will be tried at or below `path`, None without one."""
+        while len(path) < self.plan.depth:
+            decision = self.plan.decide(path, n_cells)
+            if isinstance(decision, SplitSpec):
+                return decision.neighbors.embedding
+            path = (*path, 0)
+        return None
+
+    def _same_embedding(self, node: Node, below: SplitSpec) -> bool:
+        return self._next_embedding(node.path, len(node.rows)) == below.neighbors.embedding

@@ -1,0 +1,200 @@
+"""The three ways in which an element that does not change comes into a result.
+
+`Linked`: a relative symbolic link. `Copied`: the objects of a zarr as they are, nothing decoded.
+`Converted`: from HDF5 (or a zarr that cannot be listed), or shared with an older result.
+"""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import zarr
+
+from tasks import link
+from tasks.convert import ZARR_FORMAT, copy_element, encoding_of, group_attrs, write_old
+from tasks.legacy import moved_graphs, old_children
+from tasks.nodes import attrs_of
+from tasks.opening import DataError, InputError, Root
+from tasks.staging import StagedStore
+from tasks.store import Store, copy_objects
+
+# The root's own come last when a result is uploaded: without them there is no store to read.
+METADATA = (".zattrs", ".zmetadata", ".zgroup", ".zarray", "zarr.json")
+
+
+class OutputError(DataError):
+    """A result cannot be written where it was asked for."""
+
+
+class Untouched(ABC):
+    """Brings elements of an input into a staged result; paths are `slot` or `slot/name`."""
+
+    mode: str
+    zarr_format: int
+    linked = 0
+
+    @abstractmethod
+    def children(self, path: str = "") -> list[str]:
+        """Return the names directly below a group of the input."""
+
+    @abstractmethod
+    def attrs(self, path: str = "") -> dict[str, Any]:
+        """Return the attributes that a group of the input has, or ought to have."""
+
+    @abstractmethod
+    def place(self, path: str) -> None:
+        """Bring one element, with all below it, to the same path in the staged folder."""
+
+    def finish(self, target: Store) -> int:
+        """Copy what was put off to where the result will stand; return its bytes."""
+        return 0
+
+
+class _Zarr(Untouched):
+    def __init__(self, source: Store, root: Root, staged: Path) -> None:
+        self.source, self.root, self.staged = source, root, Store(str(staged))
+        self.zarr_format = root.metadata.zarr_format
+
+    def children(self, path: str = "") -> list[str]:
+        # Names in the store, not members of the group: zarr does not list a folder without metadata.
+        names = self.source.list(path)
+        return [
+            n for n in names if n not in METADATA and not self.source.is_file(f"{path}/{n}" if path else n)
+        ]
+
+    def attrs(self, path: str = "") -> dict[str, Any]:
+        return attrs_of(self.root[path] if path else self.root)
+
+
+class Copied(_Zarr):
+    """Copies objects: metadata at once, so that they can be consolidated, chunks with `finish`."""
+
+    mode = "copied"
+
+    def __init__(self, source: Store, root: Root, staged: Path) -> None:
+        super().__init__(source, root, staged)
+        self._later: list[str] = []
+
+    def place(self, path: str) -> None:
+        keys = list(self.source.walk(path))
+        now = [key for key in keys if key.rsplit("/", 1)[-1] in METADATA]
+        copy_objects(self.source, now, self.staged)
+        self._later += sorted(set(keys) - set(now))
+
+    def finish(self, target: Store) -> int:
+        keys, self._later = self._later, []
+        return copy_objects(self.source, keys, target)
+
+    @property
+    def pending(self) -> list[str]:
+        """The keys that `finish` will copy."""
+        return list(self._later)
+
+
+class Linked(_Zarr):
+    """Links folders, each to the real one behind all links; copies where the disk knows no links."""
+
+    mode = "linked"
+
+    def __init__(self, source: Store, root: Root, staged: Path, final: Path) -> None:
+        super().__init__(source, root, staged)
+        self.final = link.real_place(final)
+        self._copied = Copied(source, root, staged)
+
+    def place(self, path: str) -> None:
+        here = self.source.path(path)
+        real = os.path.realpath(here)
+        if not os.path.isdir(real):
+            raise InputError(self.source.url, path, f"is a link to {real}, which is gone; restore it")
+        if link.is_below(real, os.path.realpath(self.final)) or link.is_below(real, self.final):
+            message = f"is replaced, but the input links to {path} in it; choose another output_dir"
+            raise OutputError(self.final, "", message)
+        staged = self.staged.path(path)
+        if not os.path.islink(here) and link.has_links(real):
+            # A result of ours as input: link to what its links mean, so that no chain grows.
+            os.mkdir(staged)
+            own = [name for name in self.source.list(path) if name in METADATA]
+            copy_objects(self.source, [f"{path}/{name}" for name in own], self.staged)
+            for name in self.children(path):
+                self.place(f"{path}/{name}")
+        elif link.symlink(real, staged, os.path.join(self.final, path)):
+            self.linked += 1
+        else:
+            self._copied.place(path)
+
+    def finish(self, target: Store) -> int:
+        return self._copied.finish(target)
+
+
+class Converted(Untouched):
+    """Streams elements into zarr, or takes them over from an older result made from the same input.
+
+    `written` names by slot what that older result holds of its own, and not of the input.
+    """
+
+    mode = "converted"
+    zarr_format = ZARR_FORMAT
+
+    def __init__(
+        self,
+        root: Root,
+        staged: Path,
+        older: Path | None = None,
+        written: Mapping[str, list[str]] | None = None,
+    ) -> None:
+        self.root, self.staged = root, staged
+        self.older, self.written = older, written or {}
+        self.moved = moved_graphs(root)
+        if isinstance(root, zarr.Group):
+            self.zarr_format = root.metadata.zarr_format
+
+    @cached_property
+    def _target(self) -> Any:
+        return zarr.open_group(StagedStore(self.staged), mode="r+", use_consolidated=False)
+
+    def children(self, path: str = "") -> list[str]:
+        names = old_children(self.root, path)
+        if not names and (not path or path in self.root):
+            names = [str(key) for key in (self.root[path] if path else self.root)]
+        moved = [to.removeprefix("obsp/") for to in self.moved] if path == "obsp" else []
+        slot = ["obsp"] if self.moved and not path else []
+        gone = (
+            {source.rpartition("/")[2] for source in self.moved.values()}
+            if path == "uns/neighbors"
+            else set()
+        )
+        return [name for name in dict.fromkeys([*names, *moved, *slot]) if name not in gone]
+
+    def attrs(self, path: str = "") -> dict[str, Any]:
+        if path and (path not in self.root or old_children(self.root, path)):
+            return encoding_of("dict")
+        return group_attrs(self.root[path] if path else self.root, path)
+
+    def place(self, path: str) -> None:
+        slot, _, name = path.partition("/")
+        older_has_own = self.older is not None and self.written.get(slot)
+        if self._shared(path, self.written.get(slot, [])):
+            self.linked += 1
+        elif (older_has_own and not name) or (self.moved and path in ("obsp", "uns/neighbors")):
+            self._target.create_group(path, attributes=self.attrs(path))
+            for child in self.children(path):
+                self.place(f"{path}/{child}")
+        elif not write_old(self.root, path, self._target):
+            parent, _, name = path.rpartition("/")
+            source = self.root[self.moved.get(path, path)]
+            copy_element(source, self._target[parent] if parent else self._target, name)
+
+    def _shared(self, path: str, own: list[str]) -> bool:
+        name = path.partition("/")[2]
+        if self.older is None or (own and not name) or name in own:
+            return False
+        source = str(self.older / path)
+        if os.path.islink(source) or not os.path.isdir(source):
+            return False
+        link.hardlink_tree(source, str(self.staged / path))
+        return True

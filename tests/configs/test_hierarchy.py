@@ -1,0 +1,194 @@
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from configs.errors import ConfigError
+from configs.hierarchy import Hierarchy, LevelParameters
+
+NONE = LevelParameters()
+
+
+def resolution(written: Any, path: tuple[int, ...]) -> float | str | None:
+    parameters = Hierarchy.parse(written).parameters(path)
+    return "whole" if parameters is None else parameters.resolution
+
+
+@pytest.mark.parametrize("written", [None, False, 1, "1"])
+def test_one_level(written: Any) -> None:
+    hierarchy = Hierarchy.parse(written)
+    assert hierarchy.depth == 1
+    assert hierarchy.parameters(()) == NONE
+    assert hierarchy.parameters((0,)) is None
+
+
+@pytest.mark.parametrize("written", [3, "3"])
+def test_integer(written: Any) -> None:
+    hierarchy = Hierarchy.parse(written)
+    assert hierarchy.depth == 3
+    assert [hierarchy.parameters(path) for path in [(), (7,), (7, 1), (7, 1, 0)]] == [NONE, NONE, NONE, None]
+
+
+def test_named_clusters_only() -> None:
+    written = {1: 0.1, 3: 0.2, "5_0": {"resolution": 0.4, "min_cells": 9}}
+    hierarchy = Hierarchy.parse(written)
+    assert hierarchy.depth == 3
+    assert resolution(written, ()) is None
+    assert resolution(written, (1,)) == 0.1
+    assert resolution(written, (0,)) == "whole"
+    assert resolution(written, (5,)) == "whole"
+    assert hierarchy.parameters((5, 0)) == LevelParameters(resolution=0.4, min_cells=9)
+    assert resolution(written, (1, 0)) == "whole"
+    assert hierarchy.named_clusters() == [(1,), (3,), (5, 0)]
+    assert not hierarchy.looks_like_levels
+
+
+def test_levels_and_clusters() -> None:
+    written = {
+        "levels": {1: 0.9, "2": {"resolution": 0.2, "min_cells": 50}, 4: {}},
+        "clusters": {"1_2_1_0_0": {"seed": 3}, "2": {"resolution": 0.7}, "4": False, "4_0": 0.3},
+    }
+    hierarchy = Hierarchy.parse(written)
+    assert hierarchy.depth == 6
+    assert resolution(written, ()) == 0.9
+    assert hierarchy.parameters((0,)) == LevelParameters(resolution=0.2, min_cells=50)
+    assert hierarchy.parameters((2,)) == LevelParameters(resolution=0.7, min_cells=50)
+    assert hierarchy.parameters((2, 0)) == NONE  # a gap: the base
+    assert resolution(written, (4,)) == "whole"
+    assert resolution(written, (4, 0)) == 0.3
+    assert resolution(written, (4, 0, 1)) == "whole"
+    assert resolution(written, (4, 1)) == "whole"
+    assert hierarchy.parameters((0, 0, 0)) == NONE
+    assert resolution(written, (0, 0, 0, 0)) == "whole"
+    assert hierarchy.parameters((1, 2, 1, 0, 0)) == LevelParameters(seed=3)
+
+
+def test_false_does_not_deepen() -> None:
+    assert Hierarchy.parse({"levels": {2: 0.2}, "clusters": {"4_1_2": False}}).depth == 2
+
+
+@pytest.mark.parametrize(
+    ("written", "words"),
+    [
+        (0, "at least 1"),
+        (-2, "at least 1"),
+        (True, "hierarchy: 2"),
+        (2.5, "not `2.5`"),
+        (3.0, "write 3"),
+        ("deep", "not `'deep'`"),
+        ("0", "at least 1"),
+        ([0.1, 0.2], "hierarchy: 2"),
+        ([], "not a list"),
+        ({}, "empty"),
+        ({"a_b": 0.1}, "a_b"),
+        ({"1__2": 0.1}, 'did you mean "1_2"?'),
+        ({"1.2.1": 0.1}, 'did you mean "1_2_1"?'),
+        ({1.2: 0.1}, 'did you mean "1_2"?'),
+        ({-1: 0.1}, "no cluster id"),
+        ({True: 0.1}, "no cluster id"),
+        ({"level": {2: 0.1}}, "did you mean `levels`?"),
+        ({1: 0}, "greater than 0"),
+        ({1: -1}, "greater than 0"),
+        ({1: float("nan")}, "greater than 0"),
+        ({1: True}, "must be a resolution"),
+        ({1: None}, "write {}"),
+        ({1: "0.2"}, "write 0.2 without quotes"),
+        ({1: False}, "no meaning"),
+        ({1: {"resolutoin": 0.1}}, "did you mean `resolution`?"),
+        ({1: {"n_neighbors": 1}}, "at least 2"),
+        ({1: {"metric": "cosin"}}, "did you mean `cosine`?"),
+        ({1: {"n_iterations": 0}}, "or -1"),
+        ({1: {"seed": True}}, "whole number"),
+        ({2: 0.1, "2": 0.2}, "cluster 2 is given twice"),
+        ({"levels": {2: 0.1, "2": 0.2}}, "level 2 is given twice"),
+        ({"levels": {0: 0.1}}, "levels count from 1"),
+        ({"levels": {"3_0": 0.1}}, "go under `clusters`"),
+        ({"levels": {1: False}}, "cannot be left out"),
+        ({"levels": 3}, "levels: must be a mapping"),
+        ({"levels": {}}, "no split at all"),
+        ({"clusters": {"4": False}}, "no split at all"),
+        ({"levels": {2: 0.1}, 3: 0.2}, "under `levels` or under `clusters`"),
+        ({"levels": {2: 0.1}, "cluster": {1: 0.1}}, "did you mean `clusters`?"),
+        ({"clusters": None}, "clusters: must be a mapping"),
+    ],
+)
+def test_refused(written: Any, words: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Hierarchy.parse(written)
+    assert words in str(caught.value)
+
+
+def test_all_problems_at_once() -> None:
+    with pytest.raises(ConfigError) as caught:
+        Hierarchy.parse({"levels": {0: 1, 2: {"k": 3}}, "clusters": {"x": 1}, "more": 1})
+    assert len(caught.value.problems) == 4
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ({1: 0.1, 3: 0.2}, True),
+        ({"1": 0.1}, True),
+        ({0: 0.1, 3: 0.2}, False),
+        ({"3_0": 0.1, 1: 0.2}, False),
+        ({"clusters": {1: 0.1}}, False),
+        (3, False),
+    ],
+)
+def test_looks_like_levels(written: Any, expected: bool) -> None:
+    assert Hierarchy.parse(written).looks_like_levels is expected
+
+
+PATHS = st.lists(st.integers(0, 3), max_size=5).map(tuple)
+IDS = st.lists(st.integers(0, 3), min_size=1, max_size=4).map(tuple)
+RESOLUTIONS = st.floats(0.01, 5)
+
+
+@given(st.integers(1, 9), PATHS)
+def test_integer_depth(depth: int, path: tuple[int, ...]) -> None:
+    hierarchy = Hierarchy.parse(depth)
+    assert hierarchy.depth == depth
+    assert (hierarchy.parameters(path) is not None) == (len(path) < depth)
+
+
+@given(st.dictionaries(IDS, RESOLUTIONS, min_size=1), PATHS)
+def test_clusters_by_id(ids: dict[tuple[int, ...], float], path: tuple[int, ...]) -> None:
+    hierarchy = Hierarchy.parse({"_".join(map(str, key)): value for key, value in ids.items()})
+    assert hierarchy.depth == max(map(len, ids)) + 1
+    got = hierarchy.parameters(path)
+    if path == ():
+        assert got == NONE
+    else:
+        assert (got.resolution if got else None) == ids.get(path)
+
+
+@given(
+    st.dictionaries(st.integers(1, 5), RESOLUTIONS, min_size=1),
+    st.dictionaries(IDS, RESOLUTIONS | st.just(False)),
+    PATHS,
+)
+def test_levels_beside_clusters(
+    levels: dict[int, float], clusters: dict[tuple[int, ...], float], path: tuple[int, ...]
+) -> None:
+    written = {
+        "levels": levels,
+        "clusters": {"_".join(map(str, key)): value for key, value in clusters.items()},
+    }
+    hierarchy = Hierarchy.parse(written)
+    assert hierarchy.depth == max([*levels, *(len(key) + 1 for key, value in clusters.items() if value)])
+    got = hierarchy.parameters(path)
+    level = len(path) + 1
+    if path in clusters:
+        assert (got.resolution if got else False) == clusters[path]
+    elif any(clusters.get(path[:n]) is False for n in range(1, level)) or level > max(levels):
+        assert got is None
+    else:
+        assert got is not None
+        assert got.resolution == levels.get(level)
+    again = Hierarchy.parse(hierarchy.spelling)
+    assert again == hierarchy
+    assert pickle.loads(pickle.dumps(hierarchy)) == hierarchy
