@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import json
 import logging
 import os
@@ -29,6 +30,7 @@ class Interrupted(Exception):
 
 def run(config_path: str, overrides: Sequence[str], as_json: bool, verbose: bool) -> int:
     """Run a configuration file; returns the exit code."""
+    gc.disable()  # until everything is imported: nothing of it is garbage
     terminal = Terminal(as_json, verbose)
     try:
         config, notices = load_config(config_path, overrides)
@@ -86,6 +88,8 @@ def _run_flow(config: RunConfig, terminal: Terminal, server: EmbeddedServer | No
     """Run the flow, stopping it and its workers at once when asked to."""
     from flows.cluster import cluster  # here: Prefect takes 2 s to import, and workers must not
 
+    gc.freeze()
+    gc.enable()
     if server is not None:
         server.wait()
     terminal.say("clustering")

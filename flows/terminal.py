@@ -42,9 +42,10 @@ class Terminal:
         self._print("[yellow]notice[/yellow]", text)
 
     def _print(self, head: str, text: str) -> None:
-        for line in text.splitlines() or [""]:
-            self._errors.print(f"{head}: {escape(line)}", soft_wrap=True)
-            head = " " * 5 if line else head
+        first, *more = text.splitlines() or [""]
+        self._errors.print(f"{head}: {escape(first)}", soft_wrap=True)
+        for line in more:
+            self._errors.print(f"  {escape(line)}", soft_wrap=True)
 
     @contextlib.contextmanager
     def status(self, text: str) -> Iterator[Callable[[str], None]]:

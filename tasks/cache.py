@@ -87,11 +87,11 @@ class Cache:
         array = np.ascontiguousarray(array)
         array = array.astype(array.dtype.newbyteorder("<"), copy=False)
         ref = ArrayRef(digest_array(array), array.dtype.str, array.shape)
-        if not self.has(ref):
+        if not array.size or not self.has(ref):
             folder = _array_folder(ref)
-            if array.size:
-                self.store.write(f"{folder}/{_chunk(ref)}", array.reshape(-1).view(np.uint8).data)
             self.store.write(f"{folder}/zarr.json", _zarr_metadata(ref))
+            if array.size:  # last, since the chunk alone tells whether the array is there
+                self.store.write(f"{folder}/{_chunk(ref)}", array.reshape(-1).view(np.uint8).data)
         return ref
 
     def has(self, ref: ArrayRef) -> bool:
@@ -167,7 +167,7 @@ class Cache:
                 raise ValueError("its digest does not fit")
             record = Record(str(document["kind"]), key, body)
             record.arrays()
-        except (ValueError, KeyError, TypeError, AttributeError, UnicodeDecodeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             log.warning("cache entry %s in %s is damaged (%s): computed again", key, self.store.url, error)
             return None
         return record

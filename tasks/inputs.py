@@ -283,7 +283,9 @@ def _stage_graph(
         return None
     if notice:
         check.notices.append(f"obsp[{name!r}]: {notice}")
-    graph_key = stored_graph_key(cache.put(graph.edges).digest, cache.put(graph.weights).digest)
+    graph_key = stored_graph_key(
+        graph.n_vertices, cache.put(graph.edges).digest, cache.put(graph.weights).digest
+    )
     if find_graph(cache, graph_key) is None:
         write_graph(cache, graph_key, graph, "stored")
     return graph_key

@@ -21,9 +21,11 @@ def graph_key(cells_digest: str, n_cells: int, n_neighbors: int, metric: str) ->
     )
 
 
-def stored_graph_key(edges_digest: str, weights_digest: str) -> str:
+def stored_graph_key(n_cells: int, edges_digest: str, weights_digest: str) -> str:
     """Key of connectivities that an input holds."""
-    return digest_values(kind="stored graph", scheme=SCHEME, edges=edges_digest, weights=weights_digest)
+    return digest_values(
+        kind="stored graph", scheme=SCHEME, n_cells=n_cells, edges=edges_digest, weights=weights_digest
+    )
 
 
 def split_key(graph: str, spec: PartitionSpec, engine: Engine) -> str:

@@ -79,12 +79,13 @@ def nearest_neighbors(
     k = min(n_neighbors, n)
     points = _normalised(embedding) if metric == "cosine" else embedding - embedding.mean(0, dtype=np.float64)
     points = np.ascontiguousarray(points, dtype=np.float32)
-    search = _search(points, min(k + SPARE, n))
+    searched = _zeros_apart(points) if metric == "cosine" else points
+    search = _search(searched, min(k + SPARE, n))
     starts = range(0, n, BLOCK)
 
     def block(start: int) -> tuple[npt.NDArray[np.int32], Floats]:
         rows = np.arange(start, min(start + BLOCK, n))
-        return _ranked(points, rows, search(points[rows]), k, metric)
+        return _ranked(points, rows, search(searched[rows]), k, metric)
 
     if threads > 1 and len(starts) > 1:
         with ThreadPoolExecutor(threads) as pool:
@@ -101,6 +102,13 @@ def nearest_neighbors(
 def _normalised(embedding: Floats) -> Floats:
     norms = np.linalg.norm(embedding.astype(np.float64), axis=1, keepdims=True)
     return (embedding / np.where(norms == 0, 1, norms)).astype(np.float32)
+
+
+def _zeros_apart(points: Floats) -> Floats:
+    """Give cells whose coordinates are all zero one of their own, at a right angle to all others: else
+    the search, which is by Euclidean distance, would take them for nearer than they are."""
+    zero = ~points.any(1)
+    return np.column_stack([points, zero.astype(np.float32)]) if zero.any() else points
 
 
 def _search(points: Floats, k: int) -> Any:

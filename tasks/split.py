@@ -26,7 +26,7 @@ from tasks.partition import partition
 from tasks.plan import TreePlan
 from tasks.tree import Node, Pending, Tree
 
-_prepared: dict[tuple[str, str], tuple[Graph, Any]] = {}  # the last level-1 graph, for its next resolution
+_prepared: dict[tuple[str, str], tuple[Graph, str, Any]] = {}  # the last level-1 graph, for its next resolution
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,12 @@ def bundle_key(plan: TreePlan, nodes: tuple[Pending, ...], cache: Cache) -> str:
     ]
     parts = [[list(node.path), key_of(plan, node, cache)] for node in nodes]
     base = [plan.partition.resolution, plan.partition.n_iterations, plan.partition.seed, plan.min_cells]
-    return digest_values(kind="bundle", parts=parts, hierarchy=below, base=base)
+    neighbors = [plan.neighbors.n_neighbors, plan.neighbors.metric, str(plan.neighbors.embedding)]
+    own = {node.spec.neighbors.embedding for node in nodes}  # their rows are part of the nodes' keys
+    others = sorted([str(choice), ref.digest] for choice, ref in plan.embeddings.items() if {choice} != own)
+    return digest_values(
+        kind="bundle", parts=parts, hierarchy=below, base=base, neighbors=neighbors, embeddings=others
+    )
 
 
 def split(
@@ -169,9 +174,11 @@ def child_digests(
 
 
 def root_node(plan: TreePlan) -> Node:
-    """Return the root of a plan's tree; its digest is that of the whole embedding."""
+    """Return the root of a plan's tree; its digest is that of the whole embedding if that is split."""
     decision = plan.decide((), plan.n_cells)
     assert not isinstance(decision, str)
+    if plan.root_graph_stored:  # its embedding is not needed, and may not be there
+        return Tree(plan).root(None)
     return Tree(plan).root(plan.embeddings[decision.neighbors.embedding].digest)
 
 
@@ -213,7 +220,7 @@ def _graph_of(
     """Return the node's graph, how it was found, and the engine's form of it if at hand."""
     at_root = not pending.path
     if at_root and (held := _prepared.get((key, engine.name))):
-        return held[0], "", held[1]
+        return held
     record = None if refresh and not at_root else find_graph(cache, key)
     if record is not None:
         graph, method = read_graph(cache, record), str(record.body["method"])
@@ -228,7 +235,7 @@ def _graph_of(
     if at_root and len(graph.edges):
         prepared = engine.prepare(graph)
         _prepared.clear()
-        _prepared[key, engine.name] = graph, prepared
+        _prepared[key, engine.name] = graph, method, prepared
     return graph, method, prepared
 
 

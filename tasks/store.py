@@ -14,8 +14,7 @@ import shutil
 import sys
 import tempfile
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -114,7 +113,8 @@ class Store:
 
     def path(self, key: str = "") -> str:
         """Return the path of `key` within the file system."""
-        return f"{self.root}/{key}" if key else self.root
+        rooted = self.root or self.is_local  # within a zip file no path begins with a slash
+        return f"{self.root}/{key}" if key and rooted else key or self.root
 
     def exists(self, key: str = "") -> bool:
         """Tell whether `key` exists as a file or folder."""
@@ -238,14 +238,6 @@ def remove_local(path: Path) -> None:
         path.unlink(missing_ok=True)
     elif path.exists():
         shutil.rmtree(path)
-
-
-def copy_objects(source: Store, keys: Iterable[str], target: Store) -> int:
-    """Copy objects to the same keys of another store, several at a time; return the bytes copied."""
-    if source.is_local and target.is_local:
-        return sum(source.copy_to(key, target) for key in keys)
-    with ThreadPoolExecutor(16) as pool:  # the time goes into waiting for the network
-        return sum(pool.map(lambda key: source.copy_to(key, target), keys))
 
 
 @contextlib.contextmanager

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -21,10 +22,18 @@ from tasks.legacy import moved_graphs, old_children
 from tasks.nodes import attrs_of
 from tasks.opening import DataError, InputError, Root
 from tasks.staging import StagedStore
-from tasks.store import Store, copy_objects
+from tasks.store import Store
 
 # The root's own come last when a result is uploaded: without them there is no store to read.
 METADATA = (".zattrs", ".zmetadata", ".zgroup", ".zarray", "zarr.json")
+
+
+def copy_objects(source: Store, keys: Iterable[str], target: Store) -> int:
+    """Copy objects to the same keys of another store, several at a time; return the bytes copied."""
+    if source.is_local and target.is_local:
+        return sum(source.copy_to(key, target) for key in keys)
+    with ThreadPoolExecutor(16) as pool:  # the time goes into waiting for the network
+        return sum(pool.map(lambda key: source.copy_to(key, target), keys))
 
 
 class OutputError(DataError):
@@ -63,9 +72,15 @@ class _Zarr(Untouched):
     def children(self, path: str = "") -> list[str]:
         # Names in the store, not members of the group: zarr does not list a folder without metadata.
         names = self.source.list(path)
-        return [
-            n for n in names if n not in METADATA and not self.source.is_file(f"{path}/{n}" if path else n)
-        ]
+        below = f"{path}/" if path else ""
+        found = [n for n in names if n not in METADATA and not self.source.is_file(below + n)]
+        if self.source.is_local:
+            return found
+        lost = set(self.root[path] if path else self.root) - set(found)
+        if lost:  # nothing of the input may be missing in the result without a word
+            message = f"cannot be listed ({', '.join(sorted(lost))}); copy it to a local disk"
+            raise InputError(self.source.url, path, message)
+        return found
 
     def attrs(self, path: str = "") -> dict[str, Any]:
         return attrs_of(self.root[path] if path else self.root)
@@ -82,6 +97,8 @@ class Copied(_Zarr):
 
     def place(self, path: str) -> None:
         keys = list(self.source.walk(path))
+        if not keys and path in self.root:  # else the empty shell of a folder
+            raise InputError(self.source.url, path, "holds no objects; copy the input to a local disk")
         now = [key for key in keys if key.rsplit("/", 1)[-1] in METADATA]
         copy_objects(self.source, now, self.staged)
         self._later += sorted(set(keys) - set(now))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tasks.store import Store, copy_objects
-from tasks.untouched import METADATA, Copied, Untouched
+from tasks.store import Store
+from tasks.untouched import METADATA, Copied, Untouched, copy_objects
 
 MARK = "uns/clustering/made_by"  # first, so that an interrupted upload is known as ours
 

@@ -15,6 +15,7 @@ import scipy.sparse as sp
 import zarr
 
 from tasks.publish import InputError, OutputError, PublishReport, is_ours, publish, write_labels_parquet
+from tasks.store import Store
 from tasks.untouched import Converted, Copied
 from tests.tasks.everything import FORMATS, N, assert_kept, load, save, saved, tree_hash
 
@@ -190,6 +191,23 @@ def test_a_bucket_gets_the_same(tmp_path: Path, form: str) -> None:
     back = str(tmp_path / "back.zarr")
     assert publish(out, back, uns=RECORD).mode == "copied"
     assert_kept(load(source), load(back), {**ADDED, "obs": ["other"]})
+
+
+@pytest.mark.parametrize("form", ["zarr2", "zarr3"])
+def test_a_zip_is_copied(tmp_path: Path, form: str) -> None:
+    source, out = saved(tmp_path, form), str(tmp_path / "out.zarr")
+    packed = shutil.make_archive(str(tmp_path / "packed.zarr"), "zip", source)
+    assert ours(packed, out).mode == "copied"
+    assert_kept(load(source), load(out), ADDED)
+
+
+def test_an_input_that_cannot_be_listed_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, url = saved(tmp_path, "zarr2"), f"memory://{tmp_path.name}/in.zarr"
+    publish(source, url)
+    names = Store.list
+    monkeypatch.setattr(Store, "list", lambda self, key="": [n for n in names(self, key) if n != "code"])
+    with pytest.raises(InputError, match="code"):
+        ours(url, str(tmp_path / "out.zarr"))
 
 
 def test_an_interrupted_upload_is_no_store_and_still_ours(

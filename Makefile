@@ -1,0 +1,54 @@
+# Two commands on a fresh machine: `make demo` and `make test`. Everything goes to .venv here.
+VENV ?= .venv
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { command -v $$p; break; }; done)
+BIN := $(VENV)/bin
+SOURCES := configs tasks flows tests benchmarks
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: demo test lint format bench docs clean
+
+demo: $(VENV)/.run
+	@$(BIN)/cellstrata demo
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/mypy
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix $(SOURCES)
+	$(BIN)/ruff format $(SOURCES)
+
+bench: $(VENV)/.dev
+	$(BIN)/python -m benchmarks $(DATA)
+
+docs: $(VENV)/.run
+	$(BIN)/python -m configs.schema README.md
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist cellstrata-demo
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/.made:
+	@test -n "$(PYTHON)" || { echo "cellstrata needs Python 3.11 or newer; none was found"; exit 1; }
+	@echo "making $(VENV) with $$($(PYTHON) --version); the packages take a minute or two"
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+# Packages are pinned for the Pythons that are tested; any other takes the newest that fit pyproject.toml.
+$(VENV)/.run: $(VENV)/.made pyproject.toml $(wildcard constraints/*.txt)
+	@$(call install,.)
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.made pyproject.toml $(wildcard constraints/*.txt)
+	@$(call install,.[dev])
+	@touch $@ $(VENV)/.run
+
+define install
+	pins=constraints/python$$($(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])').txt; \
+	if test -f $$pins; then $(PIP) --constraint $$pins --editable '$(1)'; else $(PIP) --editable '$(1)'; fi
+endef
