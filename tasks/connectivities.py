@@ -47,7 +47,8 @@ def _memberships(distances: npt.NDArray[np.float32], mean: float) -> npt.NDArray
     with np.errstate(invalid="ignore", divide="ignore"):
         values = np.exp(-beyond / sigma[:, None])
     values[beyond == 0] = 1
-    return values.astype(np.float32)
+    memberships: npt.NDArray[np.float32] = values.astype(np.float32)
+    return memberships
 
 
 def _bandwidths(beyond: npt.NDArray[np.float64], target: float) -> npt.NDArray[np.float64]:

@@ -51,7 +51,7 @@ class Graph:
             return 0.0
         a, b = labels[self.edges[:, 0]], labels[self.edges[:, 1]]
         within = weights[a == b].sum()
-        size = int(labels.max()) + 1
+        size = int(np.max(labels)) + 1
         strength = np.bincount(a, weights, size) + np.bincount(b, weights, size)
         return float(within / total - resolution * np.square(strength / (2 * total)).sum())
 

@@ -16,16 +16,16 @@ import numpy as np
 from configs.clustering import ClusteringConfig
 from tasks import elements
 from tasks.cache import ArrayRef, Cache
+from tasks.engines import PartitionSpec
 from tasks.graph import GraphError, from_adjacency
 from tasks.keys import stored_graph_key
 from tasks.knn import METRICS
 from tasks.labels import column_name
 from tasks.opening import DataError, InputError, open_anndata
 from tasks.plan import EmbeddingChoice, NeighborsSpec, lay_over
-from tasks.engines import PartitionSpec
 from tasks.publish import is_ours
 from tasks.split import find_graph, write_graph
-from tasks.store import Store, StorageOptions, absolute, identity, join
+from tasks.store import StorageOptions, Store, absolute, identity, join
 
 DEFAULT_NEIGHBORS, DEFAULT_REP = 15, "X_pca"
 DRAWINGS = ("X_umap", "X_tsne", "X_draw_graph_fa", "spatial")  # not what a graph is built from
@@ -208,7 +208,9 @@ def _base_neighbors(
 
 def _scalar(value: Any) -> Any:
     """Unwrap what older scanpy stored as an array of one element."""
-    return np.asarray(value).reshape(-1)[0].item() if np.size(value) == 1 and hasattr(value, "dtype") else value
+    if not hasattr(value, "dtype") or np.size(value) != 1:
+        return value
+    return np.asarray(value).reshape(-1).tolist()[0]  # a plain value, also from an array of objects
 
 
 def _wanted(config: ClusteringConfig, base: NeighborsSpec, *, computed: bool, umap: bool) -> list[NeighborsSpec]:

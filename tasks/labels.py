@@ -46,4 +46,4 @@ def level_column(codes: npt.NDArray[np.int32], leaves: Sequence[Path], level: in
     lookup = np.array([index[leaf[:level]] for leaf in leaves], dtype=np.int32)
     level_codes = lookup[codes] if len(codes) else np.empty(0, np.int32)
     categories = pd.Index([label_of(path) for path in ancestors], dtype=object)
-    return pd.Categorical.from_codes(level_codes, categories=categories)  # type: ignore[call-overload,no-any-return]
+    return pd.Categorical.from_codes(level_codes, categories=categories)

@@ -21,12 +21,12 @@ from tasks.engines import Engine, PartitionSpec, engine_version, load_engine
 from tasks.graph import Graph
 from tasks.keys import graph_key, split_key
 from tasks.knn import nearest_neighbors
-from tasks.labels import Path
 from tasks.partition import partition
 from tasks.plan import TreePlan
 from tasks.tree import Node, Pending, Tree
 
-_prepared: dict[tuple[str, str], tuple[Graph, str, Any]] = {}  # the last level-1 graph, for its next resolution
+# The last level-1 graph, how it was found and the engine's form of it, for its next resolution.
+_prepared: dict[tuple[str, str], tuple[Graph, str, Any]] = {}
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from configs.hierarchy import Hierarchy
+from configs.hierarchy import Hierarchy, LevelParameters
 from tasks.cache import Cache
 from tasks.connectivities import connectivities
 from tasks.engines import Algorithm, PartitionSpec
@@ -20,7 +21,7 @@ from tasks.keys import stored_graph_key
 from tasks.knn import nearest_neighbors
 from tasks.labels import level_column
 from tasks.neighbors import compute_neighbors
-from tasks.plan import EmbeddingChoice, NeighborsSpec, TreePlan
+from tasks.plan import EmbeddingChoice, NeighborsSpec, TreePlan, lay_over
 from tasks.split import Job, bundle_key, key_of, root_node, run_job, split, write_graph
 from tasks.store import Store
 from tasks.tree import Pending, Tree
@@ -49,12 +50,18 @@ def nested(seed: int = 0) -> tuple[Floats, npt.NDArray[Any]]:
     centres, of = [], []
     for cloud, parts in enumerate([2, 2, 3]):
         for part in range(parts):
-            centres.append([400.0 * cloud, 20.0 * part, 0.0])
+            centres.append([400.0 * cloud, 12.0 * (part == 1), 12.0 * (part == 2)])
             of += [len(centres) - 1] * (20 + 2 * len(centres) - 2)
     order = rng.permutation(len(of))
     chosen = np.array(of)[order]
     cells = np.array(centres)[chosen] + rng.normal(size=(len(of), 3))
     return cells.astype(np.float32), chosen
+
+
+def coarse(of: npt.NDArray[Any]) -> Graph:
+    """Return a graph in which each of the 3 large clouds of `nested` is complete."""
+    large = np.searchsorted([2, 4], of, side="right")
+    return from_adjacency((large[:, None] == large[None, :]).astype(np.float32))[0]
 
 
 def graph_of(cells: Floats, k: int = 10) -> Graph:
@@ -69,7 +76,9 @@ def pbmc() -> Any:
     spec = importlib.util.find_spec("scanpy")
     assert spec is not None
     assert spec.origin is not None
-    return ad.read_h5ad(Path(spec.origin).parent / "datasets" / "10x_pbmc68k_reduced.h5ad")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it is an old file
+        return ad.read_h5ad(Path(spec.origin).parent / "datasets" / "10x_pbmc68k_reduced.h5ad")
 
 
 def same_partition(a: npt.ArrayLike, b: npt.ArrayLike) -> bool:
@@ -97,13 +106,14 @@ def plan_for(
     base = NeighborsSpec(n_neighbors, metric, EmbeddingChoice(BASE))
     found = {BASE: cells, **(others or {})}
     embeddings = {EmbeddingChoice(name): cache.put(values) for name, values in found.items()}
+    partition, asked = PartitionSpec(algorithm, resolution, 2, seed), Hierarchy.parse(hierarchy)
     if stored is None:
-        graph = compute_neighbors(cache, embeddings[EmbeddingChoice(BASE)], n_neighbors, metric, 1)["key"]
+        root = lay_over(partition, base, asked.parameters(()) or LevelParameters()).neighbors
+        graph = compute_neighbors(cache, embeddings[root.embedding], root.n_neighbors, root.metric, 1)["key"]
     else:
         graph = store_graph(cache, stored)
-    partition = PartitionSpec(algorithm, resolution, 2, seed)
     return TreePlan(
-        algorithm, resolution, engine, "asked for", partition, base, min_cells, Hierarchy.parse(hierarchy),
+        algorithm, resolution, engine, "asked for", partition, base, min_cells, asked,
         len(cells), embeddings, graph, stored is not None,
     )  # fmt: skip
 
@@ -202,3 +212,6 @@ def karate() -> Graph:
     from tasks.engine_igraph import igraph
 
     return as_graph(34, igraph().Graph.Famous("Zachary").get_edgelist())
+
+
+CELLS = nested()[0]

@@ -1,14 +1,21 @@
 from __future__ import annotations
 
-from typing import Any
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+import scipy.sparse as sp
 
 from tasks.connectivities import connectivities
-from tasks.knn import METRICS, Metric, Neighbors, nearest_neighbors
+from tasks.knn import METRICS, Neighbors, nearest_neighbors
 from tests.tasks.small import blobs, pbmc
+
+NAMES = ("random", "clustered", "duplicates", "pbmc68k_reduced")
+CASES = [(name, metric, k) for name in NAMES for metric in METRICS for k in (2, 3, 15, 40)]
 
 
 def data(name: str) -> npt.NDArray[np.float32]:
@@ -16,32 +23,47 @@ def data(name: str) -> npt.NDArray[np.float32]:
     if name == "pbmc68k_reduced":
         return np.asarray(pbmc().obsm["X_pca"], np.float32)
     if name == "clustered":
-        return blobs([120, 60, 20], d=10)[0]
-    cells = rng.normal(size=(250, 10)).astype(np.float32)
+        return blobs([90, 40, 20], d=10)[0]
+    cells = rng.normal(size=(150, 10)).astype(np.float32)
     if name == "duplicates":
-        cells[20:60] = cells[3]  # more than k equal cells: all distances 0
+        cells[20:65] = cells[3]  # more than k equal cells: all distances 0
         cells[100:105] = cells[90]
-        cells[200:] = np.round(cells[200:])
+        cells[120:] = np.round(cells[120:])
     return cells
 
 
-@pytest.mark.parametrize("metric", METRICS)
-@pytest.mark.parametrize("name", ["random", "clustered", "duplicates", "pbmc68k_reduced"])
-def test_equal_to_umap_learn(name: str, metric: Metric) -> None:
-    umap_ = pytest.importorskip("umap.umap_")
-    cells = data(name)
-    for k in (2, 3, 15, 40):
-        found = nearest_neighbors(cells, k, metric)
-        ours: Any = connectivities(found).to_csr()
-        theirs, _, _ = umap_.fuzzy_simplicial_set(
-            cells, k, np.random.RandomState(0), metric,
-            knn_indices=found.indices.astype(np.int64), knn_dists=found.distances,
-        )  # fmt: skip
-        theirs = theirs.tocsr()
-        theirs.sort_indices()
-        assert np.abs((ours - theirs).toarray()).max() <= 1e-5
-        np.testing.assert_array_equal(ours.indptr, theirs.indptr)
-        np.testing.assert_array_equal(ours.indices, theirs.indices)
+def neighbors_of(name: str, metric: str, k: int) -> Neighbors:
+    return nearest_neighbors(data(name), k, metric)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def theirs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, sp.csr_matrix]:
+    """The graphs that umap-learn makes of the same neighbours."""
+    folder = tmp_path_factory.mktemp("umap")
+    given = {}
+    for name, metric, k in CASES:
+        found = neighbors_of(name, metric, k)
+        given[f"{name}|{metric}|{k}|indices"] = found.indices
+        given[f"{name}|{metric}|{k}|distances"] = found.distances
+    np.savez(folder / "in.npz", **given)  # type: ignore[arg-type]
+    script = Path(__file__).with_name("umap_reference.py")
+    subprocess.run(
+        [sys.executable, str(script), str(folder / "in.npz"), str(folder / "out.npz")],
+        check=True, timeout=120, env={**os.environ, "NUMBA_DISABLE_JIT": "1"},
+    )  # fmt: skip
+    out = np.load(folder / "out.npz")
+    return {
+        name: sp.csr_matrix(tuple(out[f"{name}|{part}"] for part in ("data", "indices", "indptr")))
+        for name in {key.rsplit("|", 1)[0] for key in out}
+    }
+
+
+@pytest.mark.parametrize(("name", "metric", "k"), CASES)
+def test_equal_to_umap_learn(name: str, metric: str, k: int, theirs: dict[str, sp.csr_matrix]) -> None:
+    ours, reference = connectivities(neighbors_of(name, metric, k)).to_csr(), theirs[f"{name}|{metric}|{k}"]
+    np.testing.assert_array_equal(ours.indptr, reference.indptr)
+    np.testing.assert_array_equal(ours.indices, reference.indices)
+    np.testing.assert_allclose(ours.data, reference.data, atol=1e-5, rtol=0)
 
 
 def test_is_a_graph() -> None:

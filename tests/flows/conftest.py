@@ -1,0 +1,92 @@
+"""One real Prefect server for all flow tests, in a home of its own; nothing of the user's is touched."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import anndata
+import numpy as np
+import pandas as pd
+import pytest
+
+from configs import RunConfig
+
+HOME = tempfile.TemporaryDirectory(prefix="cellstrata-prefect-", ignore_cleanup_errors=True)
+os.environ.update(
+    PREFECT_HOME=HOME.name,
+    PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL="CRITICAL",
+    DO_NOT_TRACK="1",
+    XDG_CACHE_HOME=str(Path(HOME.name) / "cache"),
+)
+os.environ.pop("PREFECT_API_URL", None)
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[str]:
+    from flows.embedded_server import EmbeddedServer
+
+    embedded = EmbeddedServer()
+    embedded.start()
+    embedded.wait()
+    os.environ["PREFECT_API_URL"] = embedded.url
+    yield embedded.url
+    embedded.stop()
+
+
+@pytest.fixture(scope="session")
+def pbmc(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The 700 cells of the demo, as its own function writes them."""
+    from flows.demo import DATA, write_demo
+
+    folder = tmp_path_factory.mktemp("demo")
+    write_demo(str(folder))
+    return folder / DATA
+
+
+@pytest.fixture(scope="session")
+def blobs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """2,400 cells in 4 groups of 3 subgroups each, 12 dimensions, no X, no graph."""
+    rng = np.random.default_rng(7)
+    centres = rng.normal(size=(4, 1, 12)) * 8 + rng.normal(size=(4, 3, 12)) * 2
+    group = rng.integers(0, 12, size=2400)
+    embedding = centres.reshape(12, 12)[group] + rng.normal(size=(2400, 12)) * 0.6
+    obs = pd.DataFrame({"group": pd.Categorical((group // 3).astype(str))}, index=[f"c{i}" for i in range(2400)])
+    adata = anndata.AnnData(obs=obs, obsm={"X_latent": embedding.astype(np.float32)})
+    path = tmp_path_factory.mktemp("blobs") / "blobs.h5ad"
+    adata.write_h5ad(path)
+    return path
+
+
+Run = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def run(server: str) -> Run:
+    """Run the flow on a configuration given as keywords of `RunConfig`."""
+
+    def call(**config: Any) -> dict[str, Any]:
+        from flows.cluster import cluster
+
+        return asyncio.run(cluster(RunConfig(**{"runner": "threads", "workers": 2, **config})))
+
+    return call
+
+
+@pytest.fixture
+def one(run: Run, tmp_path: Path) -> Run:
+    """Run one file of one dataset and return its report; failures raise."""
+
+    def call(path: Path, settings: dict[str, Any], out: str = "out", **config: Any) -> dict[str, Any]:
+        config = {"output_dir": str(tmp_path / out), "cache": str(tmp_path / "cache"), **config}
+        clustering = {"algorithm": "leiden", "resolutions": [0.5], **settings}
+        datasets = {"d": {"input": {"clustering": {"f": str(path)}}, "clustering": clustering}}
+        report: dict[str, Any] = run(DATASETS=datasets, **config)["datasets"]["d/f"]
+        assert "error" not in report, report["error"]
+        return report
+
+    return call

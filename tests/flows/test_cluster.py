@@ -1,0 +1,271 @@
+"""The flow, run for real on real files: columns, caching, runners, failures, what Prefect records."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import anndata
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.flows.conftest import Run
+
+LATENT = {"neighbors": {"use_rep": "X_latent"}, "hierarchy": 3, "resolutions": [0.2, 1.0]}
+SMALL = {"grain": 300}  # so that 2,400 cells make many tasks
+
+
+def labels(report: dict[str, Any]) -> pd.DataFrame:
+    return pd.read_parquet(report["labels"])
+
+
+def same(first: dict[str, Any], second: dict[str, Any]) -> bool:
+    return labels(first).astype(str).equals(labels(second).astype(str))
+
+
+def test_the_three_documented_examples(run: Run, pbmc: Path, tmp_path: Path) -> None:
+    import yaml
+
+    from flows.demo import write_demo
+
+    shutil.copy(pbmc, tmp_path / pbmc.name)
+    config = yaml.safe_load(Path(write_demo(str(tmp_path))).read_text())
+    first = run(cache=str(tmp_path / "cache"), **config)["datasets"]
+    by_dataset = {name.split("/")[0]: report for name, report in first.items()}
+    assert by_dataset["test_level1_multiresolution"]["columns"] == [f"leiden_{r}_1" for r in (0.2, 0.3, 0.4)]
+    assert by_dataset["test_hierarchical"]["columns"] == ["leiden_0.5_1", "leiden_0.5_2"]
+    assert by_dataset["test_hierarchical_int"]["columns"] == [f"leiden_0.5_{level}" for level in (1, 2, 3)]
+
+    # At 0.1 and 0.2 these two clusters are one community each, for scanpy as well; they are tried.
+    tree = anndata.read_zarr(by_dataset["test_hierarchical"]["output"]).uns["clustering"]["tree"]
+    level1 = tree[tree["level"] == 1].set_index("cluster")
+    assert level1.loc[["1", "3"], "resolution"].tolist() == [0.1, 0.2]
+    assert set(level1.loc[["1", "3"], "reason"]) == {"one community"}
+    assert set(level1.drop(["1", "3"])["reason"]) == {"not asked for"}
+    chosen = labels(by_dataset["test_hierarchical"]).astype(str)
+    assert (chosen["leiden_0.5_2"] == chosen["leiden_0.5_1"] + "_0").all()
+
+    finer = {"algorithm": "leiden", "resolutions": [0.5], "hierarchy": {1: 0.5, 3: 1.0}}
+    data = {"input": {"clustering": {"f": str(tmp_path / pbmc.name)}}, "clustering": finer}
+    report = run(cache=str(tmp_path / "cache"), output_dir=str(tmp_path / "finer"), DATASETS={"d": data})["datasets"]["d/f"]
+    children = labels(report).astype(str).groupby("leiden_0.5_1")["leiden_0.5_2"].nunique()
+    assert {cluster for cluster, found in children.items() if found > 1} == {"1", "3"}
+
+    again = run(cache=str(tmp_path / "cache"), **config)["datasets"]
+    for name, report in again.items():
+        assert report["splits"]["executed"] == 0
+        assert not report["written"]
+        assert same(report, first[name])
+
+
+def test_result_holds_the_input_and_the_new_elements(one: Run, pbmc: Path) -> None:
+    settings = {"recompute_neighbors": True, "recompute_umap": True, "neighbors": {"n_neighbors": 10}, "hierarchy": 2}
+    report = one(pbmc, settings)
+    before, after = anndata.read_h5ad(pbmc), anndata.read_zarr(report["output"])
+    pd.testing.assert_frame_equal(after.obs[before.obs.columns], before.obs)
+    assert list(after.obs.columns) == [*before.obs.columns, "leiden_0.5_1", "leiden_0.5_2"]
+    assert after.obs["leiden_0.5_2"].dtype == "category"
+    np.testing.assert_array_equal(after.obsm["X_pca"], before.obsm["X_pca"])
+    assert not np.array_equal(after.obsm["X_umap"], before.obsm["X_umap"])
+    graph = after.obsp["connectivities"]
+    assert abs(graph - graph.T).max() == 0
+    assert np.diff(after.obsp["distances"].indptr).tolist() == [9] * after.n_obs
+    assert after.uns["neighbors"]["params"]["n_neighbors"] == 10
+
+    record = after.uns["clustering"]
+    tree = record["tree"]
+    assert set(tree["column"]) == {"leiden_0.5_1", "leiden_0.5_2"}
+    level1 = tree[(tree["column"] == "leiden_0.5_1") & (tree["cluster"] != "all")]
+    assert level1["n_cells"].sum() == after.n_obs
+    assert (level1["reason"] == "").any()
+    assert set(tree.loc[tree["level"] == 2, "reason"]) == {"last level"}
+    assert json.loads(record["columns"])["leiden_0.5_1"]["resolutions_used"] == [0.5]
+    assert json.loads(record["configuration"])["clustering"]["recompute_umap"] is True
+    assert json.loads(record["versions"])["igraph"]
+
+
+def test_runners_workers_and_grain_do_not_change_labels_or_counts(one: Run, blobs: Path) -> None:
+    settings = LATENT
+    variants = [
+        {"runner": "threads", "workers": 1},
+        {"runner": "threads", "workers": 3, **SMALL},
+        {"runner": "processes", "workers": 2, **SMALL},
+        {"runner": "processes", "workers": 1, "grain": 100},
+    ]
+    reports = [
+        one(blobs, settings, out=f"out{i}", cache=f"{blobs.parent}/cache{i}", **variant)
+        for i, variant in enumerate(variants)
+    ]
+    for other in reports[1:]:
+        assert same(reports[0], other)
+        assert other["splits"] == reports[0]["splits"]
+    assert reports[0]["splits"]["executed"] > 20
+
+
+def test_only_what_changed_is_computed(one: Run, blobs: Path, tmp_path: Path) -> None:
+    first = one(blobs, LATENT, **SMALL)
+    total = first["splits"]["executed"]
+
+    renamed = tmp_path / "renamed.h5ad"
+    adata = anndata.read_h5ad(blobs)
+    adata.obs["added"] = 1.5
+    adata.write_h5ad(renamed)
+    again = one(renamed, LATENT, out="other", runner="threads", workers=1, grain=1000)
+    assert again["splits"] == {"executed": 0, "cached": total}
+
+    added = one(blobs, LATENT | {"resolutions": [0.2, 0.6, 1.0]}, **SMALL)
+    assert added["splits"]["cached"] == total
+    assert added["splits"]["executed"] > 0
+
+    deeper = one(blobs, LATENT | {"hierarchy": 4}, **SMALL)
+    assert deeper["splits"]["cached"] == total
+
+    one_cluster = {"levels": {3: {}}, "clusters": {"0": {"resolution": 1.7}}}
+    changed = one(blobs, LATENT | {"hierarchy": one_cluster, "resolutions": 1.0}, **SMALL)
+    tree = anndata.read_zarr(changed["output"]).uns["clustering"]["tree"]
+    below = tree["cluster"].str.split("_").str[0] == "0"
+    assert changed["splits"]["executed"] <= int((below & (tree["key"] != "")).sum())
+
+    adata.obsm["X_latent"][5, 3] += 1e-3
+    touched = tmp_path / "touched.h5ad"
+    adata.write_h5ad(touched)
+    recomputed = one(touched, LATENT, out="touched", **SMALL)
+    assert recomputed["splits"]["executed"] > 0
+
+    refreshed = one(blobs, LATENT, refresh=True, **SMALL)
+    assert refreshed["splits"] == {"executed": total, "cached": 0}
+    assert same(first, refreshed)
+
+
+def test_damaged_cache_is_computed_again_and_never_unpickled(one: Run, blobs: Path, tmp_path: Path) -> None:
+    import pickle
+
+    first = one(blobs, LATENT, **SMALL)
+    marker = tmp_path / "executed"
+
+    class Planted:
+        def __reduce__(self) -> tuple[Any, tuple[str]]:
+            return Path.touch, (marker,)  # type: ignore[return-value]
+
+    records = sorted((tmp_path / "cache" / "v1" / "records").rglob("*.json"))
+    for path in records[::3]:
+        path.write_bytes(pickle.dumps(Planted()))
+    for path in records[1::3]:
+        path.write_text(path.read_text()[:-40])
+    chunks = sorted((tmp_path / "cache" / "v1" / "arrays").rglob("c/*"))
+    for path in chunks[::5]:
+        if path.is_file():
+            path.write_bytes(path.read_bytes()[:-1] + b"\x01")
+    again = one(blobs, LATENT, out="again", **SMALL)
+    assert same(first, again)
+    assert again["splits"]["executed"] > 0
+    assert not marker.exists()
+
+
+def test_a_missing_pca_is_computed_and_said(one: Run, pbmc: Path, tmp_path: Path) -> None:
+    adata = anndata.read_h5ad(pbmc)
+    del adata.obsm["X_pca"]
+    path = tmp_path / "no_pca.h5ad"
+    adata.write_h5ad(path)
+    report = one(path, {"recompute_neighbors": True, "neighbors": {"use_rep": "X_pca", "n_pcs": 20}})
+    assert any("PCA" in notice for notice in report["notices"])
+    assert report["clusters"]["leiden_0.5_1"] > 3
+
+
+def test_leidenalg_and_louvain(one: Run, pbmc: Path) -> None:
+    both = one(pbmc, {"algorithm": ["leiden", "louvain"], "resolutions": [0.3, 1.5]})
+    assert both["columns"] == ["leiden_0.3_1", "leiden_1.5_1", "louvain_0.3_1", "louvain_1.5_1"]
+    assert both["clusters"]["louvain_0.3_1"] < both["clusters"]["louvain_1.5_1"]
+    reference = one(pbmc, {"engine": "leidenalg", "n_iterations": -1, "resolutions": [0.3]}, out="reference")
+    assert reference["modularity"]["leiden_0.3_1"] == pytest.approx(both["modularity"]["leiden_0.3_1"], rel=0.05)
+
+
+def test_named_clusters_that_do_not_exist_are_said(one: Run, pbmc: Path) -> None:
+    report = one(pbmc, {"hierarchy": {"clusters": {"77": 0.3, "0": 0.5}}})
+    assert any("77" in notice for notice in report["notices"])
+
+
+def test_one_failing_dataset_leaves_the_others(
+    run: Run, pbmc: Path, blobs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import tasks.split as module
+
+    real = module.partition
+
+    def failing(graph: Any, *rest: Any) -> Any:
+        if graph.n_vertices == 2400:
+            raise MemoryError("no more memory")
+        return real(graph, *rest)
+
+    monkeypatch.setattr(module, "partition", failing)
+    settings = {"algorithm": "leiden", "resolutions": [0.5]}
+    good = {"input": {"clustering": {"f": str(pbmc)}}, "clustering": settings}
+    bad = {"input": {"clustering": {"f": str(blobs)}}, "clustering": settings | {"neighbors": {"use_rep": "X_latent"}}}
+    config = {"output_dir": str(tmp_path / "out"), "cache": str(tmp_path / "cache")}
+    reports = run(DATASETS={"good": good, "bad": bad}, **config)["datasets"]
+    assert "error" not in reports["good"]
+    assert "no more memory" in reports["bad"]["error"]
+    assert "2,400 cells" in reports["bad"]["error"]
+    assert not list(tmp_path.glob("out/clustering/dataset~bad/*.zarr"))
+    monkeypatch.undo()
+    reports = run(DATASETS={"good": good, "bad": bad}, **config)["datasets"]
+    assert reports["good"]["splits"]["executed"] == 0
+    assert reports["bad"]["splits"]["executed"] == 1
+
+
+def test_wrong_inputs_are_reported_together_before_any_work(run: Run, blobs: Path, tmp_path: Path) -> None:
+    from flows.preparation import UnusableInputs
+
+    settings = {"algorithm": "leiden", "resolutions": [0.5]}
+    datasets = {
+        "a": {"input": {"clustering": {"f": str(tmp_path / "none.h5ad")}}, "clustering": settings},
+        "b": {"input": {"clustering": {"f": str(blobs)}}, "clustering": settings | {"umap_colors": ["grop"]}},
+    }
+    with pytest.raises(UnusableInputs) as caught:
+        run(DATASETS=datasets, output_dir=str(tmp_path / "out"), cache=str(tmp_path / "cache"))
+    assert "none.h5ad" in str(caught.value)
+    assert "did you mean `group`" in str(caught.value)
+    assert "X_latent" in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_prefect_records_names_states_and_keys(one: Run, blobs: Path) -> None:
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.sorting import FlowRunSort, TaskRunSort
+
+    one(blobs, LATENT, **SMALL)
+    one(blobs, LATENT, **SMALL)
+
+    async def records() -> tuple[list[Any], list[Any]]:
+        async with get_client() as client:
+            for _ in range(60):  # they arrive in batches
+                runs = await client.read_flow_runs(sort=FlowRunSort.START_TIME_DESC, limit=2)
+                tasks = await client.read_task_runs(sort=TaskRunSort.EXPECTED_START_TIME_DESC, limit=200)
+                child = next(run for run in runs if run.name == "d/f")
+                own = [task for task in tasks if task.flow_run_id == child.id and task.name.endswith("cells")]
+                if len(own) > 5 and all(task.state and task.state.is_final() for task in own):
+                    return runs, own
+                await asyncio.sleep(0.5)
+        raise AssertionError("the task runs were not recorded")
+
+    runs, tasks = asyncio.run(records())
+    assert {"dataset:d", "runner:threads"} <= set(runs[0].tags) | set(runs[1].tags)
+    splits = [task for task in tasks if "leiden" in task.name]
+    assert "d/f · leiden 1.0 · all · 2,400 cells" in {task.name for task in splits}
+    assert {task.state_name for task in splits} == {"Cached"}
+
+
+def test_zarr_input_is_linked_and_left_alone(one: Run, pbmc: Path, tmp_path: Path) -> None:
+    source = tmp_path / "in.zarr"
+    anndata.read_h5ad(pbmc).write_zarr(source)
+    before = {path: path.read_bytes() for path in source.rglob("*") if path.is_file()}
+    report = one(source, {"hierarchy": 2})
+    assert {path: path.read_bytes() for path in source.rglob("*") if path.is_file()} == before
+    output = Path(report["output"])
+    assert (output / "X").is_symlink()
+    assert not (output / "X").readlink().is_absolute()
+    assert "leiden_0.5_2" in anndata.read_zarr(output).obs

@@ -1,0 +1,136 @@
+"""Executors: a worker that dies, one that never can, stopping, and what a worker imports."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from flows.executors import Processes, Stopped, Threads, WorkerDied, shared_executor
+
+
+def die_once(marker: str) -> str:
+    if not os.path.exists(marker):
+        Path(marker).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return "done"
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def pid() -> int:
+    return os.getpid()
+
+
+def test_a_worker_that_dies_costs_a_retry(tmp_path: Path) -> None:
+    pool = Processes(2)
+    try:
+        assert pool.run(die_once, str(tmp_path / "marker")) == "done"
+        assert pool.run(pid) != os.getpid()
+    finally:
+        pool.close()
+
+
+def test_a_worker_that_always_dies_is_reported_and_others_go_on() -> None:
+    pool = Processes(1)
+    try:
+        with pytest.raises(WorkerDied, match="memory"):
+            pool.run(die)
+        assert pool.run(pid) != os.getpid()
+        with pytest.raises(WorkerDied):
+            pool.run_apart(die)
+    finally:
+        pool.close()
+
+
+def test_stopping_frees_whoever_waits() -> None:
+    pool, caught = Processes(1), []
+
+    def wait() -> None:
+        try:
+            pool.run(time.sleep, 60)
+        except Stopped as error:
+            caught.append(error)
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    while not getattr(pool._pool, "_processes", None):
+        time.sleep(0.05)
+    time.sleep(0.2)
+    started = time.monotonic()
+    pool.stop()
+    thread.join(10)
+    assert caught
+    assert time.monotonic() - started < 5
+
+
+def test_the_executor_is_shared_and_closes_with_its_last_user() -> None:
+    with shared_executor("threads", 1) as first:
+        assert isinstance(first, Threads)
+        with shared_executor("processes", 4) as second:
+            assert second is first
+    with shared_executor("threads", 1) as third:
+        assert third is not first
+    with pytest.raises(ValueError, match="not available"), shared_executor("dask", 1):
+        pass
+
+
+def test_a_worker_ends_when_its_run_is_killed(tmp_path: Path) -> None:
+    script = (
+        "import sys, time\n"
+        "from flows.executors import Processes\n"
+        "if __name__ == '__main__':\n"
+        "    import os\n"
+        "    pool = Processes(1)\n"
+        "    print(pool.run(os.getpid), flush=True)\n"
+        "    time.sleep(60)\n"
+    )
+    path = tmp_path / "run.py"
+    path.write_text(script)
+    root = str(Path(__file__).resolve().parents[2])
+    with subprocess.Popen(
+        [sys.executable, str(path)], stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": root}
+    ) as process:
+        assert process.stdout is not None
+        worker = int(process.stdout.readline())
+        process.kill()
+    for _ in range(100):
+        if not alive(worker):
+            return
+        time.sleep(0.1)
+    os.kill(worker, signal.SIGKILL)
+    pytest.fail("the worker outlived its run")
+
+
+def alive(process: int) -> bool:
+    try:
+        return "Z" not in Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except FileNotFoundError:
+        return False
+
+
+def test_a_worker_that_splits_imports_neither_prefect_nor_scanpy(tmp_path: Path) -> None:
+    script = (
+        "import sys, numpy as np\n"
+        "from tasks.worker import start_worker\n"
+        "from tasks.split import run_job\n"
+        "from tasks.knn import nearest_neighbors\n"
+        "from tasks.connectivities import connectivities\n"
+        "from tasks.engines import PartitionSpec, load_engine\n"
+        "from tasks.partition import partition\n"
+        "graph = connectivities(nearest_neighbors(np.random.default_rng(0).normal(size=(60, 3)).astype('f4'), 5))\n"
+        "partition(graph, PartitionSpec('leiden', 1.0), load_engine('igraph'))\n"
+        "partition(graph, PartitionSpec('leiden', 1.0), load_engine('leidenalg'))\n"
+        "heavy = {'prefect', 'scanpy', 'umap', 'matplotlib', 'anndata', 'zarr', 'pandas'}\n"
+        "print(sorted(heavy & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,74 @@
+"""The rules of the house: which package may import which, no circles, no vague names, small rooms."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGES = ("configs", "tasks", "flows")
+FILES = sorted(path for package in PACKAGES for path in (ROOT / package).glob("*.py"))
+
+
+def imports(path: Path, *, at_start: bool = False) -> set[str]:
+    tree = ast.parse(path.read_text())
+    nodes = tree.body if at_start else list(ast.walk(tree))
+    found: set[str] = set()
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 1:
+            found |= {f"{path.parent.name}.{node.module}"} if node.module else set()
+    return found
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_imports_point_left(path: Path) -> None:
+    right = PACKAGES[PACKAGES.index(path.parent.name) + 1 :]
+    assert not {name for name in imports(path) if name.split(".")[0] in right}
+    if path.parent.name == "tasks":
+        assert not {name for name in imports(path) if name.split(".")[0] == "prefect"}
+
+
+def test_no_circles() -> None:
+    modules = {f"{path.parent.name}.{path.stem}": path for path in FILES}
+    edges = {name: {other for other in imports(path, at_start=True) if other in modules} for name, path in modules.items()}
+    done: set[str] = set()
+
+    def visit(name: str, trail: tuple[str, ...]) -> None:
+        assert name not in trail, " -> ".join([*trail, name])
+        if name not in done:
+            for other in edges[name]:
+                visit(other, (*trail, name))
+            done.add(name)
+
+    for name in modules:
+        visit(name, ())
+
+
+def test_rooms_are_small_and_named_for_what_they_hold() -> None:
+    for path in FILES:
+        assert len(path.read_text().splitlines()) <= 350, path
+        assert path.stem not in ("util", "utils", "helper", "helpers", "misc", "common", "manager")
+
+
+def test_only_the_store_touches_fsspec() -> None:
+    users = {path.name for path in FILES if any(name.split(".")[0] == "fsspec" for name in imports(path))}
+    assert users == {"store.py"}
+
+
+def test_the_deployment_names_a_flow_that_is_there() -> None:
+    import yaml
+
+    from configs import RunConfig
+
+    document = yaml.safe_load((ROOT / "deployments" / "prefect.yaml").read_text())
+    for deployment in document["deployments"]:
+        path, flow = deployment["entrypoint"].split(":")
+        tree = ast.parse((ROOT / path).read_text())
+        assert flow in {node.name for node in tree.body if isinstance(node, ast.AsyncFunctionDef)}
+        RunConfig(**deployment["parameters"]["config"])
