@@ -119,9 +119,7 @@ def _inside(model: type[BaseModel], words: Sequence[str], free_case: bool) -> Pa
         key = _match(word, here.model_fields)
         if key is None:
             known = list(here.model_fields)
-            raise UnknownKeyError(
-                did_you_mean(word, known) or (f"known: {one_of(known)}" if len(known) < 9 else "")
-            )
+            raise UnknownKeyError(did_you_mean(word, known) or (f"known: {one_of(known)}" if len(known) < 9 else ""))
         path.append(key)
     return tuple(path)
 

@@ -53,13 +53,9 @@ class NeighborsConfig(BaseModel):
 
     model_config = STRICT
 
-    n_neighbors: Neighbors | None = Field(
-        None, description="Neighbours of each cell. Default: as recorded, else 15."
-    )
+    n_neighbors: Neighbors | None = Field(None, description="Neighbours of each cell. Default: as recorded, else 15.")
     use_rep: Text | None = Field(None, description="Embedding in `obsm`. Default: as recorded, else `X_pca`.")
-    metric: Metric | None = Field(
-        None, description="Distance: `euclidean` or `cosine`. Default: as recorded."
-    )
+    metric: Metric | None = Field(None, description="Distance: `euclidean` or `cosine`. Default: as recorded.")
     n_pcs: Count | None = Field(None, description="Use only the first so many columns of the embedding.")
 
 
@@ -68,9 +64,7 @@ class PlotsConfig(BaseModel):
 
     model_config = STRICT
 
-    colors: TextList = Field(
-        default_factory=list, description="Further obs columns or genes to colour UMAPs by."
-    )
+    colors: TextList = Field(default_factory=list, description="Further obs columns or genes to colour UMAPs by.")
     plot_centroids: TextList = Field(
         default_factory=list, description="Further obs columns whose labels are written at their centroids."
     )
@@ -101,9 +95,7 @@ def _engine(value: Any) -> Any:
     if value is None or value in ("igraph", "leidenalg"):
         return value
     if value == "rapids":
-        raise refuse(
-            "`rapids` is not available in this version", "leave it out, or write igraph or leidenalg"
-        )
+        raise refuse("`rapids` is not available in this version", "leave it out, or write igraph or leidenalg")
     raise refuse(f"must be {one_of(ENGINES)}, not {shown(value)}", did_you_mean(value, ENGINES))
 
 
@@ -115,9 +107,7 @@ def _neighbors(value: Any) -> Any:
         return NeighborsConfig()
     if isinstance(value, Mapping):
         return NeighborsConfig.model_validate(value)
-    raise refuse(
-        f"must be a mapping such as {{n_neighbors: 30, use_rep: X_pca}}, or false, not {shown(value)}"
-    )
+    raise refuse(f"must be a mapping such as {{n_neighbors: 30, use_rep: X_pca}}, or false, not {shown(value)}")
 
 
 def _spelled(hierarchy: Hierarchy, info: SerializationInfo) -> Any:
@@ -177,12 +167,8 @@ class ClusteringConfig(BaseModel):
         description="More clusters than this times the resolution: the CPU repeats what a GPU did.",
     )
     min_cells: CountFromZero = Field(0, description="Clusters with fewer cells are left whole.")
-    overwrite: Switch = Field(
-        True, description="false: keep a column of the same name that the input already has."
-    )
-    plots: Annotated[PlotsConfig, NothingIsEmpty] = Field(
-        default_factory=PlotsConfig, description="Further figures."
-    )
+    overwrite: Switch = Field(True, description="false: keep a column of the same name that the input already has.")
+    plots: Annotated[PlotsConfig, NothingIsEmpty] = Field(default_factory=PlotsConfig, description="Further figures.")
 
     @property
     def use_weights(self) -> bool:
@@ -210,9 +196,7 @@ def _contradictions(data: Mapping[str, Any]) -> list[Problem]:
     algorithm = data.get("algorithm")
     wanted = algorithm if isinstance(algorithm, list) else [algorithm]
     if data.get("engine") == "leidenalg" and "louvain" in wanted:
-        found.append(
-            Problem(("engine",), "leidenalg has no louvain", "write `engine: igraph`, or leave it out")
-        )
+        found.append(Problem(("engine",), "leidenalg has no louvain", "write `engine: igraph`, or leave it out"))
     if data.get("recompute_neighbors") is True and data.get("neighbors") is False:
         message = "false (only the stored graph) contradicts `recompute_neighbors: true`"
         found.append(Problem(("neighbors",), message, "drop one of the two"))

@@ -51,11 +51,7 @@ def _files(written: Any) -> dict[str, str]:
         else:
             name = file_id(url) if key is None else str(key)
             if name in files:
-                again = (
-                    "the same path is given twice"
-                    if key is None
-                    else f"the file id {shown(name)} is given twice"
-                )
+                again = "the same path is given twice" if key is None else f"the file id {shown(name)} is given twice"
                 problems.append(Problem((step,), again, "drop one, or give them ids: {first: …, second: …}"))
             files[name] = url
     if not pairs:

@@ -78,9 +78,7 @@ class Hierarchy:
         if path in self.clusters:
             return self.clusters[path]
         level = len(path) + 1
-        if level > self.deepest_blanket or any(
-            self.clusters.get(path[:n], _BASE) is None for n in range(1, level)
-        ):
+        if level > self.deepest_blanket or any(self.clusters.get(path[:n], _BASE) is None for n in range(1, level)):
             return None
         return self.levels.get(level, _BASE)
 
@@ -100,9 +98,7 @@ def _depth(written: Any) -> int:
         raise _refusal("true names no depth", "write `hierarchy: 2` for two levels")
     if isinstance(written, list):
         message = "must be a number of levels or a mapping, not a list"
-        raise _refusal(
-            message, f"write `hierarchy: {len(written)}` for {len(written)} levels" if written else None
-        )
+        raise _refusal(message, f"write `hierarchy: {len(written)}` for {len(written)} levels" if written else None)
     if isinstance(written, str) and written.isascii() and written.isdigit():
         written = int(written)
     if not isinstance(written, int):
@@ -123,9 +119,7 @@ def _from_mapping(written: Mapping[Any, Any]) -> Hierarchy:
     levels: dict[int, LevelParameters] = {}
     clusters: dict[ClusterId, LevelParameters | None] = {}
     if not written:
-        raise _refusal(
-            "an empty mapping names no level and no cluster", "write `hierarchy: 2`, or leave it out"
-        )
+        raise _refusal("an empty mapping names no level and no cluster", "write `hierarchy: 2`, or leave it out")
     if any(key in written for key in _BOTH):
         problems += [
             Problem((str(key),), "unknown key beside `levels` and `clusters`", _beside(key))

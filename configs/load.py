@@ -65,17 +65,13 @@ def _read(path: str) -> Document:
     except OSError as error:
         folder, name = os.path.split(path)
         beside = os.listdir(folder or ".") if os.path.isdir(folder or ".") else []
-        reason = {FileNotFoundError: "no such file", IsADirectoryError: "is a folder, not a file"}.get(
-            type(error)
-        )
+        reason = {FileNotFoundError: "no such file", IsADirectoryError: "is a folder, not a file"}.get(type(error))
         near = did_you_mean(name, beside) if isinstance(error, FileNotFoundError) else None
         raise ConfigError([Problem((), f"{path}: {reason or 'cannot be read'}", near)]) from None
     if document.data is None:
         raise ConfigError([Problem((), "the file is empty", "see configs/examples")], path)
     if not isinstance(document.data, dict):
-        message = (
-            f"must be a mapping with keys such as `output_dir` and `DATASETS`, not {shown(document.data)}"
-        )
+        message = f"must be a mapping with keys such as `output_dir` and `DATASETS`, not {shown(document.data)}"
         raise ConfigError([Problem((), message, line=1)], path)
     return Document({str(key): value for key, value in document.data.items()}, document.lines)
 

@@ -55,9 +55,7 @@ def merged(data: Mapping[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
     datasets = whole.get("DATASETS")
     if datasets is None or datasets == {}:
         whole["DATASETS"] = {}
-        problem = Problem(
-            ("DATASETS",), "names no dataset", "write `DATASETS: {name: {input: {clustering: path}, …}}`"
-        )
+        problem = Problem(("DATASETS",), "names no dataset", "write `DATASETS: {name: {input: {clustering: path}, …}}`")
         # A near miss of the key itself is reported as an unknown key, with its suggestion.
         missed = any(did_you_mean(key, ["DATASETS"]) for key in whole if key not in ("DATASETS", "dask"))
         return whole, [] if missed else [problem]
@@ -71,9 +69,7 @@ def merged(data: Mapping[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
         if reason:
             problems.append(Problem(("DATASETS", str(name)), reason, "choose another name"))
         elif str(name) in kept:
-            problems.append(
-                Problem(("DATASETS", str(name)), "the dataset is given twice", "rename one of them")
-            )
+            problems.append(Problem(("DATASETS", str(name)), "the dataset is given twice", "rename one of them"))
         elif takes_part(dataset):
             kept[str(name)] = _over_defaults(dataset, base)
         else:

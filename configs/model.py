@@ -47,9 +47,7 @@ def _options_by_protocol(value: Any) -> MaskedOptions:
     wrong = [name for name, inner in options.items() if not isinstance(inner, Mapping)]
     if wrong:
         hint = "write `storage_options: {s3: {profile: lab}}`"
-        raise ConfigError(
-            [Problem((name,), "must be a mapping of this protocol's options", hint) for name in wrong]
-        )
+        raise ConfigError([Problem((name,), "must be a mapping of this protocol's options", hint) for name in wrong])
     return options
 
 
@@ -58,9 +56,7 @@ def _shown(value: MaskedOptions, info: SerializationInfo) -> Any:
 
 
 _DICT_SCHEMA = {"type": "object", "additionalProperties": True}
-Options = Annotated[
-    MaskedOptions, PlainValidator(_options), PlainSerializer(_shown), WithJsonSchema(_DICT_SCHEMA)
-]
+Options = Annotated[MaskedOptions, PlainValidator(_options), PlainSerializer(_shown), WithJsonSchema(_DICT_SCHEMA)]
 OptionsByProtocol = Annotated[
     MaskedOptions,
     PlainValidator(_options_by_protocol),
@@ -106,12 +102,8 @@ class RunConfig(BaseSettings):
         "processes",
         description="What computes: `processes`, `threads`, `dask` or `gpu`. Results are the same.",
     )
-    workers: Count | None = Field(
-        None, description="How many compute at once. Default: the CPUs this process may use."
-    )
-    grain: Count = Field(
-        5000, description="Clusters with fewer cells are split together with all below them."
-    )
+    workers: Count | None = Field(None, description="How many compute at once. Default: the CPUs this process may use.")
+    grain: Count = Field(5000, description="Clusters with fewer cells are split together with all below them.")
     refresh: Switch = Field(False, description="Compute every split anew, whatever the cache holds.")
     rehash: Switch = Field(False, description="Read inputs again to know them, though they look unchanged.")
     link: Annotated[Literal["auto", "symlink", "reference", "copy"], one_word_of(LINKS)] = Field(
@@ -129,9 +121,7 @@ class RunConfig(BaseSettings):
         description="Whether GPUs may be used; a dataset asks with its own `use_gpu`. `required`: must.",
     )
     env_mode: Any = Field(None, description="Of the ancestor; has no effect here.")
-    resources: Any = Field(
-        None, description="Of the ancestor; has no effect here: see `runner` and `workers`."
-    )
+    resources: Any = Field(None, description="Of the ancestor; has no effect here: see `runner` and `workers`.")
     defaults: Annotated[Defaults, NothingIsEmpty] = Field(
         default_factory=Defaults, description="What holds for every dataset that does not say otherwise."
     )
@@ -160,8 +150,7 @@ class RunConfig(BaseSettings):
             config = handler(whole)
         except ValidationError as error:
             problems += [
-                Problem(written_at(p.path, data), p.message, p.suggestion)
-                for p in problems_in(error, RunConfig)
+                Problem(written_at(p.path, data), p.message, p.suggestion) for p in problems_in(error, RunConfig)
             ]
         if problems:
             raise ConfigError(problems)

@@ -15,9 +15,7 @@ def notices_of(data: Mapping[str, Any], config: RunConfig) -> list[str]:
     ignored = [key for key in ("env_mode", "resources") if data.get(key) is not None]
     if ignored:
         have = "has" if len(ignored) == 1 else "have"
-        found.append(
-            f"{' and '.join(ignored)} {have} no effect here; `runner` and `workers` say what computes."
-        )
+        found.append(f"{' and '.join(ignored)} {have} no effect here; `runner` and `workers` say what computes.")
     datasets = data.get("DATASETS")
     found += _left_out(datasets if isinstance(datasets, Mapping) else {})
     found += _could_be_levels(config)
@@ -46,9 +44,7 @@ def _could_be_levels(config: RunConfig) -> list[str]:
     for name, dataset in config.selected.items():
         hierarchy = dataset.clustering.hierarchy
         if hierarchy.looks_like_levels:
-            text = (
-                "{" + ", ".join(f"{key}: {_short(value)}" for key, value in hierarchy.spelling.items()) + "}"
-            )
+            text = "{" + ", ".join(f"{key}: {_short(value)}" for key, value in hierarchy.spelling.items()) + "}"
             spelled.setdefault(text, []).append(name)
     return [
         f"`hierarchy: {text}` ({', '.join(names)}) names clusters: these are split, the others "

@@ -30,9 +30,7 @@ def from_options(words: Sequence[str], data: Mapping[str, Any]) -> tuple[list[As
     while queue:
         word = queue.pop(0)
         if not word.startswith("--") or word == "--":
-            problems.append(
-                Problem((), "stands alone; options are written `--key value`", source=f"`{word}`")
-            )
+            problems.append(Problem((), "stands alone; options are written `--key value`", source=f"`{word}`"))
             continue
         name, equals, text = word[2:].partition("=")
         source = f"option --{name}"
@@ -131,9 +129,7 @@ def _unknown_datasets(found: Sequence[Assignment], data: Mapping[str, Any]) -> l
     datasets = data.get("DATASETS")
     known = [str(name) for name in datasets] if isinstance(datasets, Mapping) else []
     every = [(path, a) for a in found for path in a.paths if path[0] == "DATASETS" and len(path) > 1]
-    made = {
-        path[1] for path, a in every if path[2:3] == ("input",) or (len(path) == 2 and takes_part(a.value))
-    }
+    made = {path[1] for path, a in every if path[2:3] == ("input",) or (len(path) == 2 and takes_part(a.value))}
     return [
         Problem((), f"no dataset `{path[1]}`", did_you_mean(path[1], known), source=a.source)
         for path, a in every

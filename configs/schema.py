@@ -78,9 +78,7 @@ def _rows() -> Iterator[tuple[str, str, str, str]]:
     for prefix, model in sections:
         described = parts if model is RunConfig else parts["$defs"][model.__name__]
         for key, field in model.model_fields.items():
-            default = (
-                "required" if field.is_required() else _default(field.get_default(call_default_factory=True))
-            )
+            default = "required" if field.is_required() else _default(field.get_default(call_default_factory=True))
             yield prefix + key, _kind(described["properties"][key]), default, field.description or ""
 
 

@@ -22,10 +22,7 @@ def is_secret(name: object) -> bool:
 def masked(value: Any) -> Any:
     """Copy a value with everything under a secret name replaced."""
     if isinstance(value, dict):
-        return {
-            name: MASK if is_secret(name) and inner is not None else masked(inner)
-            for name, inner in value.items()
-        }
+        return {name: MASK if is_secret(name) and inner is not None else masked(inner) for name, inner in value.items()}
     if isinstance(value, (list, tuple)):
         return [masked(inner) for inner in value]
     return value

@@ -6,16 +6,18 @@ Each reads like the picture in the README; the steps themselves are functions of
 from __future__ import annotations
 
 import asyncio
+import importlib
 import time
 from collections.abc import Callable
 from typing import Any
 
 from prefect import flow, get_run_logger, tags
-from prefect.states import State
+from prefect.client.schemas.objects import State
 
 from configs.model import RunConfig
 from flows.caching import CellstrataCache, cache_block
 from flows.driver import Driver
+from flows.early import find_started
 from flows.executors import shared_executor
 from flows.preparation import open_cache, prepare, take_input
 from flows.progress import Counts, Progress, announce
@@ -23,7 +25,7 @@ from flows.steps import run_step, split
 from flows.task_runner import ExecutorTaskRunner
 from tasks.cache import ArrayRef, Cache
 from tasks.inputs import Input
-from tasks.neighbors import compute_neighbors, find_neighbors
+from tasks.neighbors import compute_neighbors
 from tasks.pca import compute_pca
 from tasks.plan import EmbeddingChoice
 from tasks.plans import root_neighbors, tree_plans
@@ -46,7 +48,7 @@ async def cluster(config: RunConfig) -> dict[str, Any]:
     """
     started = time.perf_counter()
     inputs = await asyncio.to_thread(prepare, config)
-    runner = ExecutorTaskRunner(config.runner, config.worker_count)
+    runner: Any = ExecutorTaskRunner(config.runner, config.worker_count)
     at_once = asyncio.Semaphore(max(2, config.worker_count))
 
     async def one(source: Input) -> State[Any]:
@@ -71,6 +73,7 @@ async def cluster_dataset(config: RunConfig, dataset: str, file_id: str) -> dict
 
     embeddings = await _embeddings(config, source, cache)
     graph = await _graph(config, source, cache, embeddings)
+    meanwhile = asyncio.create_task(asyncio.to_thread(importlib.import_module, "anndata"))  # for publishing
     umap = asyncio.create_task(_umap(config, source, cache, embeddings, graph))
 
     trees = [Tree(plan) for plan in tree_plans(settings, source, embeddings, graph, config.gpu_for(dataset))]
@@ -85,12 +88,14 @@ async def cluster_dataset(config: RunConfig, dataset: str, file_id: str) -> dict
         on_progress=lambda settled, counts: announce(Progress(source.name, settled, total, counts)),
     )
     grown, drawn = await asyncio.gather(driver.grow(trees), umap, return_exceptions=True)
-    for failed in (grown, drawn):
-        if isinstance(failed, BaseException):
-            raise failed
+    if isinstance(grown, BaseException):
+        raise grown
+    if isinstance(drawn, BaseException):
+        raise drawn
 
+    await meanwhile
     finished = Finished.of(source, trees, graph, drawn, config)
-    published = await run_step(
+    published: dict[str, Any] = await run_step(
         f"{source.name} · publish", "here", publish_result, finished, cache, config.storage_options
     )
     notices = [*source.notices, *finished.notices()]
@@ -115,16 +120,14 @@ async def _embeddings(config: RunConfig, source: Input, cache: Cache) -> dict[Em
     return ready
 
 
-async def _graph(
-    config: RunConfig, source: Input, cache: Cache, embeddings: dict[EmbeddingChoice, ArrayRef]
-) -> str:
+async def _graph(config: RunConfig, source: Input, cache: Cache, embeddings: dict[EmbeddingChoice, ArrayRef]) -> str:
     """The key of level 1's graph: the stored one's, or that of one computed here."""
     if source.stored_graph is not None:
         return source.stored_graph
     spec = root_neighbors(config.DATASETS[source.dataset].clustering, source.neighbors)
     name = f"{source.name} · neighbors · {source.n_cells:,} cells"
     arguments = (cache, embeddings[spec.embedding], spec.n_neighbors, spec.metric, config.worker_count)
-    found = await run_step(name, "pool", compute_neighbors, *arguments, find=_find(config, find_neighbors))
+    found = await run_step(name, "pool", compute_neighbors, *arguments, find=_find(config, find_started))
     return str(found["key"])
 
 
@@ -150,4 +153,7 @@ async def _report(state: State[Any]) -> dict[str, Any]:
         result: dict[str, Any] = await state.aresult()
         return result
     error = await state.aresult(raise_on_failure=False)
-    return {"error": str(error) if isinstance(error, BaseException) else str(state.message), "splits": vars(Counts())}
+    return {
+        "error": str(error) if isinstance(error, BaseException) else str(state.message),
+        "splits": vars(Counts()),
+    }

@@ -31,7 +31,8 @@ Every key of the configuration is an option too, and goes over the file and the 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     parser = _parser()
-    options, options.overrides = parser.parse_known_args(arguments)
+    options, rest = parser.parse_known_args(arguments)
+    options.overrides = rest
     if options.overrides and not hasattr(options, "json"):
         parser.error(f"unknown option {options.overrides[0]}")
     try:

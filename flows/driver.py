@@ -14,7 +14,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from prefect.futures import PrefectConcurrentFuture
 from prefect.utilities.annotations import quote
 
 from flows.progress import Counts
@@ -47,7 +46,7 @@ class Driver:
 
     dataset: str
     cache: Cache
-    submit: Callable[..., PrefectConcurrentFuture[Any]]
+    submit: Callable[..., Any]
     grain: int
     at_once: int
     refresh: bool = False
@@ -67,6 +66,10 @@ class Driver:
         """
         loop, finished = asyncio.get_running_loop(), asyncio.Queue[Any]()
         failures: list[str] = []
+
+        def announce(done: Any) -> None:
+            loop.call_soon_threadsafe(finished.put_nowait, done)
+
         for tree in trees:
             await asyncio.to_thread(self._open, tree, [root_node(tree.plan)], None)
         while self._running or (self._ready and not failures):
@@ -74,12 +77,12 @@ class Driver:
                 _, _, work = heapq.heappop(self._ready)
                 future = await asyncio.to_thread(self._start, work)
                 self._running[future] = work
-                future.add_done_callback(lambda done: loop.call_soon_threadsafe(finished.put_nowait, done))
+                future.add_done_callback(announce)
             future = await finished.get()
             work = self._running.pop(future)
             future.wait()  # without it the state is not yet final
             if not future.state.is_completed():
-                failures.append(f"{work.name}: {_reason(future)}")
+                failures.append(f"{work.name}: {await _reason(future)}")
                 continue
             try:
                 result = future.result()
@@ -92,7 +95,7 @@ class Driver:
         if failures:
             raise SplitFailed("; ".join(failures))
 
-    def _start(self, work: _Work) -> PrefectConcurrentFuture[Any]:
+    def _start(self, work: _Work) -> Any:
         plan = work.tree.plan
         key = bundle_key(plan, work.nodes, self.cache) if work.recurse else key_of(plan, work.nodes[0], self.cache)
         job = Job(key, plan, work.nodes, self.cache, work.recurse, self.refresh)
@@ -102,12 +105,16 @@ class Driver:
         """Make ready what is to be split among these siblings."""
         pending = [opened for node in nodes if (opened := tree.open(node)) is not None]
         pending.sort(key=lambda node: (-node.n_cells, node.path))
-        large = [node for node in pending if node.n_cells >= self.grain]
-        groups = [(group, len(group) > 1 or tree.plan.depth > len(group[0].path) + 1)
-                  for group in _packed([node for node in pending if node.n_cells < self.grain], self.grain)]  # fmt: skip
-        for nodes_, recurse in [((node,), False) for node in large] + groups:
-            work = _Work(tree, nodes_, recurse, self._name(tree, nodes_), parent)
-            heapq.heappush(self._ready, (-work.n_cells, next(self._order), work))
+        work: list[tuple[tuple[Pending, ...], bool]] = []
+        for node in pending:
+            if node.n_cells >= self.grain:
+                work.append(((node,), False))
+        for group in _packed([node for node in pending if node.n_cells < self.grain], self.grain):
+            is_last = tree.plan.depth == len(group[0].path) + 1
+            work.append((group, len(group) > 1 or not is_last))
+        for members, recurse in work:
+            one = _Work(tree, members, recurse, self._name(tree, members), parent)
+            heapq.heappush(self._ready, (-one.n_cells, next(self._order), one))
 
     def _name(self, tree: Tree, nodes: Sequence[Pending]) -> str:
         first, cells = label_of(nodes[0].path), sum(node.n_cells for node in nodes)
@@ -123,6 +130,7 @@ class Driver:
             record, computed = split(tree.plan, pending, self.cache)
             labels = self.cache.get(record.array("labels"))
             computed = computed or record.key in made
+            made.discard(record.key)  # the same cells again, further down, are found and not computed
             self.counts.executed += computed
             self.counts.cached += not computed
             children = tree.close(pending, record.key, record.body, labels, computed)
@@ -144,6 +152,6 @@ def _packed(nodes: Sequence[Pending], grain: int) -> list[tuple[Pending, ...]]:
     return [*groups, tuple(group)] if group else groups
 
 
-def _reason(future: Any) -> str:
-    error = future.state.result(raise_on_failure=False)
+async def _reason(future: Any) -> str:
+    error = await future.state.aresult(raise_on_failure=False)
     return f"{type(error).__name__}: {error}" if isinstance(error, BaseException) else str(future.state.message)

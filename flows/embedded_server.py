@@ -22,6 +22,7 @@ import threading
 import time
 import tomllib
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -63,7 +64,7 @@ class EmbeddedServer:
 
     def start(self) -> None:
         """Start the process."""
-        self._log = tempfile.TemporaryFile()
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115  # open as long as the process
         environment = {k: v for k, v in os.environ.items() if k not in ("PREFECT_API_URL", "PREFECT_API_KEY")}
         root = str(Path(__file__).resolve().parent.parent)
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, [root, environment.get("PYTHONPATH")]))
@@ -89,12 +90,17 @@ class EmbeddedServer:
         while time.monotonic() < until:
             if self._process.poll() is not None:
                 raise ServerFailed(f"the embedded Prefect server ended at once:\n{self._last_words()}")
-            with contextlib.suppress(OSError), urllib.request.urlopen(f"{self.url}/health", timeout=5) as answer:
+            with (
+                contextlib.suppress(OSError),
+                urllib.request.urlopen(f"{self.url}/health", timeout=5) as answer,
+            ):
                 if answer.status == 200:
                     self._answers = True
                     return
             time.sleep(0.05)
-        raise ServerFailed(f"the embedded Prefect server did not answer in {STARTUP_LIMIT:.0f} s:\n{self._last_words()}")
+        raise ServerFailed(
+            f"the embedded Prefect server did not answer in {STARTUP_LIMIT:.0f} s:\n{self._last_words()}"
+        )
 
     def stop(self) -> None:
         """Stop the process, gently and then not."""
@@ -117,40 +123,62 @@ class EmbeddedServer:
         return self._log.read().decode(errors="replace")[-2000:]
 
 
-def server_configured() -> bool:
-    """Tell whether the user has a Prefect server (or forbids an embedded one), without importing Prefect.
+def configured_server() -> str | None:
+    """Return the URL of the user's own Prefect server, None where there is none, without importing Prefect.
 
     Looks where Prefect looks: the environment, the active profile, `prefect.toml`, `pyproject.toml`
-    and `.env` in the working folder.
+    and `.env` in the working folder. Empty where an embedded server is forbidden: what then happens
+    is for Prefect to say.
     """
-    if os.environ.get("PREFECT_API_URL"):
-        return True
+    for url in (os.environ.get("PREFECT_API_URL"), _url_of_folder(), _url_of_profile()):
+        if url:
+            return url
     for name in ("PREFECT_SERVER_ALLOW_EPHEMERAL_MODE", "PREFECT_SERVER_EPHEMERAL_ENABLED"):
         if os.environ.get(name, "").lower() in ("0", "false", "no", "off"):
-            return True
-    return any(_profile_sets_url()) or any(_folder_sets_url())
+            return ""
+    return None
 
 
-def _profile_sets_url() -> list[bool]:
+def _url_of_profile() -> str | None:
     home = Path(os.environ.get("PREFECT_HOME") or Path.home() / ".prefect").expanduser()
     profiles = _toml(Path(os.environ.get("PREFECT_PROFILES_PATH") or home / "profiles.toml"))
     active = os.environ.get("PREFECT_PROFILE") or profiles.get("active")
-    settings = profiles.get("profiles", {}).get(active, {}) if active else {}
-    return [bool(settings.get("PREFECT_API_URL"))]
+    return profiles.get("profiles", {}).get(active, {}).get("PREFECT_API_URL") if active else None
 
 
-def _folder_sets_url() -> list[bool]:
-    dotenv = Path(".env")
+def _url_of_folder() -> str | None:
     tables = [_toml(Path("prefect.toml")), _toml(Path("pyproject.toml")).get("tool", {}).get("prefect", {})]
-    set_there = [bool(table.get("api", {}).get("url")) for table in tables]
-    if dotenv.is_file():
-        set_there.append("PREFECT_API_URL=" in dotenv.read_text(errors="replace"))
-    return set_there
+    lines = Path(".env").read_text(errors="replace").splitlines() if Path(".env").is_file() else []
+    named = [line.split("=", 1)[1].strip(" '\"") for line in lines if line.startswith("PREFECT_API_URL=")]
+    return next(iter([*named, *(str(url) for table in tables if (url := table.get("api", {}).get("url")))]), None)
 
 
-def _toml(path: Path) -> dict[str, dict[str, dict[str, str]]]:
+@contextlib.contextmanager
+def no_certificates_for(url: str) -> Iterator[None]:
+    """Keep Prefect's client from loading all root certificates for a server on plain http.
+
+    It does so anew for each task run (50 ms), though no TLS is spoken there. Its own setting for the
+    certificate file is pointed at one that holds a single certificate.
+    """
+    name = "PREFECT_API_SSL_CERT_FILE"
+    if not url.startswith("http://") or name in os.environ:
+        yield
+        return
+    import certifi
+
+    with tempfile.NamedTemporaryFile("w", suffix=".pem") as file:
+        file.write(certifi.contents().partition("-----END CERTIFICATE-----")[0] + "-----END CERTIFICATE-----\n")
+        file.flush()
+        os.environ[name] = file.name
+        try:
+            yield
+        finally:
+            del os.environ[name]
+
+
+def _toml(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text())  # type: ignore[return-value]
+        return tomllib.loads(path.read_text())
     except (OSError, ValueError):
         return {}
 

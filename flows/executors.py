@@ -185,6 +185,9 @@ def shared_executor(runner: str, workers: int) -> Iterator[Executor]:
         executor = _current
     try:
         yield executor
+    except BaseException:
+        executor.stop()  # nobody waits for its results any more
+        raise
     finally:
         with _guard:
             _users -= 1

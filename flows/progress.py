@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+
 
 @dataclass
 class Counts:
@@ -23,14 +24,8 @@ class Progress:
     counts: Counts
 
 
-class Listener(Protocol):
-    """Whatever shows progress."""
-
-    def __call__(self, progress: Progress) -> None:
-        """Show where a dataset is; called from the flow's event loop, so it must be quick."""
-
-
-listeners: list[Listener] = []
+# Whatever shows progress; called from the flow's event loop, so it must be quick.
+listeners: list[Callable[[Progress], None]] = []
 
 
 def announce(progress: Progress) -> None:

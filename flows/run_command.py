@@ -18,8 +18,9 @@ from configs.errors import ConfigError
 from configs.load import load_config
 from configs.model import RunConfig
 from flows.command import DONE, FAILED, INTERRUPTED, WRONG_INPUT
-from flows.embedded_server import EmbeddedServer, ServerFailed, server_configured
-from flows.executors import stop_all
+from flows.early import start_graphs
+from flows.embedded_server import EmbeddedServer, ServerFailed, configured_server, no_certificates_for
+from flows.executors import shared_executor, stop_all
 from flows.preparation import UnusableInputs, prepare
 from flows.terminal import Terminal
 
@@ -43,12 +44,14 @@ def run(config_path: str, overrides: Sequence[str], as_json: bool, verbose: bool
     try:
         with _prefect_server() as server, terminal.status("inspecting the inputs") as say:
             try:
-                prepare(config, lambda name: say(f"inspecting {name}"))
+                inputs = prepare(config, lambda name: say(f"inspecting {name}"))
             except UnusableInputs as error:
                 terminal.wrong(str(error))
                 return WRONG_INPUT
             say("starting Prefect")
-            summary = _run_flow(config, terminal, server)
+            with shared_executor(config.runner, config.worker_count) as executor:
+                start_graphs(config, inputs, executor)
+                summary = _run_flow(config, terminal, server)
     except (Interrupted, KeyboardInterrupt):
         terminal.failed(f"interrupted; every finished split is kept: run again to resume\n  {_again(config_path)}")
         return INTERRUPTED
@@ -72,14 +75,17 @@ def run(config_path: str, overrides: Sequence[str], as_json: bool, verbose: bool
 @contextlib.contextmanager
 def _prefect_server() -> Iterator[EmbeddedServer | None]:
     """Start a server beside everything else, unless one is configured."""
-    if server_configured():
-        yield None
+    url = configured_server()
+    if url is not None:
+        with no_certificates_for(url):
+            yield None
         return
     server = EmbeddedServer()
     server.start()
     os.environ["PREFECT_API_URL"] = server.url
     try:
-        yield server
+        with no_certificates_for(server.url):
+            yield server
     finally:
         server.stop()
 

@@ -9,7 +9,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.utilities.annotations import quote
 
-from flows.caching import CellstrataCache, NodeKey
+from flows.caching import NodeKey
 from flows.executors import Stopped, WorkerDied, current_executor
 from tasks.opening import DataError
 
@@ -19,7 +19,7 @@ RETRY_DELAYS = [1.0, 4.0]
 
 def store_failed(task: Any, run: Any, state: Any) -> bool:
     """Retry only what a store may do better the next time; never a wrong input or a lost worker."""
-    error = state.result(raise_on_failure=False)
+    error = state.result(raise_on_failure=False, _sync=True)
     return (
         isinstance(error, (OSError, TimeoutError))
         and not isinstance(error, (DataError, FileNotFoundError, PermissionError))

@@ -6,6 +6,8 @@ McInnes, Healy and Melville, arXiv:1802.03426, section 3.1; umap-learn's constan
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import numpy.typing as npt
 
@@ -18,15 +20,18 @@ ITERATIONS = 64
 BLOCK = 16_384  # rows at a time, to bound the memory of temporaries
 
 
-def connectivities(neighbors: Neighbors) -> Graph:
-    """Return the symmetric connectivities of a kNN graph, weights in (0, 1]."""
+def connectivities(neighbors: Neighbors, threads: int = 1) -> Graph:
+    """Return the symmetric connectivities of a kNN graph, weights in (0, 1].
+
+    `threads` share the rows; they do not change the result.
+    """
     n, k = neighbors.indices.shape
     if k < 2:
         return Graph(n, np.empty((0, 2), np.int32), np.empty(0, np.float32))
     mean = float(neighbors.distances.mean(dtype=np.float64))
-    weights = np.concatenate(
-        [_memberships(neighbors.distances[i : i + BLOCK], mean) for i in range(0, n, BLOCK)]
-    ).ravel()
+    blocks = [neighbors.distances[start : start + BLOCK] for start in range(0, n, BLOCK)]
+    with ThreadPoolExecutor(threads) as pool:
+        weights = np.concatenate(list(pool.map(lambda block: _memberships(block, mean), blocks))).ravel()
     source = np.repeat(np.arange(n, dtype=np.int32), k - 1)
     target = neighbors.indices[:, 1:].ravel()
     kept = weights > 0

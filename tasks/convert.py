@@ -120,9 +120,7 @@ def _string_array(
 ) -> Any:
     from zarr.core.dtype import VariableLengthUTF8
 
-    older: dict[str, Any] = (
-        {"filters": [VLenUTF8()], "fill_value": ""} if parent.metadata.zarr_format == 2 else {}
-    )
+    older: dict[str, Any] = {"filters": [VLenUTF8()], "fill_value": ""} if parent.metadata.zarr_format == 2 else {}
     dtype: Any = VariableLengthUTF8()
     return parent.create_array(name, shape=shape, dtype=dtype, chunks=chunks, attributes=attrs, **older)
 
@@ -161,7 +159,7 @@ def _write(parent: Any, name: str, value: Any) -> None:
 
 
 def _records(root: Root, slot: str) -> Any:
-    if slot.endswith("varm") or slot.endswith("obsm"):
+    if slot.endswith(("varm", "obsm")):
         return {name: np.asarray(root[slot][name]) for name in root[slot].dtype.names}
     return read_frame(root, slot)
 
@@ -189,9 +187,7 @@ def chunk_shape(shape: tuple[int, ...], itemsize: int, stored: tuple[int, ...]) 
     return tuple(sizes)
 
 
-def blocks(
-    shape: tuple[int, ...], chunks: tuple[int, ...], stored: tuple[int, ...]
-) -> Iterator[tuple[slice, ...]]:
+def blocks(shape: tuple[int, ...], chunks: tuple[int, ...], stored: tuple[int, ...]) -> Iterator[tuple[slice, ...]]:
     """Yield slices that cover an array in whole chunks; none for a scalar or an empty array.
 
     Where a stored chunk is larger, a block spans it: it is decompressed whole in any case.

@@ -244,9 +244,7 @@ def _float32_frame(root: Root, node: Any, where: str) -> np.ndarray:
         if column.dtype.kind not in "biuf":
             raise InputError(_name(root), where, f"its column {name!r} is not numeric")
         columns.append(column.to_numpy(dtype=np.float32, na_value=np.nan))
-    return np.ascontiguousarray(
-        np.column_stack(columns) if columns else np.empty((len(frame), 0), np.float32)
-    )
+    return np.ascontiguousarray(np.column_stack(columns) if columns else np.empty((len(frame), 0), np.float32))
 
 
 def _float32(values: Any, root: Root, where: str) -> np.ndarray:

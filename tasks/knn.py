@@ -58,9 +58,7 @@ def method_for(n_cells: int) -> str:
     return f"faiss-{faiss().__version__}-{kind}"
 
 
-def nearest_neighbors(
-    embedding: Floats, n_neighbors: int, metric: Metric = "euclidean", threads: int = 1
-) -> Neighbors:
+def nearest_neighbors(embedding: Floats, n_neighbors: int, metric: Metric = "euclidean", threads: int = 1) -> Neighbors:
     """Find the `n_neighbors` nearest neighbours of each cell, the cell itself counted (as UMAP and
     scanpy count).
 
@@ -120,8 +118,8 @@ def _search(points: Floats, k: int) -> Any:
     if n > EXACT_UP_TO:
         lists = int(4 * math.sqrt(n))
         index = lib.IndexIVFFlat(index, d, lists)
-        index.cp.seed, index.cp.niter = 1234, 6
-        index.cp.min_points_per_centroid, index.cp.max_points_per_centroid = 1, 32
+        index.cp.seed, index.cp.niter = 1234, 4
+        index.cp.min_points_per_centroid, index.cp.max_points_per_centroid = 1, 16
         index.train(points)
         index.nprobe = max(LISTS_PROBED, math.ceil(10 * k * lists / n))
     index.add(points)

@@ -36,14 +36,9 @@ def write_labels_parquet(
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    index = pd.Index(
-        np.asarray(obs_names, dtype=object).astype(str), name=index_name or "obs_name", dtype=object
-    )
+    index = pd.Index(np.asarray(obs_names, dtype=object).astype(str), name=index_name or "obs_name", dtype=object)
     table = pa.Table.from_pandas(pd.DataFrame(dict(obs), index=index), preserve_index=True)
-    fields = [
-        f if f.name == index.name else f.with_type(pa.dictionary(pa.int32(), pa.string()))
-        for f in table.schema
-    ]
+    fields = [f if f.name == index.name else f.with_type(pa.dictionary(pa.int32(), pa.string())) for f in table.schema]
     table = table.cast(pa.schema(fields, metadata=table.schema.metadata))
     buffer = io.BytesIO()
     pq.write_table(table, buffer, compression="zstd")

@@ -47,10 +47,7 @@ def uns_categories(root: Root) -> dict[str, str]:
     if "uns" not in root or not is_array(root["obs"]):
         return {}
     columns = {
-        name
-        for slot in ("obs", "var")
-        if slot in root and is_array(root[slot])
-        for name in root[slot].dtype.names
+        name for slot in ("obs", "var") if slot in root and is_array(root[slot]) for name in root[slot].dtype.names
     }
     named = {key: key.removesuffix("_categories") for key in root["uns"] if key.endswith("_categories")}
     return {key: name for key, name in named.items() if name in columns}

@@ -30,9 +30,7 @@ def find_neighbors(
     return {"key": key, "seconds": 0.0} if there else None
 
 
-def compute_neighbors(
-    cache: Cache, embedding: ArrayRef, n_neighbors: int, metric: str, threads: int
-) -> dict[str, Any]:
+def compute_neighbors(cache: Cache, embedding: ArrayRef, n_neighbors: int, metric: str, threads: int) -> dict[str, Any]:
     """Compute the graph of a whole embedding and keep both its neighbours and its connectivities.
 
     Returns `key`, the graph's, and `seconds`.
@@ -42,7 +40,7 @@ def compute_neighbors(
     found = nearest_neighbors(cache.get(embedding), n_neighbors, metric, threads)  # type: ignore[arg-type]
     arrays = {name: cache.put(getattr(found, name)).to_json() for name in ("indices", "distances")}
     cache.write_record("knn", knn_key(key), {"arrays": arrays, "method": found.method})
-    write_graph(cache, key, connectivities(found), found.method)
+    write_graph(cache, key, connectivities(found, threads), found.method)
     return {"key": key, "seconds": round(time.perf_counter() - started, 4)}
 
 

@@ -16,7 +16,9 @@ from tasks.store import StorageOptions
 COMPONENTS = 50  # scanpy's default
 
 
-def compute_pca(url: str, storage_options: StorageOptions, cache: Cache, n_pcs: int | None, refresh: bool) -> dict[str, Any]:
+def compute_pca(
+    url: str, storage_options: StorageOptions, cache: Cache, n_pcs: int | None, refresh: bool
+) -> dict[str, Any]:
     """Find or compute the first `n_pcs` components of X, by default min(50, n - 1, genes - 1), float32.
 
     X is taken as it is stored: normalised and on a log scale, as for `scanpy.pp.pca`.

@@ -202,9 +202,7 @@ def _write(group: zarr.Group, entries: Mapping[str, Any]) -> None:
         write_elem(group, name, value)
 
 
-def _way(
-    source: Store, target: Store, root: Root, staged: Path, link: str, reuse: str | None, kind: str
-) -> Untouched:
+def _way(source: Store, target: Store, root: Root, staged: Path, link: str, reuse: str | None, kind: str) -> Untouched:
     if link not in LINK_MODES:
         raise ValueError(f"link: {link!r} is none of {', '.join(LINK_MODES)}")
     old = bool(moved_graphs(root)) or is_array(root["obs"])  # a form that is not to be carried on
@@ -246,9 +244,7 @@ def _check_places(source: Store, target: Store, storage_options: StorageOptions 
         a, b = source.url, target.url
         overlap = f"{a}/".startswith(f"{b}/") or f"{b}/".startswith(f"{a}/")
     if overlap:
-        raise OutputError(
-            target.url, "", f"lies in the input {source.url}, or holds it; choose another output_dir"
-        )
+        raise OutputError(target.url, "", f"lies in the input {source.url}, or holds it; choose another output_dir")
     if target.exists() and not is_ours(target.url, storage_options) and (target.is_file() or target.list()):
         raise OutputError(target.url, "", "was not made by cellstrata and is left alone; move it away")
 

@@ -20,7 +20,7 @@ from tasks.neighbors import connectivities_matrix, distances_matrix
 from tasks.opening import kind_of
 from tasks.provenance import column_facts, provenance, versions
 from tasks.publish import is_ours, publish, write_labels_parquet
-from tasks.store import Store, StorageOptions
+from tasks.store import StorageOptions, Store
 from tasks.tree import Tree
 
 if TYPE_CHECKING:
@@ -40,9 +40,7 @@ class Finished:
     link: str
 
     @classmethod
-    def of(
-        cls, source: Input, trees: list[Tree], graph: str, umap: ArrayRef | None, config: RunConfig
-    ) -> Finished:
+    def of(cls, source: Input, trees: list[Tree], graph: str, umap: ArrayRef | None, config: RunConfig) -> Finished:
         """Put together what a dataset came to; secrets in the configuration are masked."""
         whole = config.model_dump(mode="json", exclude={"DATASETS", "defaults", "storage_options", "refresh", "rehash"})
         own = config.DATASETS[source.dataset].model_dump(mode="json")
@@ -126,7 +124,10 @@ def _graph_elements(finished: Finished, cache: Cache) -> tuple[dict[str, sp.csr_
     source = finished.source
     if source.stored_graph is not None:
         return {}, {}
-    key, prefix = source.neighbors_key, "" if source.neighbors_key == "neighbors" else f"{source.neighbors_key}_"
+    key, prefix = (
+        source.neighbors_key,
+        "" if source.neighbors_key == "neighbors" else f"{source.neighbors_key}_",
+    )
     names = {what: f"{prefix}{what}" for what in ("connectivities", "distances")}
     neighbors = _root_neighbors(finished)
     params = {
@@ -141,7 +142,11 @@ def _graph_elements(finished: Finished, cache: Cache) -> tuple[dict[str, sp.csr_
         names["connectivities"]: connectivities_matrix(cache, finished.graph),
         names["distances"]: distances_matrix(cache, finished.graph),
     }
-    entry = {"connectivities_key": names["connectivities"], "distances_key": names["distances"], "params": params}
+    entry = {
+        "connectivities_key": names["connectivities"],
+        "distances_key": names["distances"],
+        "params": params,
+    }
     return matrices, {key: entry}
 
 

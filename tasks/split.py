@@ -101,9 +101,7 @@ def bundle_key(plan: TreePlan, nodes: tuple[Pending, ...], cache: Cache) -> str:
     neighbors = [plan.neighbors.n_neighbors, plan.neighbors.metric, str(plan.neighbors.embedding)]
     own = {node.spec.neighbors.embedding for node in nodes}  # their rows are part of the nodes' keys
     others = sorted([str(choice), ref.digest] for choice, ref in plan.embeddings.items() if {choice} != own)
-    return digest_values(
-        kind="bundle", parts=parts, hierarchy=below, base=base, neighbors=neighbors, embeddings=others
-    )
+    return digest_values(kind="bundle", parts=parts, hierarchy=below, base=base, neighbors=neighbors, embeddings=others)
 
 
 def split(
@@ -165,9 +163,7 @@ def rows_of(plan: TreePlan, pending: Pending, cache: Cache) -> npt.NDArray[np.fl
     return rows
 
 
-def child_digests(
-    rows: npt.NDArray[np.float32], labels: npt.NDArray[np.int32], sizes: list[int]
-) -> list[str]:
+def child_digests(rows: npt.NDArray[np.float32], labels: npt.NDArray[np.int32], sizes: list[int]) -> list[str]:
     """Return the digest of each child's rows, in the order of the clusters."""
     order = np.argsort(labels, kind="stable")
     return [digest_array(rows[part]) for part in np.split(order, np.cumsum(sizes)[:-1])]
@@ -247,4 +243,3 @@ def _facts(spec: PartitionSpec) -> dict[str, Any]:
         "seed": spec.seed,
         "use_weights": spec.use_weights,
     }
-

@@ -20,9 +20,7 @@ class StagedStore(LocalStore):
     4 times as fast. Nobody else looks into a staged folder, so no write need be atomic.
     """
 
-    async def get(
-        self, key: str, prototype: BufferPrototype | None = None, byte_range: Any = None
-    ) -> Buffer | None:
+    async def get(self, key: str, prototype: BufferPrototype | None = None, byte_range: Any = None) -> Buffer | None:
         if prototype is None or byte_range is not None:
             return await super().get(key, prototype, byte_range)
         try:

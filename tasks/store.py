@@ -224,11 +224,7 @@ def identity(url: str, storage_options: StorageOptions | None = None) -> dict[st
         stat = (marks[0] if path.is_dir() and marks else path).stat()
         return {"url": store.url, "size": stat.st_size, "mtime_ns": stat.st_mtime_ns}
     info = store.fs.info(store.root)
-    kept = {
-        k: str(info[k])
-        for k in ("ETag", "etag", "generation", "VersionId", "LastModified", "mtime")
-        if k in info
-    }
+    kept = {k: str(info[k]) for k in ("ETag", "etag", "generation", "VersionId", "LastModified", "mtime") if k in info}
     return {"url": store.url, "size": info.get("size"), **kept}
 
 

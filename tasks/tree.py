@@ -102,7 +102,12 @@ class Tree:
             node = Node((*node.path, 0), node.rows, node.digest if keep else None)
 
     def close(
-        self, pending: Pending, key: str, facts: Mapping[str, Any], labels: npt.NDArray[np.int32], executed: bool
+        self,
+        pending: Pending,
+        key: str,
+        facts: Mapping[str, Any],
+        labels: npt.NDArray[np.int32],
+        executed: bool,
     ) -> list[Node]:
         """Record a split and return its children, which are to be opened."""
         sizes = facts["sizes"]

@@ -50,7 +50,11 @@ def _umap(
     adata = anndata.AnnData(obsm={"X_used": cache.get(embedding).copy()}, shape=(n, 0))
     adata.obsp["connectivities"] = connectivities_matrix(cache, graph)
     params = {"method": "umap", "metric": metric, "n_neighbors": n_neighbors, "use_rep": "X_used"}
-    adata.uns["neighbors"] = {"connectivities_key": "connectivities", "distances_key": "none", "params": params}
+    adata.uns["neighbors"] = {
+        "connectivities_key": "connectivities",
+        "distances_key": "none",
+        "params": params,
+    }
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # advice of umap-learn that the user cannot follow
         scanpy.tl.umap(adata, random_state=seed, init_pos="spectral" if n > 15 else "random")

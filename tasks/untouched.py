@@ -180,11 +180,7 @@ class Converted(Untouched):
             names = [str(key) for key in (self.root[path] if path else self.root)]
         moved = [to.removeprefix("obsp/") for to in self.moved] if path == "obsp" else []
         slot = ["obsp"] if self.moved and not path else []
-        gone = (
-            {source.rpartition("/")[2] for source in self.moved.values()}
-            if path == "uns/neighbors"
-            else set()
-        )
+        gone = {source.rpartition("/")[2] for source in self.moved.values()} if path == "uns/neighbors" else set()
         return [name for name in dict.fromkeys([*names, *moved, *slot]) if name not in gone]
 
     def attrs(self, path: str = "") -> dict[str, Any]:

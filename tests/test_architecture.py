@@ -36,7 +36,9 @@ def test_imports_point_left(path: Path) -> None:
 
 def test_no_circles() -> None:
     modules = {f"{path.parent.name}.{path.stem}": path for path in FILES}
-    edges = {name: {other for other in imports(path, at_start=True) if other in modules} for name, path in modules.items()}
+    edges = {
+        name: {other for other in imports(path, at_start=True) if other in modules} for name, path in modules.items()
+    }
     done: set[str] = set()
 
     def visit(name: str, trail: tuple[str, ...]) -> None:

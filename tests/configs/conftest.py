@@ -26,9 +26,7 @@ Load = Callable[..., tuple[RunConfig, list[str]]]
 def load(tmp_path: Path) -> Load:
     """Load a text as a file, with options and an environment that is empty unless given."""
 
-    def read(
-        text: str = BASE, *options: str, env: dict[str, str] | None = None
-    ) -> tuple[RunConfig, list[str]]:
+    def read(text: str = BASE, *options: str, env: dict[str, str] | None = None) -> tuple[RunConfig, list[str]]:
         file = tmp_path / "run.yaml"
         file.write_text(text)
         return load_config(str(file), options, env or {})

@@ -83,9 +83,7 @@ def test_options(load: Load) -> None:
         assert clustering.neighbors.n_neighbors == 9
 
 
-@pytest.mark.parametrize(
-    "options", [["--no-refresh"], ["--refresh", "false"], ["--refresh=no"], ["--refresh", "0"]]
-)
+@pytest.mark.parametrize("options", [["--no-refresh"], ["--refresh", "false"], ["--refresh=no"], ["--refresh", "0"]])
 def test_switch_off(load: Load, base: str, options: list[str]) -> None:
     assert load("refresh: true\n" + base, *options)[0].refresh is False
 
@@ -98,9 +96,7 @@ def test_a_bare_key_holds_for_every_dataset(load: Load) -> None:
 
 def test_a_replaced_hierarchy_is_not_mixed(load: Load, base: str) -> None:
     text = base + "      hierarchy: {levels: {4: 0.1}}\n"
-    assert (
-        load(text, "--hierarchy", "{clusters: {1: 0.1}}")[0].DATASETS["lung"].clustering.hierarchy.depth == 2
-    )
+    assert load(text, "--hierarchy", "{clusters: {1: 0.1}}")[0].DATASETS["lung"].clustering.hierarchy.depth == 2
     assert load(text, "--hierarchy.levels.5", "0.2")[0].DATASETS["lung"].clustering.hierarchy.depth == 5
     assert load(text, "--hierarchy", "null")[0].DATASETS["lung"].clustering.hierarchy.depth == 1
 
@@ -133,9 +129,7 @@ def test_inputs_by_option(load: Load, base: str) -> None:
         (["--runner", "thread"], ["runner (option --runner)", "did you mean `threads`?"]),
     ],
 )
-def test_refused_options(
-    refused: Callable[..., str], base: str, options: list[str], words: list[str]
-) -> None:
+def test_refused_options(refused: Callable[..., str], base: str, options: list[str], words: list[str]) -> None:
     message = refused(base, *options)
     for word in [*words, "1 problem"]:
         assert word in message

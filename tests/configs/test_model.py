@@ -20,9 +20,7 @@ EXAMPLES = sorted(str(entry) for entry in (files("configs") / "examples").iterdi
 
 def run(clustering: dict[str, Any] | None = None, **more: Any) -> RunConfig:
     whole = {"algorithm": "leiden", "resolutions": [0.5], **(clustering or {})}
-    return RunConfig(
-        output_dir="out", DATASETS={"a": {"input": {"clustering": "x.h5ad"}, "clustering": whole}}, **more
-    )
+    return RunConfig(output_dir="out", DATASETS={"a": {"input": {"clustering": "x.h5ad"}, "clustering": whole}}, **more)
 
 
 def test_defaults() -> None:
@@ -37,9 +35,7 @@ def test_defaults() -> None:
 
 
 def test_normalised() -> None:
-    clustering = run(
-        {"algorithm": ["leiden", "louvain", "leiden"], "resolutions": [1, 0.5, 0.50, 1.0]}
-    ).DATASETS["a"]
+    clustering = run({"algorithm": ["leiden", "louvain", "leiden"], "resolutions": [1, 0.5, 0.50, 1.0]}).DATASETS["a"]
     assert clustering.clustering.algorithm == ["leiden", "louvain"]
     assert clustering.clustering.resolutions == [1.0, 0.5]
     assert all(type(number) is float for number in clustering.clustering.resolutions)
@@ -92,9 +88,7 @@ def test_merging() -> None:
         "b": {"input": {"clustering": "x"}, "clustering": {"neighbors": False, "hierarchy": None}},
         "c": {"input": {"clustering": "x"}},
     }
-    config = RunConfig(
-        output_dir="out", defaults={"clustering": defaults, "datasets": ["b", "a"]}, DATASETS=datasets
-    )
+    config = RunConfig(output_dir="out", defaults={"clustering": defaults, "datasets": ["b", "a"]}, DATASETS=datasets)
     a, b, c = (config.DATASETS[name].clustering for name in "abc")
     assert a.neighbors
     assert (a.neighbors.n_neighbors, a.neighbors.use_rep) == (15, "X_pca")
@@ -250,10 +244,7 @@ def test_reference_table() -> None:
 
 def test_import_is_light() -> None:
     code = "import sys, configs.load; print([m for m in ('pandas', 'numpy', 'prefect') if m in sys.modules])"
-    assert (
-        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-        == "[]\n"
-    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
 def test_notices(load: Callable[..., tuple[RunConfig, list[str]]], base: str) -> None:

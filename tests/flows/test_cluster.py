@@ -51,7 +51,9 @@ def test_the_three_documented_examples(run: Run, pbmc: Path, tmp_path: Path) -> 
 
     finer = {"algorithm": "leiden", "resolutions": [0.5], "hierarchy": {1: 0.5, 3: 1.0}}
     data = {"input": {"clustering": {"f": str(tmp_path / pbmc.name)}}, "clustering": finer}
-    report = run(cache=str(tmp_path / "cache"), output_dir=str(tmp_path / "finer"), DATASETS={"d": data})["datasets"]["d/f"]
+    report = run(cache=str(tmp_path / "cache"), output_dir=str(tmp_path / "finer"), DATASETS={"d": data})["datasets"][
+        "d/f"
+    ]
     children = labels(report).astype(str).groupby("leiden_0.5_1")["leiden_0.5_2"].nunique()
     assert {cluster for cluster, found in children.items() if found > 1} == {"1", "3"}
 
@@ -63,7 +65,12 @@ def test_the_three_documented_examples(run: Run, pbmc: Path, tmp_path: Path) -> 
 
 
 def test_result_holds_the_input_and_the_new_elements(one: Run, pbmc: Path) -> None:
-    settings = {"recompute_neighbors": True, "recompute_umap": True, "neighbors": {"n_neighbors": 10}, "hierarchy": 2}
+    settings = {
+        "recompute_neighbors": True,
+        "recompute_umap": True,
+        "neighbors": {"n_neighbors": 10},
+        "hierarchy": 2,
+    }
     report = one(pbmc, settings)
     before, after = anndata.read_h5ad(pbmc), anndata.read_zarr(report["output"])
     pd.testing.assert_frame_equal(after.obs[before.obs.columns], before.obs)
@@ -122,7 +129,10 @@ def test_only_what_changed_is_computed(one: Run, blobs: Path, tmp_path: Path) ->
     assert added["splits"]["executed"] > 0
 
     deeper = one(blobs, LATENT | {"hierarchy": 4}, **SMALL)
-    assert deeper["splits"]["cached"] == total
+    assert deeper["splits"]["cached"] >= total
+    tree = anndata.read_zarr(deeper["output"]).uns["clustering"]["tree"]
+    new = set(tree.loc[tree["level"] == 3, "key"]) - set(tree.loc[tree["level"] < 3, "key"]) - {""}
+    assert deeper["splits"]["executed"] == len(new) > 0
 
     one_cluster = {"levels": {3: {}}, "clusters": {"0": {"resolution": 1.7}}}
     changed = one(blobs, LATENT | {"hierarchy": one_cluster, "resolutions": 1.0}, **SMALL)
@@ -204,17 +214,20 @@ def test_one_failing_dataset_leaves_the_others(
     monkeypatch.setattr(module, "partition", failing)
     settings = {"algorithm": "leiden", "resolutions": [0.5]}
     good = {"input": {"clustering": {"f": str(pbmc)}}, "clustering": settings}
-    bad = {"input": {"clustering": {"f": str(blobs)}}, "clustering": settings | {"neighbors": {"use_rep": "X_latent"}}}
+    bad = {
+        "input": {"clustering": {"f": str(blobs)}},
+        "clustering": settings | {"neighbors": {"use_rep": "X_latent"}},
+    }
     config = {"output_dir": str(tmp_path / "out"), "cache": str(tmp_path / "cache")}
     reports = run(DATASETS={"good": good, "bad": bad}, **config)["datasets"]
-    assert "error" not in reports["good"]
-    assert "no more memory" in reports["bad"]["error"]
-    assert "2,400 cells" in reports["bad"]["error"]
+    assert "error" not in reports["good/f"]
+    assert "no more memory" in reports["bad/f"]["error"]
+    assert "2,400 cells" in reports["bad/f"]["error"]
     assert not list(tmp_path.glob("out/clustering/dataset~bad/*.zarr"))
     monkeypatch.undo()
     reports = run(DATASETS={"good": good, "bad": bad}, **config)["datasets"]
-    assert reports["good"]["splits"]["executed"] == 0
-    assert reports["bad"]["splits"]["executed"] == 1
+    assert reports["good/f"]["splits"]["executed"] == 0
+    assert reports["bad/f"]["splits"]["executed"] == 1
 
 
 def test_wrong_inputs_are_reported_together_before_any_work(run: Run, blobs: Path, tmp_path: Path) -> None:

@@ -57,10 +57,17 @@ def test_run_against_a_server_prints_a_table_and_json(server: str, tmp_path: Pat
 def test_run_with_no_server_configured(tmp_path: Path, pbmc: Path) -> None:
     environment = {k: v for k, v in os.environ.items() if k != "PREFECT_API_URL"} | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run(
-        [*COMMAND, "run", config(tmp_path, pbmc), "--json"], capture_output=True, text=True, env=environment, timeout=300
+        [*COMMAND, "run", config(tmp_path, pbmc), "--json"],
+        capture_output=True,
+        text=True,
+        env=environment,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout.splitlines()[-1])["datasets"]["d/f"]["splits"] == {"executed": 1, "cached": 0}
+    assert json.loads(done.stdout.splitlines()[-1])["datasets"]["d/f"]["splits"] == {
+        "executed": 1,
+        "cached": 0,
+    }
     for noise in ("Traceback", "Error", "WARNING", "Stopping", "sqlite"):
         assert noise not in done.stderr
 
@@ -115,7 +122,10 @@ def test_ctrl_c_stops_soon_leaves_no_process_and_loses_no_split(server: str, tmp
     assert process.returncode == 130, errors
     assert "run again to resume" in errors
     assert "Traceback" not in errors
-    left = subprocess.run(["pgrep", "-g", str(process.pid)], capture_output=True, text=True).stdout
+    for _ in range(50):  # multiprocessing's own tracker sees the pipe close a moment later
+        if not (left := subprocess.run(["pgrep", "-ag", str(process.pid)], capture_output=True, text=True).stdout):
+            break
+        time.sleep(0.1)
     assert left == ""
     kept = sum('"kind":"split"' in record.read_text() for record in records.rglob("*.json"))
     resumed = json.loads(cellstrata("run", path, "--json", server=server).stdout.splitlines()[-1])

@@ -39,9 +39,9 @@ def blobs(sizes: list[int], d: int = 5, spread: float = 20, seed: int = 0) -> tu
     """Return normal clouds far from one another, cells in mixed order, and the cloud of each cell."""
     rng = np.random.default_rng(seed)
     of = rng.permutation(np.repeat(np.arange(len(sizes)), sizes))
-    return (rng.normal(size=(len(sizes), d)) * spread)[of].astype(np.float32) + rng.normal(
-        size=(len(of), d)
-    ).astype(np.float32), of
+    return (rng.normal(size=(len(sizes), d)) * spread)[of].astype(np.float32) + rng.normal(size=(len(of), d)).astype(
+        np.float32
+    ), of
 
 
 def nested(seed: int = 0) -> tuple[Floats, npt.NDArray[Any]]:

@@ -72,11 +72,7 @@ def test_survives_pickling_and_reopening(cache: Cache) -> None:
 
 
 @settings(max_examples=50, deadline=None)
-@given(
-    st.sampled_from(TYPES).flatmap(
-        lambda dtype: arrays(dtype, array_shapes(min_dims=1, max_dims=3, min_side=0))
-    )
-)
+@given(st.sampled_from(TYPES).flatmap(lambda dtype: arrays(dtype, array_shapes(min_dims=1, max_dims=3, min_side=0))))
 def test_any_array(values: npt.NDArray[Any]) -> None:
     cache = Cache(Store.at("memory://any-array"))
     ref = cache.put(values)
@@ -98,9 +94,7 @@ def test_order_and_byte_order_do_not_matter(values: npt.NDArray[Any], cache: Cac
 def test_zarr_opens_the_arrays(dtype: Any, shape: tuple[int, ...], local: Cache, tmp_path: Path) -> None:
     values = np.arange(np.prod(shape)).reshape(shape).astype(dtype)
     ref = local.put(values)
-    opened = zarr.open_array(
-        str(tmp_path / "cache" / "v1" / "arrays" / ref.digest[:2] / ref.digest), mode="r"
-    )
+    opened = zarr.open_array(str(tmp_path / "cache" / "v1" / "arrays" / ref.digest[:2] / ref.digest), mode="r")
     assert opened.dtype == dtype
     np.testing.assert_array_equal(opened[...], values)
 
@@ -131,9 +125,7 @@ DAMAGE = [truncate, lengthen, alter, remove, empty]
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_a_damaged_array_is_absent_and_mended(
-    damage: Callable[[Cache, str], None], cache: Cache, caplog: Any
-) -> None:
+def test_a_damaged_array_is_absent_and_mended(damage: Callable[[Cache, str], None], cache: Cache, caplog: Any) -> None:
     ref = fill(cache).array("labels")
     damage(cache, chunk(ref))
     with caplog.at_level(logging.WARNING):
@@ -149,9 +141,7 @@ def test_a_damaged_array_is_absent_and_mended(
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_a_damaged_record_is_absent_and_mended(
-    damage: Callable[[Cache, str], None], cache: Cache, caplog: Any
-) -> None:
+def test_a_damaged_record_is_absent_and_mended(damage: Callable[[Cache, str], None], cache: Cache, caplog: Any) -> None:
     fill(cache)
     damage(cache, record_path())
     assert cache.find(KEY, "split") is None
@@ -302,9 +292,7 @@ for turn in range(60):
 
 def test_two_processes_write_the_same_at_once(tmp_path: Path, local: Cache, caplog: Any) -> None:
     command = [sys.executable, "-c", WRITER, str(tmp_path / "cache")]
-    both = [
-        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(2)
-    ]
+    both = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     for process in both:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"

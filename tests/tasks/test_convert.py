@@ -97,9 +97,7 @@ def test_chunks_are_made_of_whole_stored_chunks() -> None:
     assert chunk_shape((), 4, ()) == ()
 
 
-@pytest.mark.parametrize(
-    ("shape", "stored"), [((10, 7), (4, 3)), ((10, 7), (10, 1)), ((5,), (5,)), ((0, 3), (1, 1))]
-)
+@pytest.mark.parametrize(("shape", "stored"), [((10, 7), (4, 3)), ((10, 7), (10, 1)), ((5,), (5,)), ((0, 3), (1, 1))])
 def test_blocks_cover_every_value_once(shape: tuple[int, ...], stored: tuple[int, ...]) -> None:
     seen = np.zeros(shape, dtype=int)
     for block in blocks(shape, tuple(max(1, min(2, n)) for n in shape), stored):

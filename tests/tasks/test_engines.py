@@ -51,9 +51,7 @@ def run(graph: Graph, engine: str, algorithm: Algorithm, resolution: float = 1.0
     return found
 
 
-def planted(
-    blocks: int, size: int, inside: float = 0.4, outside: float = 0.01, seed: int = 0
-) -> tuple[Graph, Any]:
+def planted(blocks: int, size: int, inside: float = 0.4, outside: float = 0.01, seed: int = 0) -> tuple[Graph, Any]:
     rng = np.random.default_rng(seed)
     of = rng.permutation(np.repeat(np.arange(blocks), size))
     chance = np.where(of[:, None] == of[None, :], inside, outside)
@@ -134,9 +132,7 @@ def test_weights_matter(engine: str, algorithm: Algorithm) -> None:
     other = run(as_graph(6, ring, [0.1, 9] * 3), engine, algorithm)
     assert same_partition(one.labels, [0, 0, 1, 1, 2, 2])
     assert same_partition(other.labels, [0, 1, 1, 2, 2, 0])
-    unweighted = [
-        run(as_graph(6, ring, w), engine, algorithm, use_weights=False) for w in ([9, 0.1] * 3, [0.1, 9] * 3)
-    ]
+    unweighted = [run(as_graph(6, ring, w), engine, algorithm, use_weights=False) for w in ([9, 0.1] * 3, [0.1, 9] * 3)]
     np.testing.assert_array_equal(unweighted[0].labels, unweighted[1].labels)
 
 
@@ -187,9 +183,7 @@ def test_modularity_as_good_as_scanpys() -> None:
     for resolution in (0.2, 0.5, 1.0, 2.0):
         ours, theirs = [], []
         for seed in range(5):
-            ours.append(
-                partition(graph, PartitionSpec("leiden", resolution, 2, seed), engine, prepared).quality
-            )
+            ours.append(partition(graph, PartitionSpec("leiden", resolution, 2, seed), engine, prepared).quality)
             sc.tl.leiden(
                 adata,
                 resolution,

@@ -46,9 +46,7 @@ def test_int64_indices_zeros_diagonal_and_duplicates() -> None:
 
 
 def test_input_is_unchanged() -> None:
-    matrix = sp.csr_matrix(
-        (np.array([1.0, 2, 1, 0]), np.array([2, 1, 0, 0]), np.array([0, 2, 2, 4])), shape=(3, 3)
-    )
+    matrix = sp.csr_matrix((np.array([1.0, 2, 1, 0]), np.array([2, 1, 0, 0]), np.array([0, 2, 2, 4])), shape=(3, 3))
     matrix.indices = matrix.indices.astype(np.int64)
     before = [part.copy() for part in (matrix.data, matrix.indices, matrix.indptr)]
     from_adjacency(matrix)
@@ -127,9 +125,7 @@ def test_fuzzy_union(n: int, seed: int) -> None:
 
 
 def test_acceptance_cases() -> None:
-    assert golden().modularity(np.array(GOLDEN_LABELS, np.int32)) == pytest.approx(
-        GOLDEN_MODULARITY, abs=1e-6
-    )
+    assert golden().modularity(np.array(GOLDEN_LABELS, np.int32)) == pytest.approx(GOLDEN_MODULARITY, abs=1e-6)
     club = karate()
     assert len(club.edges) == 78
     assert club.modularity(np.zeros(34, np.int32)) == pytest.approx(0)

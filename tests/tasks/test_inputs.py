@@ -97,9 +97,7 @@ def wrong(result: tuple[Input | None, list[str]], *words: str) -> list[str]:
 
 @pytest.mark.parametrize("form", FORMATS)
 def test_a_good_input(form: str, inspect: Inspect, cache: Cache, tmp_path: Path) -> None:
-    found = good(
-        inspect(table(use_rep="X_pca"), form, hierarchy=2, umap_colors=["cell_type", "CD3D", "leiden_0.5_2"])
-    )
+    found = good(inspect(table(use_rep="X_pca"), form, hierarchy=2, umap_colors=["cell_type", "CD3D", "leiden_0.5_2"]))
     assert found.name == "lung/core"
     assert found.n_cells == N
     assert found.url == str(tmp_path / f"in.{form}")
@@ -133,9 +131,7 @@ def test_recorded_embedding_is_used_for_deeper_levels(inspect: Inspect) -> None:
     found = good(inspect(table(use_rep="X_scvi"), hierarchy=3))
     assert set(found.embeddings) == {SCVI}
     assert found.neighbors.embedding == SCVI
-    asked = good(
-        inspect(table(use_rep="X_scvi"), hierarchy=3, neighbors={"use_rep": "X_pca", "metric": "cosine"})
-    )
+    asked = good(inspect(table(use_rep="X_scvi"), hierarchy=3, neighbors={"use_rep": "X_pca", "metric": "cosine"}))
     assert (asked.neighbors.embedding, asked.neighbors.metric, asked.neighbors.n_neighbors) == (
         PCA,
         "cosine",
@@ -264,9 +260,7 @@ def test_colour_with_suggestion(inspect: Inspect) -> None:
 
 
 def test_recorded_metric_that_is_not_supported(inspect: Inspect) -> None:
-    wrong(
-        inspect(table(metric="manhattan"), hierarchy=2), "uns['neighbors']", "manhattan", "neighbors.metric"
-    )
+    wrong(inspect(table(metric="manhattan"), hierarchy=2), "uns['neighbors']", "manhattan", "neighbors.metric")
     good(inspect(None))  # one level on the stored graph needs no metric
     good(inspect(None, hierarchy=2, neighbors={"metric": "cosine"}))
 

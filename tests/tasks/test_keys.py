@@ -60,9 +60,7 @@ def test_what_a_graph_depends_on(monkeypatch: Any) -> None:
     assert graph_key("d", 100, 15, "euclidean") != base
     assert graph_key("c", 100, 16, "euclidean") != base
     assert graph_key("c", 100, 15, "cosine") != base
-    assert graph_key("c", 10, 15, "euclidean") == graph_key(
-        "c", 10, 99, "euclidean"
-    )  # no more than there are
+    assert graph_key("c", 10, 15, "euclidean") == graph_key("c", 10, 99, "euclidean")  # no more than there are
     monkeypatch.setattr("tasks.knn.EXACT_UP_TO", 50)
     assert graph_key("c", 100, 15, "euclidean") != base  # another search
 

@@ -139,9 +139,7 @@ def test_a_column_that_exists_is_replaced_in_its_place(tmp_path: Path, form: str
     assert new.uns["real"] == 0.25
 
 
-def test_an_older_result_is_shared_and_not_converted_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_older_result_is_shared_and_not_converted_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source, out = saved(tmp_path, "h5ad"), str(tmp_path / "out.zarr")
     changed = {"code": LABELS["leiden_0.5_1"]}
     publish(source, out, obs=changed, obsm={"X_pca": UMAP, "X_umap": UMAP}, uns={"text": "ours"})
@@ -210,9 +208,7 @@ def test_an_input_that_cannot_be_listed_is_refused(tmp_path: Path, monkeypatch: 
         ours(url, str(tmp_path / "out.zarr"))
 
 
-def test_an_interrupted_upload_is_no_store_and_still_ours(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_interrupted_upload_is_no_store_and_still_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source, out = saved(tmp_path, "zarr2"), f"memory://{tmp_path.name}/out.zarr"
 
     def broken(self: Any, target: Any) -> int:

@@ -195,10 +195,7 @@ def test_permuting_the_cells_permutes_the_labels(cache: Cache, seed: int) -> Non
     after = grow(plan_for(cache, CELLS[order], TWO_LEVELS, stored=coarse(OF[order])), cache)
     for level in (1, 2):
         assert same_partition(np.asarray(before.column(level))[order], after.column(level))
-        sizes = [
-            sorted(np.unique(np.asarray(each.column(level)), return_counts=True)[1])
-            for each in (before, after)
-        ]
+        sizes = [sorted(np.unique(np.asarray(each.column(level)), return_counts=True)[1]) for each in (before, after)]
         assert sizes[0] == sizes[1]
 
 
@@ -376,9 +373,7 @@ def test_key_of_a_bundle_holds_all_that_is_below(cache: Cache) -> None:
     assert bundle_of(cache, {"levels": levels}, {"other": OTHER}, metric="cosine") != base
     assert bundle_of(cache, {"levels": levels}, {"other": OTHER}, min_cells=3) != base
     assert bundle_of(cache, {"levels": levels}, {"other": OTHER + 1}) != base
-    assert (
-        bundle_of(cache, {"levels": {**levels, 3: {"use_rep": "other", "seed": 4}}}, {"other": OTHER}) != base
-    )
+    assert bundle_of(cache, {"levels": {**levels, 3: {"use_rep": "other", "seed": 4}}}, {"other": OTHER}) != base
 
 
 def test_facts_are_the_same_whoever_had_the_graph_at_hand(cache: Cache) -> None:

@@ -1,0 +1,50 @@
+"""What is computed while Prefect is still starting: the first graphs, which are needed in any case.
+
+An embedded server takes seconds to start, on one core. The task `neighbors` of the flow later finds
+the graph in the cache, or waits for it here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+from configs.model import RunConfig
+from flows.executors import Executor
+from flows.preparation import open_cache
+from tasks.cache import ArrayRef, Cache
+from tasks.inputs import Input
+from tasks.neighbors import compute_neighbors, find_neighbors
+from tasks.plans import root_neighbors
+
+AT_MOST = 2  # datasets; the others' graphs are computed when their turn comes
+
+_started: dict[tuple[str, int, str], Future[Any]] = {}
+
+
+def start_graphs(config: RunConfig, inputs: Mapping[str, Input], executor: Executor) -> None:
+    """Start computing level 1's graph of the first inputs that have none; returns at once."""
+    if config.refresh or config.runner == "threads":
+        return
+    cache, threads = open_cache(config), ThreadPoolExecutor(AT_MOST)
+    for source in list(inputs.values())[:AT_MOST]:
+        spec = root_neighbors(config.DATASETS[source.dataset].clustering, source.neighbors)
+        embedding = source.embeddings.get(spec.embedding)
+        if source.stored_graph is not None or embedding is None:
+            continue
+        arguments: tuple[Any, ...] = (cache, embedding, spec.n_neighbors, spec.metric, config.worker_count)
+        key = (embedding.digest, spec.n_neighbors, spec.metric)
+        if key not in _started and find_neighbors(*arguments) is None:
+            _started[key] = threads.submit(executor.run, compute_neighbors, *arguments)
+    threads.shutdown(wait=False)
+
+
+def find_started(
+    cache: Cache, embedding: ArrayRef, n_neighbors: int, metric: str, threads: int
+) -> dict[str, Any] | None:
+    """Return a graph that the cache has, waiting for it if it has been started here."""
+    started = _started.pop((embedding.digest, n_neighbors, metric), None)
+    if started is not None:
+        started.exception()  # it is computed again, by the task, if this failed
+    return find_neighbors(cache, embedding, n_neighbors, metric, threads)

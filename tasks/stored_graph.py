@@ -1,0 +1,95 @@
+"""The neighbour graph that an input holds: where it is, how it was built, its values staged."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from configs.clustering import ClusteringConfig
+from tasks import elements
+from tasks.cache import Cache
+from tasks.checks import Check
+from tasks.graph import GraphError, from_adjacency
+from tasks.keys import stored_graph_key
+from tasks.plan import EmbeddingChoice, NeighborsSpec
+from tasks.split import find_graph, write_graph
+
+DEFAULT_NEIGHBORS, DEFAULT_REP = 15, "X_pca"
+DRAWINGS = ("X_umap", "X_tsne", "X_draw_graph_fa", "spatial")  # not what a graph is built from
+
+
+def stored_graph(check: Check) -> tuple[str, bool, Mapping[str, Any]]:
+    """Return the graph's key in uns, whether the input has it, and the parameters recorded with it."""
+    given = check.config.neighbors_key
+    key = given or "neighbors"
+    entry: Any = {}
+    if key in elements.uns_keys(check.root):
+        entry = elements.read_uns(check.root, key)
+        entry = entry if isinstance(entry, Mapping) else {}
+    stored = _connectivities_key(key, entry) in elements.obsp_keys(check.root)
+    if not stored and not check.config.recompute_neighbors:
+        if given or check.config.neighbors is False:
+            there = [k for k in elements.uns_keys(check.root) if "neighbors" in k]
+            has = f"it has {', '.join(there)}; " if there else ""
+            check.wrong(
+                f"uns[{key!r}]",
+                f"has no graph with connectivities; {has}set `recompute_neighbors: true` to build one",
+            )
+        else:
+            check.notices.append("no neighbour graph is stored: one is computed")
+    params = entry.get("params", {})
+    return key, stored, {**entry, "params": params if isinstance(params, Mapping) else {}}
+
+
+def _connectivities_key(key: str, entry: Mapping[str, Any]) -> str:
+    default = "connectivities" if key == "neighbors" else f"{key}_connectivities"
+    return str(entry.get("connectivities_key", default))
+
+
+def base_neighbors(config: ClusteringConfig, recorded: Mapping[str, Any], check: Check, stored: bool) -> NeighborsSpec:
+    """The configuration's graph parameters, else those recorded with the stored graph, else 15, X_pca."""
+    asked, params = config.neighbors or None, recorded["params"]
+    plain = {name: _scalar(value) for name, value in params.items()}
+    use_rep = (asked and asked.use_rep) or plain.get("use_rep")
+    n_pcs = asked and asked.n_pcs
+    if n_pcs is None and not (asked and asked.use_rep) and plain.get("n_pcs"):
+        n_pcs = int(plain["n_pcs"])
+    others = [name for name in elements.obsm_shapes(check.root) if name not in (DEFAULT_REP, *DRAWINGS)]
+    if use_rep is None and others and stored and not config.recompute_neighbors and config.hierarchy.depth > 1:
+        check.notices.append(
+            f"the stored graph does not say which embedding it came from: deeper levels use {DEFAULT_REP} "
+            "(set `neighbors.use_rep` for another)"
+        )
+    return NeighborsSpec(
+        (asked and asked.n_neighbors) or int(plain.get("n_neighbors") or DEFAULT_NEIGHBORS),
+        str((asked and asked.metric) or plain.get("metric") or "euclidean"),
+        EmbeddingChoice(str(use_rep or DEFAULT_REP), n_pcs),
+    )
+
+
+def _scalar(value: Any) -> Any:
+    """Unwrap what older scanpy stored as an array of one element."""
+    if not hasattr(value, "dtype") or np.size(value) != 1:
+        return value
+    return np.asarray(value).reshape(-1).tolist()[0]  # a plain value, also from an array of objects
+
+
+def stage_graph(check: Check, key: str, recorded: Mapping[str, Any], n_cells: int, cache: Cache) -> str | None:
+    """Read the stored connectivities (never the distances), check them, and put them in the cache."""
+    name = _connectivities_key(key, recorded)
+    try:
+        graph, notice = from_adjacency(elements.read_obsp(check.root, name))
+    except GraphError as error:
+        check.wrong(f"obsp[{name!r}]", f"{error}: mend it, or set `recompute_neighbors: true`")
+        return None
+    if graph.n_vertices != n_cells:
+        check.wrong(f"obsp[{name!r}]", f"is for {graph.n_vertices} cells, but obs has {n_cells}")
+        return None
+    if notice:
+        check.notices.append(f"obsp[{name!r}]: {notice}")
+    graph_key = stored_graph_key(graph.n_vertices, cache.put(graph.edges).digest, cache.put(graph.weights).digest)
+    if find_graph(cache, graph_key) is None:
+        write_graph(cache, graph_key, graph, "stored")
+    return graph_key
