@@ -106,3 +106,22 @@ def _kind(part: dict[str, Any]) -> str:
     if part.get("type") == "array" and "items" in part:
         return f"list of {_kind(part['items'])}"
     return names.get(str(part.get("type")), "any")
+
+
+START, END = "<!-- keys -->\n", "<!-- /keys -->"
+
+
+def main(path: str) -> None:
+    """Write the table of keys into a Markdown file, between its two markers."""
+    with open(path, encoding="utf-8") as file:
+        text = file.read()
+    head, _, rest = text.partition(START)
+    _, _, tail = rest.partition(END)
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(f"{head}{START}{reference_table()}{END}{tail}")
+
+
+if __name__ == "__main__":
+    import sys
+
+    main(sys.argv[1])

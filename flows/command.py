@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import Sequence
 
-DONE, FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
+from flows.exit_codes import DONE
 
 DESCRIPTION = """\
 Cluster single-cell atlases at many resolutions and many levels of sub-clustering.

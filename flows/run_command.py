@@ -17,10 +17,10 @@ from typing import Any
 from configs.errors import ConfigError
 from configs.load import load_config
 from configs.model import RunConfig
-from flows.command import DONE, FAILED, INTERRUPTED, WRONG_INPUT
 from flows.early import start_graphs
 from flows.embedded_server import EmbeddedServer, ServerFailed, configured_server, no_certificates_for
 from flows.executors import shared_executor, stop_all
+from flows.exit_codes import DONE, FAILED, INTERRUPTED, WRONG_INPUT
 from flows.preparation import UnusableInputs, prepare
 from flows.terminal import Terminal
 

@@ -12,11 +12,10 @@ PACKAGES = ("configs", "tasks", "flows")
 FILES = sorted(path for package in PACKAGES for path in (ROOT / package).glob("*.py"))
 
 
-def imports(path: Path, *, at_start: bool = False) -> set[str]:
-    tree = ast.parse(path.read_text())
-    nodes = tree.body if at_start else list(ast.walk(tree))
+def imports(path: Path) -> set[str]:
+    """Return what a file imports, within its functions too."""
     found: set[str] = set()
-    for node in nodes:
+    for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
@@ -36,9 +35,7 @@ def test_imports_point_left(path: Path) -> None:
 
 def test_no_circles() -> None:
     modules = {f"{path.parent.name}.{path.stem}": path for path in FILES}
-    edges = {
-        name: {other for other in imports(path, at_start=True) if other in modules} for name, path in modules.items()
-    }
+    edges = {name: {other for other in imports(path) if other in modules} for name, path in modules.items()}
     done: set[str] = set()
 
     def visit(name: str, trail: tuple[str, ...]) -> None:
@@ -74,3 +71,10 @@ def test_the_deployment_names_a_flow_that_is_there() -> None:
         tree = ast.parse((ROOT / path).read_text())
         assert flow in {node.name for node in tree.body if isinstance(node, ast.AsyncFunctionDef)}
         RunConfig(**deployment["parameters"]["config"])
+
+
+def test_the_readme_has_the_table_of_keys() -> None:
+    from configs.schema import END, START, reference_table
+
+    text = (ROOT / "README.md").read_text()
+    assert text.partition(START)[2].partition(END)[0] == reference_table()

@@ -1,0 +1,43 @@
+"""The bare loop: our own functions in one process on one core, without Prefect, cache or output."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tasks.connectivities import connectivities
+from tasks.elements import open_anndata, read_obsm
+from tasks.engines import PartitionSpec, load_engine
+from tasks.knn import nearest_neighbors
+from tasks.partition import partition
+
+
+def bare_loop(path: str, use_rep: str, resolutions: list[float], depth: int, n_neighbors: int = 15) -> dict[str, float]:
+    """Cluster a file at several resolutions and levels.
+
+    Returns for each resolution `splits r`, how many graphs were partitioned, and `modularity r`, that
+    of level 1.
+    """
+    with open_anndata(path) as root:
+        embedding = read_obsm(root, use_rep)
+    engine = load_engine("igraph")
+    graph = connectivities(nearest_neighbors(embedding, n_neighbors))
+    prepared = engine.prepare(graph)
+    facts: dict[str, float] = {}
+    for resolution in resolutions:
+        spec = PartitionSpec("leiden", resolution)
+        first = partition(graph, spec, engine, prepared)
+        clusters = [np.flatnonzero(first.labels == number) for number in range(len(first.sizes))]
+        splits = 1
+        for _ in range(2, depth + 1):
+            below: list[np.ndarray] = []
+            for rows in clusters:
+                if len(rows) < 2 * n_neighbors:
+                    below.append(rows)
+                    continue
+                own = connectivities(nearest_neighbors(np.ascontiguousarray(embedding[rows]), n_neighbors))
+                found = partition(own, spec, engine)
+                splits += 1
+                below += [rows[found.labels == number] for number in range(len(found.sizes))]
+            clusters = below
+        facts |= {f"splits {resolution}": splits, f"modularity {resolution}": round(first.modularity, 4)}
+    return facts

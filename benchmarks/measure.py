@@ -1,0 +1,50 @@
+"""Wall seconds, CPU seconds and peak memory of a command and all processes that it starts."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from dataclasses import dataclass
+
+import psutil
+
+INTERVAL = 0.1  # seconds between looks at the processes
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a command took. `peak_mb` is the sum of the processes' own memory (USS) at its highest."""
+
+    wall: float
+    cpu: float
+    peak_mb: float
+    stdout: str
+
+
+def measure(command: list[str], environment: dict[str, str]) -> Measured:
+    """Run a command and measure its whole process tree.
+
+    Raises
+    ------
+    subprocess.CalledProcessError
+        If it fails.
+    """
+    started = time.perf_counter()
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    watched, cpu, peak = psutil.Process(process.pid), {}, 0.0
+    while process.poll() is None:
+        memory = 0
+        try:
+            for member in [watched, *watched.children(recursive=True)]:
+                memory += member.memory_full_info().uss
+                times = member.cpu_times()
+                cpu[member.pid] = times.user + times.system
+        except psutil.Error:  # it has just ended
+            pass
+        peak = max(peak, memory / 2**20)
+        time.sleep(INTERVAL)
+    wall = time.perf_counter() - started
+    stdout, stderr = process.communicate()
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command, stdout, stderr)
+    return Measured(wall, sum(cpu.values()), peak, stdout)
