@@ -15,6 +15,7 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from typing import Any, Protocol, TypeVar
 
+from tasks.engine_igraph import igraph
 from tasks.worker import start_worker
 
 T = TypeVar("T")
@@ -53,6 +54,7 @@ class Threads:
 
     def __init__(self, workers: int) -> None:
         self._stopped = False
+        igraph()  # hides matplotlib while it is imported, so not beside a thread that imports that
 
     def run(self, function: Callable[..., T], *args: Any) -> T:
         """Call the function."""

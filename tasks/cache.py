@@ -137,7 +137,7 @@ class Cache:
             return self.get(ref)
         try:
             path = self.store.path(f"{_array_folder(ref)}/{_chunk(ref)}")
-            return np.memmap(path, dtype=ref.dtype, mode="r", shape=ref.shape)
+            return np.memmap(path, dtype=ref.dtype, mode="r").reshape(ref.shape)
         except (OSError, ValueError) as error:
             raise DamagedEntry(f"array {ref.digest} in {self.store.url}: {error}") from None
 

@@ -11,7 +11,7 @@ from tasks import elements
 from tasks.labels import column_name
 from tasks.opening import InputError
 from tasks.publish import is_ours
-from tasks.store import StorageOptions, Store
+from tasks.store import StorageOptions, Store, real
 
 
 @dataclass
@@ -31,8 +31,8 @@ class Check:
 
 def check_output(check: Check, output: str, storage_options: StorageOptions | None) -> None:
     """Refuse an output over the input, or over something that is not ours."""
-    inside = output == check.url or output.startswith(check.url.rstrip("/") + "/")
-    if inside or check.url.startswith(output + "/"):
+    source, target = real(check.url), real(output)
+    if f"{target}/".startswith(f"{source}/") or source.startswith(f"{target}/"):
         check.wrong("", f"the result would be written to {output}, over its own input: change `output_dir`")
     elif Store.at(output, storage_options).exists() and not is_ours(output, storage_options):
         check.wrong("", f"{output} exists and was not made by cellstrata: move it away, or change `output_dir`")

@@ -22,7 +22,7 @@ Metric = Literal["euclidean", "cosine"]
 METRICS: tuple[Metric, ...] = ("euclidean", "cosine")
 EXACT_UP_TO = 20_000  # cells; beyond, exact search costs over a second of one core
 BLOCK = 4096  # queries; part of the result's definition, see above
-SPARE = 4  # candidates beyond k, so that rounding in the search cannot cost a true neighbour
+SPARE = 4  # candidates beyond k: faiss' float32 expansion of the distance seldom ranks the last ones right
 LISTS_PROBED = 32
 
 Floats = npt.NDArray[np.float32]
@@ -75,6 +75,8 @@ def nearest_neighbors(embedding: Floats, n_neighbors: int, metric: Metric = "euc
     """
     n = len(embedding)
     k = min(n_neighbors, n)
+    if not n:
+        return Neighbors(np.empty((0, 0), np.int32), np.empty((0, 0), np.float32), method_for(0))
     points = _normalised(embedding) if metric == "cosine" else embedding - embedding.mean(0, dtype=np.float64)
     points = np.ascontiguousarray(points, dtype=np.float32)
     searched = _zeros_apart(points) if metric == "cosine" else points
@@ -91,8 +93,8 @@ def nearest_neighbors(embedding: Floats, n_neighbors: int, metric: Metric = "euc
     else:
         found = [block(start) for start in starts]
     return Neighbors(
-        np.concatenate([indices for indices, _ in found]) if found else np.empty((0, 0), np.int32),
-        np.concatenate([distances for _, distances in found]) if found else np.empty((0, 0), np.float32),
+        np.concatenate([indices for indices, _ in found]),
+        np.concatenate([distances for _, distances in found]),
         method_for(n),
     )
 

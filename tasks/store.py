@@ -60,6 +60,11 @@ def absolute(url: str) -> str:
     return str(local_path(url)) if is_local(url) else url.rstrip("/")
 
 
+def real(url: str) -> str:
+    """Return a URL with the links in a local path followed, for telling whether two are the same."""
+    return os.path.realpath(local_path(url)) if is_local(url) else url.rstrip("/")
+
+
 def join(url: str, *parts: str) -> str:
     """Append path parts to a URL."""
     return "/".join([url.rstrip("/"), *(part.strip("/") for part in parts)])

@@ -53,9 +53,11 @@ def base_neighbors(config: ClusteringConfig, recorded: Mapping[str, Any], check:
     asked, params = config.neighbors or None, recorded["params"]
     plain = {name: _scalar(value) for name, value in params.items()}
     use_rep = (asked and asked.use_rep) or plain.get("use_rep")
+    if use_rep is None and plain.get("n_pcs") == 0:
+        use_rep = "X"  # what scanpy means by it
     n_pcs = asked and asked.n_pcs
-    if n_pcs is None and not (asked and asked.use_rep) and plain.get("n_pcs"):
-        n_pcs = int(plain["n_pcs"])
+    if n_pcs is None and not (asked and asked.use_rep):
+        n_pcs = _count(plain.get("n_pcs"))
     others = [name for name in elements.obsm_shapes(check.root) if name not in (DEFAULT_REP, *DRAWINGS)]
     if use_rep is None and others and stored and not config.recompute_neighbors and config.hierarchy.depth > 1:
         check.notices.append(
@@ -63,10 +65,15 @@ def base_neighbors(config: ClusteringConfig, recorded: Mapping[str, Any], check:
             "(set `neighbors.use_rep` for another)"
         )
     return NeighborsSpec(
-        (asked and asked.n_neighbors) or int(plain.get("n_neighbors") or DEFAULT_NEIGHBORS),
+        (asked and asked.n_neighbors) or _count(plain.get("n_neighbors")) or DEFAULT_NEIGHBORS,
         str((asked and asked.metric) or plain.get("metric") or "euclidean"),
         EmbeddingChoice(str(use_rep or DEFAULT_REP), n_pcs),
     )
+
+
+def _count(value: Any) -> int | None:
+    """Read a recorded number; anything that is none reads as not recorded."""
+    return int(value) if isinstance(value, (int, float)) and value >= 1 else None
 
 
 def _scalar(value: Any) -> Any:

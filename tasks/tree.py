@@ -97,9 +97,7 @@ class Tree:
                     self.leaves.append(node.path)
                 return None
             self._settle(Outcome(node.path, len(node.rows), reason))
-            below = self.plan.decide((*node.path, 0), len(node.rows))
-            keep = isinstance(below, str) or self._same_embedding(node, below)
-            node = Node((*node.path, 0), node.rows, node.digest if keep else None)
+            node = Node((*node.path, 0), node.rows, node.digest)  # the next split to be tried is the same
 
     def close(
         self,
@@ -136,6 +134,3 @@ class Tree:
                 return decision.neighbors.embedding
             path = (*path, 0)
         return None
-
-    def _same_embedding(self, node: Node, below: SplitSpec) -> bool:
-        return self._next_embedding(node.path, len(node.rows)) == below.neighbors.embedding
