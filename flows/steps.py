@@ -13,9 +13,6 @@ from flows.caching import NodeKey
 from flows.executors import Stopped, WorkerDied, current_executor
 from tasks.opening import DataError
 
-RETRIES = 2
-RETRY_DELAYS = [1.0, 4.0]
-
 
 def store_failed(task: Any, run: Any, state: Any) -> bool:
     """Retry only what a store may do better the next time; never a wrong input or a lost worker."""
@@ -27,17 +24,22 @@ def store_failed(task: Any, run: Any, state: Any) -> bool:
     )
 
 
+RETRYING: dict[str, Any] = {
+    "task_run_name": "{name}",
+    "retries": 2,
+    "retry_delay_seconds": [1.0, 4.0],
+    "retry_jitter_factor": 0.5,
+    "retry_condition_fn": store_failed,
+}
+
+
 @task(
     name="split",
-    task_run_name="{name}",
     cache_policy=NodeKey(),
     result_serializer="json",
     persist_result=True,
     cache_result_in_memory=False,
-    retries=RETRIES,
-    retry_delay_seconds=RETRY_DELAYS,
-    retry_jitter_factor=0.5,
-    retry_condition_fn=store_failed,
+    **RETRYING,
 )
 def split(name: str, key: str, job: Any) -> dict[str, Any]:
     """Split one cluster, or several small ones with all that is below them."""
@@ -48,13 +50,9 @@ def split(name: str, key: str, job: Any) -> dict[str, Any]:
 
 @task(
     name="step",
-    task_run_name="{name}",
     cache_policy=NO_CACHE,
     persist_result=False,
-    retries=RETRIES,
-    retry_delay_seconds=RETRY_DELAYS,
-    retry_jitter_factor=0.5,
-    retry_condition_fn=store_failed,
+    **RETRYING,
 )
 def step(name: str, where: str, function: Any, arguments: tuple[Any, ...], find: Any = None) -> Any:
     """Run another step of a dataset: `where` is `pool`, `apart` (a process of its own) or `here`.
