@@ -42,7 +42,6 @@ class Job:
     cache: Cache
     recurse: bool = False
     refresh: bool = False
-    threads: int = 1
 
     @property
     def n_cells(self) -> int:
@@ -68,7 +67,7 @@ def run_job(job: Job) -> dict[str, Any]:
     waiting = list(job.nodes)
     while waiting:
         pending = waiting.pop()
-        record, computed = split(job.plan, pending, job.cache, refresh=job.refresh, threads=job.threads)
+        record, computed = split(job.plan, pending, job.cache, refresh=job.refresh)
         keys.append(record.key)
         if computed:
             executed.append(record.key)
@@ -104,9 +103,7 @@ def bundle_key(plan: TreePlan, nodes: tuple[Pending, ...], cache: Cache) -> str:
     return digest_values(kind="bundle", parts=parts, hierarchy=below, base=base, neighbors=neighbors, embeddings=others)
 
 
-def split(
-    plan: TreePlan, pending: Pending, cache: Cache, *, refresh: bool = False, threads: int = 1
-) -> tuple[Record, bool]:
+def split(plan: TreePlan, pending: Pending, cache: Cache, *, refresh: bool = False) -> tuple[Record, bool]:
     """Find or compute the split of one node; the second value tells whether it was computed.
 
     The record's facts: `sizes`, `modularity`, `quality`, `note`, `children` (digests of the
@@ -121,7 +118,7 @@ def split(
     started = time.perf_counter()
     stored = not pending.path and plan.root_graph_stored
     rows = None if stored else rows_of(plan, pending, cache)
-    graph, method, prepared = _graph_of(plan, pending, cache, graph_id, rows, engine, refresh, threads)
+    graph, method, prepared = _graph_of(plan, pending, cache, graph_id, rows, engine, refresh)
     result = partition(graph, pending.spec.partition, engine, prepared)
     spec = pending.spec
     body: dict[str, Any] = {
@@ -211,7 +208,6 @@ def _graph_of(
     rows: npt.NDArray[np.float32] | None,
     engine: Engine,
     refresh: bool,
-    threads: int,
 ) -> tuple[Graph, str, Any]:
     """Return the node's graph, how it was found, and the engine's form of it if at hand."""
     at_root = not pending.path
@@ -224,7 +220,7 @@ def _graph_of(
         raise DamagedEntry(f"the graph {key} in {cache.store.url} is gone since the run began")
     else:
         neighbors = pending.spec.neighbors
-        found = nearest_neighbors(rows, neighbors.n_neighbors, neighbors.metric, threads)  # type: ignore[arg-type]
+        found = nearest_neighbors(rows, neighbors.n_neighbors, neighbors.metric)  # type: ignore[arg-type]
         graph, method = connectivities(found), found.method
         write_graph(cache, key, graph, method)
     prepared = None

@@ -27,10 +27,6 @@ from fsspec.spec import AbstractFileSystem
 StorageOptions = Mapping[str, Mapping[str, Any]]
 
 
-class StoreError(OSError):
-    """A store could not be read or written; the message names the place."""
-
-
 def protocol_of(url: str) -> str:
     """Return the protocol of a URL, `file` for a plain path."""
     return url.split("://", 1)[0] if "://" in url else "file"
