@@ -136,7 +136,7 @@ def write_old(root: Root, path: str, target: zarr.Group) -> bool:
     slot, _, name = path.partition("/")
     if slot == "raw" and "raw" not in root:
         raw = target.create_group("raw", attributes=encoding_of("raw"))
-        for part in (key for key in root if key.startswith("raw.")):
+        for part in (key for key in root if key.startswith("raw.") and key != "raw.cat"):
             if is_array(root[part]) and root[part].dtype.names:
                 _write(raw, part[4:], _records(root, part))
             else:

@@ -21,7 +21,7 @@ def is_legacy_frame(node: Any) -> bool:
 
 
 def read_frame(root: Root, slot: str) -> pd.DataFrame:
-    """Read `obs` or `var` of any form as a DataFrame, categoricals of the oldest form included."""
+    """Read `obs`, `var` or `raw.var` of any form as a DataFrame, categoricals of the oldest form included."""
     import pandas as pd
     from anndata.io import read_elem
 
@@ -32,9 +32,9 @@ def read_frame(root: Root, slot: str) -> pd.DataFrame:
         frame = pd.DataFrame(values)
         frame = frame.set_index(frame.columns[0])
         frame.index = frame.index.astype(str)
-        for key, name in uns_categories(root).items():
+        for name, stored in _categories(root, slot).items():
             if name in frame:
-                categories = np.atleast_1d(np.asarray(read_elem(root["uns"][key])))
+                categories = np.atleast_1d(np.asarray(read_elem(stored)))
                 if frame[name].dtype.kind in "iu" and (frame[name] < len(categories)).all():
                     codes: Any = frame[name].to_numpy()
                     named: Any = categories
@@ -51,6 +51,14 @@ def uns_categories(root: Root) -> dict[str, str]:
     }
     named = {key: key.removesuffix("_categories") for key in root["uns"] if key.endswith("_categories")}
     return {key: name for key, name in named.items() if name in columns}
+
+
+def _categories(root: Root, slot: str) -> dict[str, Any]:
+    """Return the stored categories of a table of records, by column; those of `raw.var` stand in `raw.cat`."""
+    if not slot.startswith("raw."):
+        return {name: root["uns"][key] for key, name in uns_categories(root).items()}
+    stored = root.get("raw.cat", {})
+    return {key.removesuffix("_categories"): stored[key] for key in stored}
 
 
 def moved_graphs(root: Root) -> dict[str, str]:
