@@ -4,28 +4,29 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from tasks.store import StorageOptions, Store
 
-if TYPE_CHECKING:
-    import pandas as pd
+INDEX_NAME = "obs_name"
 
 
 def write_labels_parquet(
     url: str,
     obs_names: np.ndarray,
-    obs: Mapping[str, pd.Categorical[Any]],
+    obs: Mapping[str, Any],
     *,
     index_name: str | None = None,
+    key: str = "",
     storage_options: StorageOptions | None = None,
 ) -> int:
-    """Write label columns by cell name to one parquet file, atomically; return its bytes.
+    """Write columns by cell name to one parquet file, atomically; return its bytes.
 
-    `obs_names` is an array of n str (duplicates are kept), each column a categorical of strings of
-    length n, stored as a dictionary of strings. The index is called `index_name`, else `obs_name`.
+    `obs_names` is an array of n str (duplicates are kept), each column has length n: a categorical of
+    strings, stored as a dictionary of strings with its categories, order and all, or another pandas or
+    NumPy array. The index is called `index_name`, else `obs_name`. `key` is found by `has_key`.
 
     Raises
     ------
@@ -36,12 +37,27 @@ def write_labels_parquet(
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    index = pd.Index(np.asarray(obs_names, dtype=object).astype(str), name=index_name or "obs_name", dtype=object)
+    index = pd.Index(np.asarray(obs_names, dtype=object).astype(str), name=index_name or INDEX_NAME, dtype=object)
     table = pa.Table.from_pandas(pd.DataFrame(dict(obs), index=index), preserve_index=True)
-    fields = [f if f.name == index.name else f.with_type(pa.dictionary(pa.int32(), pa.string())) for f in table.schema]
-    table = table.cast(pa.schema(fields, metadata=table.schema.metadata))
+    fields = [
+        f.with_type(pa.dictionary(pa.int32(), pa.string(), f.type.ordered)) if pa.types.is_dictionary(f.type) else f
+        for f in table.schema
+    ]
+    metadata = {**table.schema.metadata, b"publish_key": key.encode()} if key else table.schema.metadata
+    table = table.cast(pa.schema(fields, metadata=metadata))
     buffer = io.BytesIO()
     pq.write_table(table, buffer, compression="zstd")
-    folder, _, name = Store.at(url, storage_options).url.rpartition("/")
-    Store.at(folder or "/", storage_options).write(name, buffer.getbuffer())
+    Store.at(url, storage_options).write("", buffer.getbuffer())
     return buffer.getbuffer().nbytes
+
+
+def has_key(url: str, key: str, storage_options: StorageOptions | None = None) -> bool:
+    """Tell whether a table stands at a URL that was written with this key; only its last bytes are read."""
+    store = Store.at(url, storage_options)
+    try:
+        with store.open() as file:
+            end = file.seek(-8, io.SEEK_END)
+            file.seek(max(0, end - int.from_bytes(file.read(4), "little")))
+            return key.encode() in file.read()
+    except (OSError, ValueError):
+        return False

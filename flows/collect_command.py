@@ -1,0 +1,70 @@
+"""`cellstrata collect`: the obs columns of several results, in one table or one result."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from configs.errors import ConfigError
+from flows.exit_codes import DONE, FAILED, INTERRUPTED, WRONG_INPUT
+from flows.terminal import Terminal, unexpected
+from tasks.opening import DataError
+from tasks.store import absolute
+
+if TYPE_CHECKING:
+    from tasks.store import StorageOptions
+
+VARIABLE = "CELLSTRATA_STORAGE_OPTIONS"
+
+
+def collect(results: list[str], output: str, overwrite: bool) -> int:
+    """Collect the columns of results into `output`; returns the exit code."""
+    terminal = Terminal(as_json=False, verbose=False)
+    try:
+        n_columns, n_cells = _collect(results, output, overwrite, terminal)
+    except (ConfigError, DataError) as error:
+        terminal.wrong(str(error))
+        return WRONG_INPUT
+    except KeyboardInterrupt:
+        terminal.failed(f"interrupted; nothing was written to {output}")
+        return INTERRUPTED
+    except OSError as error:
+        terminal.failed(f"{output}: cannot be written: {error.strerror or error}")
+        return FAILED
+    except Exception as error:
+        terminal.failed(f"{unexpected(error)}\nnothing was written to {output}")
+        return FAILED
+    print(f"collected  {n_columns} columns of {n_cells} cells from {len(results)} result{'s'[: len(results) != 1]}")
+    print(f"output     {absolute(output)}")
+    return DONE
+
+
+def _collect(results: list[str], output: str, overwrite: bool, terminal: Terminal) -> tuple[int, int]:
+    """Return how many columns of how many cells were written."""
+    from tasks.collect import collect_columns
+    from tasks.collected_output import check_collected_output, write_collected
+
+    options = storage_options(os.environ)
+    with terminal.status("reading the results") as say:
+        check_collected_output(results, output, overwrite=overwrite, storage_options=options)
+        collected = collect_columns(results, options)
+        say(f"writing {output}")
+        write_collected(collected, results, output, overwrite=overwrite, storage_options=options)
+    for notice in collected.notices:
+        terminal.notice(notice)
+    return len(collected.columns), len(collected.names)
+
+
+def storage_options(env: Mapping[str, str]) -> StorageOptions:
+    """Return the storage options that an environment gives, by protocol.
+
+    Raises ConfigError if they cannot be read.
+    """
+    given = {name: text for name, text in env.items() if name.upper().startswith(VARIABLE)}
+    if not given:
+        return {}
+    from configs.load import with_environment
+
+    dataset = {"input": {"clustering": "any.zarr"}, "clustering": {"algorithm": "leiden", "resolutions": 1}}
+    return with_environment({"output_dir": ".", "DATASETS": {"any": dataset}}, given)[0].storage_options

@@ -1,0 +1,168 @@
+"""Writing collected columns: a parquet file, a CSV file, or the first result with all columns."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tasks.collect import Collected, Column
+from tasks.elements import obs_columns, read_uns, uns_keys
+from tasks.labels_parquet import INDEX_NAME, write_labels_parquet
+from tasks.link import real_place
+from tasks.opening import open_anndata
+from tasks.publish import is_foreign, is_ours, publish
+from tasks.quiet import quiet
+from tasks.store import StorageOptions, Store, absolute, is_local, local_path, real
+from tasks.untouched import OutputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COMMAND = "collect"
+SUFFIXES = (".parquet", ".csv", ".zarr")
+# Of the first result's own record: what says that exactly it stands there, in whole.
+NOT_KEPT = ("publish_key", "column")
+
+
+def check_collected_output(
+    urls: Sequence[str], output: str, *, overwrite: bool = False, storage_options: StorageOptions | None = None
+) -> None:
+    """Refuse an output that is of no known form, of a result that is collected, or there already.
+
+    Raises
+    ------
+    OutputError
+        With all that is wrong, a line each.
+    """
+    url, problems = absolute(output), []
+    suffix = _suffix(url)
+    if not suffix:
+        problems.append("must end in .parquet, .csv or .zarr, which says what is written")
+    places = [real(url), *([real_place(local_path(url))] if is_local(url) else [])]
+    for source in dict.fromkeys(map(real, urls)):
+        if any(f"{place}/".startswith(f"{source}/") or f"{source}/".startswith(f"{place}/") for place in places):
+            problems.append(f"is a result that is collected, lies in it or holds it ({source}); choose another output")
+            break
+    else:
+        problems += _in_the_way(url, suffix, overwrite, storage_options)
+    if problems:
+        raise OutputError("", "", "\n".join(f"{url}: {problem}" for problem in problems))
+
+
+def write_collected(
+    collected: Collected,
+    urls: Sequence[str],
+    output: str,
+    *,
+    overwrite: bool = False,
+    storage_options: StorageOptions | None = None,
+) -> None:
+    """Write collected columns to `output`, in one step: a reader sees nothing, the old or the new.
+
+    `.parquet` and `.csv` (UTF-8, LF) have the obs names as their index and a column each; categories
+    that are numbers are written as these. `.zarr` is the first of `urls`, the results in the order in
+    which they were collected, linked or copied, with the columns that it lacks behind its own;
+    `uns['clustering']['collected']` is a JSON list of `{result, columns}`.
+
+    Raises
+    ------
+    OutputError
+        As `check_collected_output`, or if a zarr cannot hold a column of a name.
+    """
+    check_collected_output(urls, output, overwrite=overwrite, storage_options=storage_options)
+    suffix = _suffix(output)
+    if suffix == ".zarr":
+        _write_zarr(collected, urls, output, storage_options)
+        return
+    columns = {name: _plain(values) for name, values in collected.columns.items()}
+    index = _index_name(collected)
+    if suffix == ".parquet":
+        write_labels_parquet(output, collected.names, columns, index_name=index, storage_options=storage_options)
+    else:
+        Store.at(output, storage_options).write("", _csv(collected.names, columns, index))
+
+
+def _suffix(url: str) -> str:
+    return next((suffix for suffix in SUFFIXES if url.rstrip("/").endswith(suffix)), "")
+
+
+def _in_the_way(url: str, suffix: str, overwrite: bool, storage_options: StorageOptions | None) -> list[str]:
+    there = Store.at(url, storage_options)
+    exists = "exists; choose another output, or replace it with --overwrite"
+    if not there.exists() or (suffix == ".zarr" and not there.is_file() and not there.list()):
+        return []
+    if suffix == ".zarr" and is_foreign(url, storage_options):
+        return ["exists, was not made by cellstrata and is left alone; move it away, or choose another output"]
+    if suffix != ".zarr" and not there.is_file():
+        return ["exists and is no file, so it is left alone; move it away, or choose another output"]
+    return [] if overwrite else [exists]
+
+
+def _index_name(collected: Collected) -> str:
+    """Return what to call the obs names in a table: as beside a result of a run, unless a column is called so."""
+    names = (INDEX_NAME, "obs_names", *(f"{INDEX_NAME}_{number}" for number in range(2, 99)))
+    return next(name for name in names if name not in collected.columns)
+
+
+def _plain(values: Column) -> Column:
+    """Return categories that are no strings as the values, whole numbers as such where some are missing."""
+    import pandas as pd
+
+    if not isinstance(values, pd.Categorical) or values.categories.dtype.kind not in tuple("biuf"):
+        return values
+    if values.categories.dtype.kind == "f" or not (values.codes < 0).any():
+        return np.asarray(values)
+    return pd.array(values.categories.tolist()).take(values.codes, allow_fill=True)
+
+
+def _csv(names: np.ndarray, columns: Mapping[str, Column], index: str) -> bytes:
+    frame = _frame(names, columns, index)
+
+    def written(quoting: int) -> bytes:
+        buffer = io.BytesIO()
+        frame.to_csv(buffer, lineterminator="\n", quoting=quoting, encoding="utf-8", mode="wb")  # type: ignore[call-overload]
+        return buffer.getvalue()
+
+    data = written(csv.QUOTE_MINIMAL)
+    # Python before 3.13 leaves a lone CR unquoted, and readers begin a new row there.
+    return written(csv.QUOTE_NONNUMERIC) if b"\r" in data else data
+
+
+def _frame(names: np.ndarray, columns: Mapping[str, Column], index: str) -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.DataFrame(dict(columns), index=pd.Index(names, dtype=object, name=index))
+
+
+def _write_zarr(collected: Collected, urls: Sequence[str], output: str, storage_options: StorageOptions | None) -> None:
+    import anndata
+
+    first = urls[0]
+    with open_anndata(first, storage_options) as root, quiet():
+        there = obs_columns(root)
+        ours = "clustering" in uns_keys(root) and is_ours(first, storage_options)
+        record = dict(read_uns(root, "clustering")) if ours else {}
+    added = {name: values for name, values in collected.columns.items() if name not in there}
+    _check_names(list(added), there, output)
+    kept = {key: value for key, value in record.items() if key not in NOT_KEPT}
+    entries = [
+        {"result": absolute(url), "columns": list(columns)} for url, columns in zip(urls, collected.found, strict=True)
+    ]
+    uns = {"clustering": {**kept, "command": COMMAND, "collected": json.dumps(entries, ensure_ascii=False)}}
+    with anndata.settings.override(allow_write_nullable_strings=True):
+        publish(first, output, obs=added, uns=uns, storage_options=storage_options)
+
+
+def _check_names(added: list[str], there: list[str], output: str) -> None:
+    """Refuse names that are paths, which anndata forbids, and that lie in, or hold, those that are."""
+    holding = {name.partition("/")[0] for name in there if "/" in name}
+    wrong = [name for name in added if set(name) & {"/", "\\"} or name in ("", ".", "..") or name in holding]
+    if wrong:
+        named = ", ".join(map(repr, wrong[:6]))
+        message = f"a zarr cannot hold columns with these names: {named}; write .parquet or .csv"
+        raise OutputError(absolute(output), "obs", message)
