@@ -43,10 +43,14 @@ class ConfigError(ValueError):
         if self.name:
             count = "1 problem" if len(lines) == 1 else f"{len(lines)} problems"
             lines.insert(0, f"{self.name}: {count}")
-        if len(lines) > MOST_LINES:
-            hidden = len(lines) - (MOST_LINES - 1)
-            lines = [*lines[: MOST_LINES - 1], f"… and {hidden} more"]
-        return "\n".join(lines)
+        return "\n".join(at_most(lines))
+
+
+def at_most(lines: Sequence[str], most: int = MOST_LINES) -> list[str]:
+    """Shorten a list of lines to `most`, the last of which then says how many are left out."""
+    if len(lines) <= most:
+        return list(lines)
+    return [*lines[: most - 1], f"… and {len(lines) - most + 1} more"]
 
 
 def dotted(path: Path) -> str:

@@ -41,7 +41,7 @@ def load_config(
 
     Raises ConfigError with every problem, each with its place.
     """
-    document = _read(path) if path is not None else Document({}, {})
+    document = read_document(path) if path is not None else Document({}, {})
     from_env, notices = from_environment(os.environ if env is None else env, document.data)
     data = assign(document.data, from_env)
     given, problems = from_options(overrides, data)
@@ -56,7 +56,21 @@ def load_config(
     return config, notices + notices_of(data, config)
 
 
-def _read(path: str) -> Document:
+def with_environment(data: dict[str, Any], env: Mapping[str, str]) -> tuple[RunConfig, list[str]]:
+    """Build a run's configuration from `data` alone, the environment below it, and notices about it.
+
+    Raises ConfigError with every problem.
+    """
+    from_env, notices = from_environment(env, data)
+    used = [a for a in from_env if all(path[0] not in ("DATASETS", *data) for path in a.paths)]
+    try:
+        return RunConfig(_build_sources=((_Layers({**assign({}, used), **data}),), {})), notices
+    except ConfigError as error:
+        raise ConfigError([_located(problem, {}, used) for problem in error.problems]) from None
+
+
+def read_document(path: str) -> Document:
+    """Read the YAML file of a configuration, which must be a mapping. Raises ConfigError."""
     try:
         with open(path, encoding="utf-8-sig") as file:
             document = read_config(file.read(), path)

@@ -24,11 +24,12 @@ from flows.progress import Counts, Progress, announce
 from flows.steps import run_step, split
 from flows.task_runner import ExecutorTaskRunner
 from tasks.cache import ArrayRef, Cache
+from tasks.file_tables import write_file_tables
 from tasks.inputs import Input
 from tasks.neighbors import compute_neighbors
 from tasks.pca import compute_pca
 from tasks.plan import EmbeddingChoice
-from tasks.plans import root_neighbors, tree_plans
+from tasks.plans import kept_partition, root_neighbors, tree_plans
 from tasks.result import Finished, publish_result
 from tasks.tree import Tree
 from tasks.umap import compute_umap, find_umap
@@ -48,6 +49,7 @@ async def cluster(config: RunConfig) -> dict[str, Any]:
     """
     started = time.perf_counter()
     inputs = await asyncio.to_thread(prepare, config)
+    await asyncio.to_thread(write_file_tables, config)
     runner: Any = ExecutorTaskRunner(config.runner, config.worker_count)
     at_once = asyncio.Semaphore(max(2, config.worker_count))
 
@@ -76,7 +78,8 @@ async def cluster_dataset(config: RunConfig, dataset: str, file_id: str) -> dict
     meanwhile = asyncio.create_task(asyncio.to_thread(importlib.import_module, "anndata"))  # for publishing
     umap = asyncio.create_task(_umap(config, source, cache, embeddings, graph))
 
-    trees = [Tree(plan) for plan in tree_plans(settings, source, embeddings, graph, config.gpu_for(dataset))]
+    plans = tree_plans(settings, source, embeddings, graph, config.gpu_for(dataset))
+    trees = [Tree(plan, kept_partition(plan, source, config.storage_options)) for plan in plans]
     total = sum(tree.plan.n_cells * tree.plan.depth for tree in trees)
     driver = Driver(
         source.name,
@@ -94,7 +97,7 @@ async def cluster_dataset(config: RunConfig, dataset: str, file_id: str) -> dict
         raise drawn
 
     await meanwhile
-    finished = Finished.of(source, trees, graph, drawn, config)
+    finished = Finished.of(source, trees, graph, drawn, embeddings, config)
     published: dict[str, Any] = await run_step(
         f"{source.name} · publish", "here", publish_result, finished, cache, config.storage_options
     )

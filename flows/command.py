@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from flows.exit_codes import DONE
 
@@ -17,6 +18,9 @@ EPILOG = """\
 examples:
   cellstrata demo                            the bundled example, ready to run
   cellstrata run config.yaml                 everything that the file asks for
+  cellstrata cluster in.h5ad level1.zarr     one algorithm, one resolution, one level
+  cellstrata collect a.zarr b.zarr --output labels.csv
+  cellstrata migrate old.yaml > new.yaml     a configuration of scAtlasTb, rewritten
   cellstrata run config.yaml --workers 4 --DATASETS.lung.clustering.resolutions "[0.2, 1]"
   cellstrata schema > cellstrata.schema.json for your editor
 
@@ -26,6 +30,16 @@ RUN_EPILOG = """\
 Every key of the configuration is an option too, and goes over the file and the environment
 (CELLSTRATA_WORKERS=4): --workers 4, --runner threads, --refresh, --output_dir URL, --cache URL,
 --seed 1 (of every dataset), --DATASETS.lung.clustering.seed 1 (of one). All keys: the README."""
+
+CLUSTER_EPILOG = """\
+examples:
+  cellstrata cluster input.h5ad level1.zarr --resolution 1.0 --algorithm leiden
+  cellstrata cluster level1.zarr level2.zarr --resolution 0.5 --level 2 --threads 4 \\
+      --neighbors_args '{"n_neighbors": 15, "use_rep": "X_pca"}'
+  cellstrata cluster input.h5ad out.zarr --resolution 0.8 --overwrite \\
+      --clustering_args '{"n_iterations": 5, "flavor": "igraph"}'
+
+The cache is that of `run`: the user's cache directory, or CELLSTRATA_CACHE."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -66,9 +80,51 @@ def _parser() -> argparse.ArgumentParser:
     for command in (run, demo):
         command.add_argument("--json", action="store_true", help="print the summary as JSON, on the last line")
         command.add_argument("--verbose", action="store_true", help="show the log of every step")
+    _add_cluster(commands)
+    collect = commands.add_parser(
+        "collect", help="put the obs columns of several results together", allow_abbrev=False,
+        usage="cellstrata collect RESULT [RESULT …] --output FILE [--overwrite]",
+    )  # fmt: skip
+    collect.add_argument("results", metavar="RESULT", nargs="+", help="results of `run` or `cluster`")
+    collect.add_argument("--output", required=True, help="labels.parquet, labels.csv or atlas.zarr")
+    collect.add_argument("--overwrite", action="store_true", help="replace an existing output")
+    collect.set_defaults(run=_collect)
+    migrate = commands.add_parser(
+        "migrate", help="print a configuration of scAtlasTb as one of cellstrata", allow_abbrev=False
+    )
+    migrate.add_argument("config", metavar="OLD", help="the YAML file")
+    migrate.set_defaults(run=_migrate)
     schema = commands.add_parser("schema", help="print the JSON schema of the configuration")
     schema.set_defaults(run=_schema)
     return parser
+
+
+def _add_cluster(commands: Any) -> None:
+    cluster = commands.add_parser(
+        "cluster", help="cluster at one resolution, one level", allow_abbrev=False, epilog=CLUSTER_EPILOG,
+        usage="cellstrata cluster INPUT OUTPUT [options]; --help lists them",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    number, json_text = {"metavar": "N"}, {"metavar": "JSON"}
+    cluster.add_argument("input_file", metavar="INPUT", help="h5ad or zarr, a path or URL")
+    cluster.add_argument("output_file", metavar="OUTPUT", help="a zarr, a path or URL")
+    for name, default, more in (
+        ("resolution", "1.0", {"metavar": "R", "help": "resolution"}),
+        ("algorithm", "leiden", {"metavar": "NAME", "help": "leiden or louvain"}),
+        ("level", "1", number | {"help": "hierarchical level: 2 splits the clusters of level 1"}),
+        ("threads", "1", number | {"help": "parallel processes"}),
+        ("max_cluster_factor", "50", number | {"help": "more clusters than this times the resolution: repeat on CPU"}),
+        ("clustering_args", "{}", json_text | {"help": "further clustering arguments"}),
+        ("neighbors_key", None, {"metavar": "KEY", "help": "stored graph, by its key in uns (default: neighbors)"}),
+        ("neighbors_args", "{}", json_text | {"help": "graph arguments: n_neighbors, use_rep, metric, n_pcs"}),
+        ("n_cell_cpu", "100000", number | {"help": "below this many cells the CPU is used"}),
+        ("parent_key", None, {"metavar": "COLUMN", "help": "obs column of the level above, where several fit"}),
+    ):
+        if default is not None:
+            more = more | {"help": f"{more['help']} (default: {default})"}
+        cluster.add_argument(f"--{name}", default=default, **more)
+    cluster.add_argument("--overwrite", action="store_true", help="replace an existing column or result")
+    cluster.set_defaults(run=_cluster)
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -82,6 +138,24 @@ def _demo(options: argparse.Namespace) -> int:
     from flows.run_command import run
 
     return run(write_demo(options.folder), options.overrides, options.json, options.verbose)
+
+
+def _cluster(options: argparse.Namespace) -> int:
+    from flows.cluster_command import cluster
+
+    return cluster(options)
+
+
+def _collect(options: argparse.Namespace) -> int:
+    from flows.collect_command import collect
+
+    return collect(options.results, options.output, options.overwrite)
+
+
+def _migrate(options: argparse.Namespace) -> int:
+    from flows.migrate_command import migrate
+
+    return migrate(options.config)
 
 
 def _schema(options: argparse.Namespace) -> int:

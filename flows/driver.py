@@ -19,7 +19,7 @@ from prefect.utilities.annotations import quote
 from flows.progress import Counts
 from tasks.cache import Cache
 from tasks.labels import label_of
-from tasks.split import Job, bundle_key, key_of, root_node, split
+from tasks.split import Job, bundle_key, first_nodes, key_of, split
 from tasks.tree import Node, Pending, Tree
 
 
@@ -71,7 +71,7 @@ class Driver:
             loop.call_soon_threadsafe(finished.put_nowait, done)
 
         for tree in trees:
-            await asyncio.to_thread(self._open, tree, [root_node(tree.plan)], None)
+            await asyncio.to_thread(self._open, tree, first_nodes(tree), None)
         while self._running or (self._ready and not failures):
             while self._ready and not failures and len(self._running) < self.at_once:
                 _, _, work = heapq.heappop(self._ready)

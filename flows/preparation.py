@@ -5,12 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
+from configs.errors import at_most
 from configs.model import RunConfig
 from flows.executors import RUNNERS
 from tasks.cache import Cache
 from tasks.engines import EngineUnavailable, choose
 from tasks.inputs import Input, inspect_input
-from tasks.store import Store
+from tasks.store import Store, unusable
 
 _inspected: dict[tuple[str, str], Input] = {}  # by configuration and name, until its flow takes it
 _lock = threading.Lock()
@@ -24,7 +25,7 @@ class UnusableInputs(ValueError):
         super().__init__(problems)
 
     def __str__(self) -> str:
-        return "\n".join(self.problems)
+        return "\n".join(at_most(self.problems))
 
 
 def open_cache(config: RunConfig) -> Cache:
@@ -43,7 +44,7 @@ def prepare(config: RunConfig, on_input: Callable[[str], None] = lambda name: No
     UnusableInputs
         With everything that is wrong in all of them.
     """
-    problems = [*_unavailable(config)]
+    problems = [*unavailable(config)]
     found: dict[str, Input] = {}
     if not problems:
         for dataset, settings in config.selected.items():
@@ -87,9 +88,16 @@ def _inspect(config: RunConfig, dataset: str, file_id: str) -> Input:
     return _inspected[name]
 
 
-def _unavailable(config: RunConfig) -> list[str]:
-    """What the configuration may ask for and this version or machine does not have."""
-    problems = []
+def unavailable(config: RunConfig, output: str = "output_dir") -> list[str]:
+    """Say what the configuration may ask for and this version or machine does not have.
+
+    `output` is what messages call the place of the result.
+    """
+    problems = [
+        f"{name}: {problem}; name another place"
+        for name, url in ((output, config.output_dir), ("cache", config.cache_url))
+        if (problem := unusable(url, config.storage_options))
+    ]
     if config.runner not in RUNNERS:
         problems.append(f"runner: `{config.runner}` is not available in this version; use {' or '.join(RUNNERS)}")
     if config.link == "reference":

@@ -10,7 +10,6 @@ import logging
 import os
 import signal
 import sys
-import traceback
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -21,8 +20,8 @@ from flows.early import start_graphs
 from flows.embedded_server import EmbeddedServer, ServerFailed, configured_server, no_certificates_for
 from flows.executors import shared_executor, stop_all
 from flows.exit_codes import DONE, FAILED, INTERRUPTED, WRONG_INPUT
-from flows.preparation import UnusableInputs, prepare
-from flows.terminal import Terminal
+from flows.preparation import UnusableInputs, prepare, unavailable
+from flows.terminal import Terminal, unexpected
 
 
 class Interrupted(Exception):
@@ -40,6 +39,9 @@ def run(config_path: str, overrides: Sequence[str], as_json: bool, verbose: bool
         return WRONG_INPUT
     for notice in notices:
         terminal.notice(notice)
+    if problems := unavailable(config):  # before a server is started
+        terminal.wrong(str(UnusableInputs(problems)))
+        return WRONG_INPUT
     _quiet_prefect(verbose)
     try:
         with _prefect_server() as server, terminal.status("inspecting the inputs") as say:
@@ -61,7 +63,7 @@ def run(config_path: str, overrides: Sequence[str], as_json: bool, verbose: bool
     except Exception as error:
         if verbose:
             raise
-        terminal.failed(f"{type(error).__name__}: {error}\n{_place(error)}; --verbose shows more")
+        terminal.failed(f"{unexpected(error)}; --verbose shows more")
         return FAILED
     terminal.summary(summary)
     if as_json:
@@ -159,12 +161,6 @@ def _document(summary: dict[str, Any]) -> dict[str, Any]:
         name: {key: report[key] for key in kept if key in report} for name, report in summary["datasets"].items()
     }
     return {"datasets": datasets, "seconds": summary["seconds"]}
-
-
-def _place(error: BaseException) -> str:
-    """Where in the program an unexpected error came up."""
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    return f"in {os.path.basename(frame.filename)}, line {frame.lineno}"
 
 
 def _again(config_path: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from typing import Any
 
 from prefect import task
@@ -15,12 +16,13 @@ from tasks.opening import DataError
 
 
 def store_failed(task: Any, run: Any, state: Any) -> bool:
-    """Retry only what a store may do better the next time; never a wrong input or a lost worker."""
+    """Retry only what a store may do better the next time; never a wrong input, a full disk or a lost worker."""
     error = state.result(raise_on_failure=False, _sync=True)
     return (
         isinstance(error, (OSError, TimeoutError))
         and not isinstance(error, (DataError, FileNotFoundError, PermissionError))
         and not isinstance(error, (Stopped, WorkerDied))
+        and getattr(error, "errno", None) not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
     )
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -15,6 +18,22 @@ from rich.status import Status
 from rich.table import Table
 
 from flows import progress as progress_of_run
+
+MEND = {
+    errno.ENOSPC: "free some space there",
+    errno.EDQUOT: "free some space there, or ask for more",
+    errno.EACCES: "check its permissions, or name another place",
+    errno.EROFS: "name another place",
+}
+
+
+def unexpected(error: BaseException) -> str:
+    """Say what an error was that nobody foresaw, and where in the program it came up, or how to mend it."""
+    if isinstance(error, OSError) and error.errno in MEND and error.filename:
+        return f"{error.filename}: {error.strerror}; {MEND[error.errno]}"
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    text = ", ".join([f"{type(error).__name__}: {error}", *getattr(error, "__notes__", ())])
+    return f"{text}\nin {os.path.basename(frame.filename)}, line {frame.lineno}"
 
 
 class Terminal:
@@ -127,3 +146,9 @@ class Terminal:
             if "output" in report:
                 self._results.print(f"result  {escape(report['output'])}", soft_wrap=True)
                 self._results.print(f"labels  {escape(report['labels'])}", soft_wrap=True)
+
+    def level(self, report: dict[str, Any], seconds: float) -> None:
+        """Print what one level came to, and where it is."""
+        splits = f"{report['executed']} splits computed, {report['splits'] - report['executed']} from cache"
+        self._results.print(f"{report['column']}  {report['clusters']} clusters  {splits}  {seconds:.1f} s")
+        self._results.print(f"result  {escape(report['output'])}", soft_wrap=True)

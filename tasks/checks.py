@@ -10,8 +10,29 @@ from configs.clustering import ClusteringConfig
 from tasks import elements
 from tasks.labels import column_name
 from tasks.opening import InputError
-from tasks.publish import is_ours
-from tasks.store import StorageOptions, Store, real
+from tasks.parent_column import NoParent, clusters_of
+from tasks.publish import is_foreign
+from tasks.store import StorageOptions, real, unusable
+
+
+@dataclass(frozen=True)
+class Wording:
+    """How fixes are put: in keys of the configuration, or in options of the single-level command."""
+
+    output: str = "change `output_dir`"
+    graph: str = "set `recompute_neighbors: true` to build one"
+    neighbors: str = "set `neighbors.{}`"
+
+    def neighbors_key(self, name: str) -> str:
+        """Say where a graph parameter is set."""
+        return self.neighbors.format(name)
+
+
+OPTIONS = Wording(
+    output="choose another OUTPUT",
+    graph="build one with `cellstrata run` and `recompute_neighbors: true`",
+    neighbors="set `{}` in --neighbors_args",
+)
 
 
 @dataclass
@@ -23,6 +44,7 @@ class Check:
     config: ClusteringConfig
     problems: list[str] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
+    wording: Wording = field(default_factory=Wording)
 
     def wrong(self, key: str, message: str) -> None:
         """Note something that is wrong: at which key, what, and how to mend it."""
@@ -31,11 +53,29 @@ class Check:
 
 def check_output(check: Check, output: str, storage_options: StorageOptions | None) -> None:
     """Refuse an output over the input, or over something that is not ours."""
-    source, target = real(check.url), real(output)
-    if f"{target}/".startswith(f"{source}/") or source.startswith(f"{target}/"):
-        check.wrong("", f"the result would be written to {output}, over its own input: change `output_dir`")
-    elif Store.at(output, storage_options).exists() and not is_ours(output, storage_options):
-        check.wrong("", f"{output} exists and was not made by cellstrata: move it away, or change `output_dir`")
+    if overlap(check.url, output):
+        check.wrong("", f"the result would be written to {output}, over its own input: {check.wording.output}")
+    elif is_foreign(output, storage_options):
+        check.wrong("", f"{output} exists and was not made by cellstrata: move it away, or {check.wording.output}")
+    elif problem := unusable(f"{output}.part", storage_options):  # it is made beside its place
+        check.wrong("", f"the result cannot be written to {output}, {problem}: {check.wording.output}")
+
+
+def check_names(check: Check, made: list[str]) -> None:
+    """Refuse to make a column where obs has its index, or keeps columns whose names go on with a `/`."""
+    index = elements.obs_index_column(check.root)
+    for name in made:
+        below = [column for column in elements.obs_columns(check.root) if column.startswith(f"{name}/")]
+        if name == index:
+            check.wrong(f"obs[{name!r}]", "is the index of obs, where this column would be made: rename the index")
+        elif below:
+            check.wrong(f"obs[{below[0]!r}]", f"stands where the column {name} would be made: rename it")
+
+
+def overlap(url: str, output: str) -> bool:
+    """Tell whether an output is its input, lies in it, or holds it."""
+    source, target = f"{real(url)}/", f"{real(output)}/"
+    return target.startswith(source) or source.startswith(target)
 
 
 def check_umap(check: Check) -> Literal["stored", "compute", "none"]:
@@ -84,23 +124,29 @@ def columns_of(config: ClusteringConfig) -> list[str]:
 
 
 def kept_columns(check: Check) -> frozenset[str]:
-    """With `overwrite: false`, the columns that the input has already; a tree is kept whole or not at all."""
+    """With `overwrite: false`, the columns that the input has already: of each tree the first levels."""
     if check.config.overwrite:
         return frozenset()
     there = set(elements.obs_columns(check.root))
-    kept: set[str] = set()
+    kept: list[str] = []
     for algorithm in check.config.algorithm:
         for resolution in check.config.resolutions:
             levels = range(1, check.config.hierarchy.depth + 1)
             columns = [column_name(algorithm, resolution, level) for level in levels]
             found = [column for column in columns if column in there]
-            if found and len(found) < len(columns):
+            if found != columns[: len(found)]:
+                above = columns[: columns.index(found[-1])]
                 check.wrong(
                     f"obs[{found[-1]!r}]",
-                    f"is there already, but not {', '.join(c for c in columns if c not in there)}; with "
-                    "`overwrite: false` a hierarchy is kept whole: drop the column, or set `overwrite: true`",
+                    f"is there already, but not {', '.join(c for c in above if c not in there)} above it; with "
+                    "`overwrite: false` it cannot be kept: drop the column, or set `overwrite: true`",
                 )
-            kept.update(found)
+            elif found and len(found) < len(columns):
+                try:
+                    clusters_of(elements.read_obs_column(check.root, found[-1]), len(found))
+                except NoParent as error:
+                    check.wrong("", f"{error}; drop the column, or set `overwrite: true`")
+            kept += found
     if kept:
-        check.notices.append(f"kept as they are (`overwrite: false`): {', '.join(sorted(kept))}")
+        check.notices.append(f"kept as they are (`overwrite: false`): {', '.join(kept)}")
     return frozenset(kept)

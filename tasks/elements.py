@@ -161,7 +161,8 @@ def read_obsm(root: Root, key: str) -> np.ndarray:
     if not is_array(node):
         return _float32_frame(root, node, where)
     if node.dtype.kind not in "biuf" or not 1 <= len(node.shape) <= 2:
-        raise InputError(_name(root), where, f"does not hold rows of numbers but {node.dtype} {node.shape}")
+        message = f"does not hold rows of numbers but {node.dtype} {node.shape}; name another"
+        raise InputError(_name(root), where, message)
     table = np.empty(node.shape, dtype=np.float32)
     for rows in row_blocks(node, BLOCK_BYTES):
         table[rows] = node[rows]
@@ -181,7 +182,7 @@ def read_obsp(root: Root, key: str) -> sp.csr_matrix:
     path = f"obsp/{key}"
     node, where, n = root[moved_graphs(root).get(path, path)], f"obsp[{key!r}]", n_obs(root)
     if shape_of(node) != (n, n):
-        raise InputError(_name(root), where, f"has the shape {shape_of(node)}, not ({n}, {n})")
+        raise InputError(_name(root), where, f"has the shape {shape_of(node)}, not ({n}, {n}); compute it again")
     if sparse_format(node):
         matrix = _read_sparse(root, node, where)
     else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,17 +25,24 @@ def column_name(algorithm: str, resolution: float, level: int) -> str:
     return f"{algorithm}_{float(resolution)}_{level}"
 
 
-def level_column(codes: npt.NDArray[np.int32], leaves: Sequence[Path], level: int) -> pd.Categorical:
+def level_column(
+    codes: npt.NDArray[np.int32],
+    leaves: Sequence[Path],
+    level: int,
+    label: Callable[[Path], str] = label_of,
+) -> pd.Categorical:
     """Return the labels of one level as a categorical of strings.
 
     Parameters
     ----------
     codes
-        (n,) int32: for each cell the index of its leaf.
+        (n,) int32: for each cell the index of its leaf, -1 where it has none (and gets no label).
     leaves
         The leaves' paths, all at the tree's full depth.
     level
         1 to the depth: labels are the leaves' paths cut to this length.
+    label
+        How a path is written.
 
     Categories are in natural order: 2 before 10, 1_2 before 1_10.
     """
@@ -43,7 +50,7 @@ def level_column(codes: npt.NDArray[np.int32], leaves: Sequence[Path], level: in
 
     ancestors = sorted({leaf[:level] for leaf in leaves})
     index = {path: i for i, path in enumerate(ancestors)}
-    lookup = np.array([index[leaf[:level]] for leaf in leaves], dtype=np.int32)
+    lookup = np.array([*(index[leaf[:level]] for leaf in leaves), -1], dtype=np.int32)  # -1 finds the last
     level_codes = lookup[codes] if len(codes) else np.empty(0, np.int32)
-    categories = pd.Index([label_of(path) for path in ancestors], dtype=object)
+    categories = pd.Index([label(path) for path in ancestors], dtype=object)
     return pd.Categorical.from_codes(level_codes, categories=categories)

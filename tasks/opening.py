@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import zipfile
 from collections.abc import Iterator
 from typing import Any, TypeAlias
 
@@ -35,6 +36,18 @@ class InputError(DataError):
     """An input cannot be used as it is."""
 
 
+@contextlib.contextmanager
+def reading(url: str, where: str = "") -> Iterator[None]:
+    """Turn whatever comes up while damaged data are read into an InputError."""
+    try:
+        yield
+    except (DataError, MemoryError):
+        raise
+    except Exception as error:
+        message = f"cannot be read ({type(error).__name__}: {_shortly(error)}); check it, or write it again"
+        raise InputError(url, where, message) from error
+
+
 def kind_of(url: str, storage_options: StorageOptions | None = None) -> str:
     """Return `h5ad`, `zarr` or `zip` (a zarr in one zip file).
 
@@ -46,13 +59,17 @@ def kind_of(url: str, storage_options: StorageOptions | None = None) -> str:
     store = Store.at(url, storage_options)
     try:
         if not store.exists():
-            raise InputError(store.url, "", "there is no such file; check the path in `input`")
+            raise InputError(store.url, "", "there is no such file; check the path")
         if not store.is_file():
             return "zarr"
         with store.open() as file:
             head = file.read(8)
+    except DataError:
+        raise
     except PermissionError as error:
         raise InputError(store.url, "", f"may not be read ({error}); check its permissions") from error
+    except Exception as error:  # an unknown protocol, one whose package is not installed, no network
+        raise InputError(store.url, "", f"cannot be reached ({_shortly(error)}); check the URL") from error
     if head == _HDF5:
         return "h5ad"
     if head.startswith(_ZIP):
@@ -77,7 +94,9 @@ def open_anndata(url: str, storage_options: StorageOptions | None = None) -> Ite
     kind = kind_of(url, storage_options)
     with contextlib.ExitStack() as stack, quiet():
         root = _open_h5(store, stack) if kind == "h5ad" else _open_zarr(store, kind, stack)
-        if "obs" not in root:
+        with reading(store.url, "obs"):
+            there = "obs" in root
+        if not there:
             raise InputError(store.url, "obs", _no_obs(store.url))
         yield root
 
@@ -110,6 +129,7 @@ def _open_zarr(store: Store, kind: str, stack: contextlib.ExitStack) -> zarr.Gro
     try:
         if kind == "zip":
             if store.is_local:
+                zipfile.ZipFile(store.root).close()  # a ZipStore that cannot be opened cannot be closed either
                 opened: ZarrStore = stack.enter_context(ZipStore(store.root, mode="r"))
             else:
                 opened = zarr_store(zipped(store))
@@ -117,9 +137,14 @@ def _open_zarr(store: Store, kind: str, stack: contextlib.ExitStack) -> zarr.Gro
         # On a local disk the metadata themselves are as fast as the consolidated copy, and never stale.
         consolidated = False if store.is_local else None
         return zarr.open_group(zarr_store(store), mode="r", use_consolidated=consolidated)
-    except (OSError, ValueError, KeyError) as error:
+    except Exception as error:  # zarr has no error of its own for metadata that are not as they should be
         message = "is no zarr group, or its metadata are damaged; write it again with anndata's write_zarr"
         raise InputError(store.url, "", message) from error
+
+
+def _shortly(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return text if len(text) <= 100 else f"{text[:100]}…"
 
 
 def _no_obs(url: str) -> str:

@@ -6,6 +6,7 @@ from importlib.metadata import version
 from typing import Any
 
 import numpy as np
+from scipy.sparse.linalg import ArpackError
 
 from tasks import elements
 from tasks.cache import Cache
@@ -14,6 +15,7 @@ from tasks.opening import InputError, open_anndata
 from tasks.store import StorageOptions
 
 COMPONENTS = 50  # scanpy's default
+OTHERWISE = "name a stored embedding, or X itself, as `use_rep` of `neighbors`"
 
 
 def compute_pca(
@@ -28,26 +30,37 @@ def compute_pca(
     Raises
     ------
     InputError
-        If X is too small, or holds NaN or infinite values.
+        If X is too small, the same in all cells, or holds NaN or infinite values.
     """
     with open_anndata(url, storage_options) as root:
         matrix = elements.read_x(root)
     data = matrix.data if hasattr(matrix, "indptr") else matrix
     if not np.isfinite(np.asarray(data)).all():
         raise InputError(url, "X", "has NaN or infinite values, so no PCA can be computed: mend them")
-    components = min(n_pcs or COMPONENTS, matrix.shape[0] - 1, matrix.shape[1] - 1)
+    n_cells, n_genes = matrix.shape
+    components = min(n_pcs or COMPONENTS, max(1, n_cells - 1), n_genes - 1)
     if components < 1:
-        raise InputError(url, "X", f"is {matrix.shape[0]} × {matrix.shape[1]}, too small for a PCA")
+        raise InputError(url, "X", f"is {n_cells} × {n_genes}, too small for a PCA; {OTHERWISE}")
     parts = [digest_array(np.asarray(getattr(matrix, name))) for name in ("indptr", "indices", "data")
              if hasattr(matrix, "indptr")] or [digest_array(np.asarray(matrix))]  # fmt: skip
     key = digest_values(kind="pca", parts=parts, components=components, scanpy=version("scanpy"))
     record = None if refresh else cache.find(key, "pca")
     if record is None:
-        import anndata
-        import scanpy
-
-        adata = anndata.AnnData(matrix.astype(np.float32))
-        scanpy.pp.pca(adata, n_comps=components, random_state=0)
-        arrays = {"embedding": cache.put(np.asarray(adata.obsm["X_pca"], dtype=np.float32)).to_json()}
-        record = cache.write_record("pca", key, {"arrays": arrays})
+        try:
+            values = _pca(matrix, components)
+        except ArpackError as error:
+            message = f"gives no PCA, as when all cells are the same ({str(error).rstrip('.')}); {OTHERWISE}"
+            raise InputError(url, "X", message) from None
+        record = cache.write_record("pca", key, {"arrays": {"embedding": cache.put(values).to_json()}})
     return record.body
+
+
+def _pca(matrix: Any, components: int) -> np.ndarray:
+    if matrix.shape[0] < 2:  # a cell is its own centre
+        return np.zeros((matrix.shape[0], components), np.float32)
+    import anndata
+    import scanpy
+
+    adata = anndata.AnnData(matrix.astype(np.float32))
+    scanpy.pp.pca(adata, n_comps=components, random_state=0)
+    return np.asarray(adata.obsm["X_pca"], dtype=np.float32)

@@ -7,9 +7,14 @@ from typing import Literal
 
 from configs.clustering import ClusteringConfig
 from tasks.cache import ArrayRef
+from tasks.elements import open_anndata, read_obs_column
 from tasks.engines import PartitionSpec, choose
 from tasks.inputs import Input
+from tasks.labels import column_name
+from tasks.parent_column import clusters_of
 from tasks.plan import EmbeddingChoice, NeighborsSpec, TreePlan, lay_over
+from tasks.store import StorageOptions
+from tasks.tree import Given
 
 
 def root_neighbors(settings: ClusteringConfig, base: NeighborsSpec) -> NeighborsSpec:
@@ -25,7 +30,7 @@ def tree_plans(
     graph: str,
     use_gpu: bool | Literal["required"],
 ) -> list[TreePlan]:
-    """Return one plan for each algorithm and resolution, those kept from the input left out."""
+    """Return one plan for each algorithm and resolution, those that are kept whole from the input left out."""
     engine = choose(settings.engine, use_gpu)
     plans = [
         TreePlan(
@@ -45,4 +50,17 @@ def tree_plans(
         for algorithm in settings.algorithm
         for resolution in settings.resolutions
     ]
-    return [plan for plan in plans if f"{plan.algorithm}_{plan.resolution}_1" not in source.kept_columns]
+    return [plan for plan in plans if _column(plan, plan.depth) not in source.kept_columns]
+
+
+def kept_partition(plan: TreePlan, source: Input, storage_options: StorageOptions) -> Given | None:
+    """Return the deepest level that the input has already and that is kept, None if there is none."""
+    kept = [level for level in range(1, plan.depth + 1) if _column(plan, level) in source.kept_columns]
+    if not kept:
+        return None
+    with open_anndata(source.url, storage_options) as root:
+        return clusters_of(read_obs_column(root, _column(plan, kept[-1])), kept[-1])
+
+
+def _column(plan: TreePlan, level: int) -> str:
+    return column_name(plan.algorithm, plan.resolution, level)

@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from platform import python_version
 from typing import TYPE_CHECKING, Any
 
-from tasks.labels import column_name, label_of
+from tasks.labels import column_name
 from tasks.plan import LAST_LEVEL
 from tasks.tree import Outcome, Tree
 
@@ -57,9 +57,9 @@ def _row(tree: Tree, outcome: Outcome) -> dict[str, Any]:
     plan, level = tree.plan, len(outcome.path)
     row = dict(
         _ROW,
-        column=column_name(plan.algorithm, plan.resolution, max(level, 1)),
-        cluster=label_of(outcome.path),
-        parent=label_of(outcome.path[:-1]) if level > 1 else "",
+        column=_column(tree, max(level, 1)),
+        cluster=tree.label(outcome.path),
+        parent=tree.parent_label(outcome.path),
         level=level,
         n_cells=outcome.n_cells,
         n_children=len(outcome.facts.get("sizes", ())) or int(outcome.reason != LAST_LEVEL),
@@ -80,12 +80,17 @@ def _row(tree: Tree, outcome: Outcome) -> dict[str, Any]:
     return row
 
 
+def _column(tree: Tree, level: int) -> str:
+    given = tree.given is not None and level == tree.given.level
+    return tree.given.column if given and tree.given else column_name(tree.plan.algorithm, tree.plan.resolution, level)
+
+
 def column_facts(trees: Iterable[Tree]) -> dict[str, dict[str, Any]]:
     """Return for each obs column its clusters, level, effective resolutions and parameters."""
     facts = {}
     for tree in trees:
         plan = tree.plan
-        for level in range(1, plan.depth + 1):
+        for level in tree.levels:
             clusters = [o for path, o in tree.outcomes.items() if len(path) == level]
             splits = [o for path, o in tree.outcomes.items() if len(path) == level - 1 and o.spec is not None]
             used = sorted({o.spec.partition.resolution for o in splits if o.spec})
@@ -114,10 +119,12 @@ def provenance(
     graph: str,
     publish_key: str,
     created: str,
+    command: str = "run",
 ) -> dict[str, Any]:
     """Return the entry `uns['clustering']`; nested settings are JSON texts, the tree is a table."""
     return {
         "made_by": MADE_BY,
+        "command": command,
         "neighbors_key": neighbors_key,
         "graph": graph,
         "created": created,

@@ -22,7 +22,7 @@ from tasks.convert import encoding_of
 from tasks.elements import n_obs, obs_index_column
 from tasks.labels_parquet import write_labels_parquet
 from tasks.legacy import is_legacy_frame, moved_graphs, read_frame, uns_categories
-from tasks.nodes import attrs_of, is_array
+from tasks.nodes import attrs_of, index_key, is_array
 from tasks.opening import DataError, InputError, Root, kind_of, open_anndata, zarr_store, zipped
 from tasks.quiet import quiet
 from tasks.staging import StagedStore
@@ -72,12 +72,20 @@ class _Changes:
     obsp: Mapping[str, Any]
     uns: Mapping[str, Any]
     removed: frozenset[str] = field(default_factory=frozenset)
+    obs_kept: Collection[str] | None = None
+    slots_kept: Collection[str] | None = None
 
     def of(self, slot: str) -> Mapping[str, Any]:
         return dict(getattr(self, slot))
 
     def slots(self) -> list[str]:
         return ["obs", "uns", *(slot for slot in ("obsm", "obsp") if self.of(slot))]
+
+    def takes(self, slot: str) -> bool:
+        return self.slots_kept is None or slot in self.slots_kept
+
+    def takes_column(self, name: str) -> bool:
+        return self.obs_kept is None or name in self.obs_kept
 
     def names(self) -> dict[str, list[str]]:
         return {slot: list(self.of(slot)) for slot in self.slots()}
@@ -94,6 +102,8 @@ def publish(
     link: str = "auto",
     reuse: str | None = None,
     remove_uns: Collection[str] = (),
+    obs_kept: Collection[str] | None = None,
+    slots_kept: Collection[str] | None = None,
     storage_options: StorageOptions | None = None,
 ) -> PublishReport:
     """Write the input and our entries to `output_url`, a zarr, replacing an older result of ours.
@@ -104,6 +114,8 @@ def publish(
     included. A local zarr is linked for `link` auto and symlink, anything else copied; an h5ad is
     converted by streaming. `reuse` is the path of an older result that the caller knows to be made
     from the same h5ad: what it took from there is shared with it instead of converted again.
+    `obs_kept` and `slots_kept` name the columns of the input's obs and the other slots that the
+    result has of it, None for all.
 
     On a local disk the result appears in one step. In a bucket its root metadata are removed first
     and written last, so that a reader sees no store or a whole one.
@@ -125,7 +137,7 @@ def publish(
     uns = {**(uns or {}), "clustering": clustering}
     with open_anndata(input_url, storage_options) as root, _workplace(target) as staged:
         removed = frozenset([*remove_uns, *uns_categories(root)])
-        changes = _Changes(obs or {}, obsm or {}, obsp or {}, uns, removed)
+        changes = _Changes(obs or {}, obsm or {}, obsp or {}, uns, removed, obs_kept, slots_kept)
         _check_lengths(root, changes)
         untouched = _way(source, target, root, staged, link, reuse, kind_of(input_url, storage_options))
         _build(root, staged, untouched, changes)
@@ -150,6 +162,12 @@ def is_ours(output_url: str, storage_options: StorageOptions | None = None) -> b
         return False
 
 
+def is_foreign(output_url: str, storage_options: StorageOptions | None = None) -> bool:
+    """Tell whether something stands at a URL that cellstrata did not make; an empty folder is nothing."""
+    there = Store.at(output_url, storage_options)
+    return there.exists() and (there.is_file() or bool(there.list())) and not is_ours(output_url, storage_options)
+
+
 def _build(root: Root, staged: Path, untouched: Untouched, changes: _Changes) -> None:
     attrs = {**untouched.attrs(), "encoding-type": "anndata", "encoding-version": "0.1.0"}
     new = zarr.open_group(
@@ -157,13 +175,13 @@ def _build(root: Root, staged: Path, untouched: Untouched, changes: _Changes) ->
     )
     slots = changes.slots()
     for slot in untouched.children():
-        if slot not in slots:
+        if slot not in slots and changes.takes(slot):
             untouched.place(slot)
     for slot in slots:
         if slot == "obs":
-            group = _obs_group(root, new, untouched, changes.of("obs"))
+            group = _obs_group(root, new, untouched, changes)
         else:
-            there = slot in untouched.children()
+            there = slot in untouched.children() and changes.takes(slot)
             group = new.create_group(slot, attributes=untouched.attrs(slot) if there else encoding_of("dict"))
             replaced = set(changes.of(slot)) | (changes.removed if slot == "uns" else set())
             for name in untouched.children(slot) if there else []:
@@ -175,20 +193,23 @@ def _build(root: Root, staged: Path, untouched: Untouched, changes: _Changes) ->
     zarr.consolidate_metadata(new.store)
 
 
-def _obs_group(root: Root, new: zarr.Group, untouched: Untouched, ours: Mapping[str, Any]) -> zarr.Group:
-    """Make obs with all columns but ours, and the order of all."""
-    obs = root["obs"]
+def _obs_group(root: Root, new: zarr.Group, untouched: Untouched, changes: _Changes) -> zarr.Group:
+    """Make obs with the input's columns but ours, and the order of all."""
+    obs, ours = root["obs"], changes.of("obs")
     if is_legacy_frame(obs):
         frame = read_frame(root, "obs")
-        columns = [str(name) for name in frame.columns]
-        _write(new, {"obs": frame.drop(columns=[name for name in ours if name in columns])})
+        columns = [str(name) for name in frame.columns if changes.takes_column(str(name))]
+        _write(new, {"obs": frame[[name for name in columns if name not in ours]]})
         group: Any = new["obs"]
     else:
         attrs = untouched.attrs("obs")
-        columns = [str(name) for name in attrs_of(obs)["column-order"]]
+        every = [str(name) for name in attrs_of(obs)["column-order"]]
+        columns = [name for name in every if changes.takes_column(name)]
+        kept = {name.partition("/")[0] for name in columns if name not in ours}  # anndata nests "a/b"
+        left_out = {name.partition("/")[0] for name in [*every, *ours]} - kept - {index_key(obs)}
         group = new.create_group("obs", attributes=attrs)
         for name in untouched.children("obs"):
-            if name not in ours:
+            if name not in left_out:
                 untouched.place(f"obs/{name}")
     group.attrs["column-order"] = [*columns, *(name for name in ours if name not in columns)]
     made: zarr.Group = group
@@ -224,7 +245,8 @@ def _older(reuse: str | None) -> tuple[Path | None, dict[str, list[str]]]:
     """Return an older result and what it holds of its own, or nothing if it cannot be shared."""
     if reuse is None or not is_local(reuse) or not is_ours(reuse):
         return None, {}
-    record: Any = zarr.open_group(join(reuse, "uns", "clustering"), mode="r").attrs.get(RECORD)
+    own = zarr_store(Store.at(join(reuse, "uns", "clustering")))
+    record: Any = zarr.open_group(own, mode="r").attrs.get(RECORD)
     if not isinstance(record, dict) or record.get("layout") != LAYOUT:
         return None, {}
     return local_path(reuse), {str(slot): list(names) for slot, names in record["written"].items()}
@@ -245,7 +267,7 @@ def _check_places(source: Store, target: Store, storage_options: StorageOptions 
         overlap = f"{a}/".startswith(f"{b}/") or f"{b}/".startswith(f"{a}/")
     if overlap:
         raise OutputError(target.url, "", f"lies in the input {source.url}, or holds it; choose another output_dir")
-    if target.exists() and not is_ours(target.url, storage_options) and (target.is_file() or target.list()):
+    if is_foreign(target.url, storage_options):
         raise OutputError(target.url, "", "was not made by cellstrata and is left alone; move it away")
 
 

@@ -15,12 +15,15 @@ from tasks.cache import ArrayRef, Cache
 from tasks.digest import digest_array, digest_values
 from tasks.elements import obs_names, open_anndata
 from tasks.inputs import Input
-from tasks.labels import column_name, label_of, level_column
+from tasks.labels import column_name, level_column
+from tasks.labels_parquet import has_key, write_labels_parquet
 from tasks.neighbors import connectivities_matrix, distances_matrix
 from tasks.opening import kind_of
+from tasks.plan import EmbeddingChoice
 from tasks.provenance import column_facts, provenance, versions
-from tasks.publish import is_ours, publish, write_labels_parquet
-from tasks.store import StorageOptions, Store
+from tasks.publish import is_ours, publish
+from tasks.store import StorageOptions
+from tasks.stored_graph import DEFAULT_REP
 from tasks.tree import Tree
 
 if TYPE_CHECKING:
@@ -38,17 +41,36 @@ class Finished:
     umap: ArrayRef | None
     configuration: Mapping[str, Any]
     link: str
+    pca: ArrayRef | None = None
 
     @classmethod
-    def of(cls, source: Input, trees: list[Tree], graph: str, umap: ArrayRef | None, config: RunConfig) -> Finished:
-        """Put together what a dataset came to; secrets in the configuration are masked."""
+    def of(
+        cls,
+        source: Input,
+        trees: list[Tree],
+        graph: str,
+        umap: ArrayRef | None,
+        embeddings: Mapping[EmbeddingChoice, ArrayRef],
+        config: RunConfig,
+    ) -> Finished:
+        """Put together what a dataset came to; secrets in the configuration are masked.
+
+        `graph` is level 1's, empty if there was no level 1.
+        """
+        computed = [embeddings[choice] for choice, ref in source.embeddings.items() if ref is None]
+        pca = max(computed, key=lambda ref: ref.shape[1], default=None)
         whole = config.model_dump(mode="json", exclude={"DATASETS", "defaults", "storage_options", "refresh", "rehash"})
         own = config.DATASETS[source.dataset].model_dump(mode="json")
-        return cls(source, tuple(trees), graph, umap, whole | {"dataset": source.dataset, **own}, config.link)
+        return cls(source, tuple(trees), graph, umap, whole | {"dataset": source.dataset, **own}, config.link, pca)
 
     def notices(self) -> list[str]:
-        """Return what the user should know of the trees: clusters named that do not exist."""
-        return [
+        """Return what the user should know of the trees: cells without a parent, clusters that do not exist."""
+        without = [
+            f"{n} cells have no label in {tree.given.column}, and get none below it"
+            for tree in self.trees
+            if tree.given is not None and (n := int((tree.codes < 0).sum()))
+        ]
+        return without + [
             f"{tree.plan.name}: the hierarchy names {', '.join(unknown)}, which "
             f"{'is no cluster' if len(unknown) == 1 else 'are no clusters'} there"
             for tree in self.trees
@@ -60,11 +82,12 @@ class Finished:
         return digest_values(
             input=self.source.identity,
             trees=[
-                [tree.plan.name, digest_array(tree.codes), [label_of(leaf) for leaf in tree.leaves]]
+                [tree.plan.name, digest_array(tree.codes), [tree.label(leaf) for leaf in tree.leaves]]
                 for tree in self.trees
             ],
             graph=self.graph,
             umap=self.umap and self.umap.digest,
+            pca=self.pca and self.pca.digest,
             configuration=self.configuration,
             versions=versions(),
             link=self.link,
@@ -74,9 +97,11 @@ class Finished:
 def columns(trees: tuple[Tree, ...]) -> dict[str, pd.Categorical]:
     """Return the obs columns of the trees, categoricals of strings of length n."""
     return {
-        column_name(tree.plan.algorithm, tree.plan.resolution, level): level_column(tree.codes, tree.leaves, level)
+        column_name(tree.plan.algorithm, tree.plan.resolution, level): level_column(
+            tree.codes, tree.leaves, level, tree.label
+        )
         for tree in trees
-        for level in range(1, tree.plan.depth + 1)
+        for level in tree.levels
     }
 
 
@@ -96,18 +121,17 @@ def publish_result(finished: Finished, cache: Cache, storage_options: StorageOpt
         "modularity": {name: fact["modularity"] for name, fact in facts.items() if fact["level"] == 1},
         "written": False,
     }
-    older = _older(source.output, storage_options)
-    if older.get("publish_key") == key and Store.at(source.labels, storage_options).exists():
+    older = older_record(source.output, storage_options)
+    if older.get("publish_key") == key and has_key(source.labels, key, storage_options):
         return report
     labels = columns(finished.trees)
     created = datetime.now(UTC).isoformat(timespec="seconds")
-    obsm = {} if finished.umap is None else {"X_umap": np.asarray(cache.get(finished.umap))}
-    obsp, uns = _graph_elements(finished, cache)
+    obsm, obsp, uns = computed_elements(finished, cache)
     uns["clustering"] = provenance(
         finished.configuration, source.identity, list(finished.trees), source.neighbors_key,
         finished.graph, key, created,
     )  # fmt: skip
-    same_input = older.get("input") == json.dumps(source.identity, sort_keys=True)
+    same_input = older.get("command") == "run" and older.get("input") == json.dumps(source.identity, sort_keys=True)
     reuse = source.output if same_input and kind_of(source.url, storage_options) == "h5ad" else None
     publish(
         source.url, source.output, obs=labels, obsm=obsm, obsp=obsp, uns=uns,
@@ -115,14 +139,22 @@ def publish_result(finished: Finished, cache: Cache, storage_options: StorageOpt
     )  # fmt: skip
     with open_anndata(source.url, storage_options) as root:
         names = obs_names(root)
-    write_labels_parquet(source.labels, names, labels, storage_options=storage_options)
+    write_labels_parquet(source.labels, names, labels, key=key, storage_options=storage_options)
     return report | {"written": True}
 
 
+def computed_elements(
+    finished: Finished, cache: Cache
+) -> tuple[dict[str, np.ndarray], dict[str, sp.csr_matrix], dict[str, Any]]:
+    """Return the obsm, obsp and uns entries of what was computed: PCA, UMAP and level 1's graph."""
+    found = {DEFAULT_REP: finished.pca, "X_umap": finished.umap}
+    obsm = {name: np.asarray(cache.get(ref)) for name, ref in found.items() if ref is not None}
+    return obsm, *_graph_elements(finished, cache)
+
+
 def _graph_elements(finished: Finished, cache: Cache) -> tuple[dict[str, sp.csr_matrix], dict[str, Any]]:
-    """Return the obsp and uns entries of a graph that was computed; nothing for the input's own."""
     source = finished.source
-    if source.stored_graph is not None:
+    if source.stored_graph is not None or not finished.graph:
         return {}, {}
     key, prefix = (
         source.neighbors_key,
@@ -158,10 +190,10 @@ def _root_neighbors(finished: Finished) -> Any:
     return finished.source.neighbors
 
 
-def _older(output: str, storage_options: StorageOptions) -> dict[str, str]:
-    """Return what an older result of ours says of itself."""
+def older_record(output: str, storage_options: StorageOptions) -> dict[str, str]:
+    """Return what an older result of ours says of itself, texts by the names of `provenance`; else nothing."""
     if not is_ours(output, storage_options):
         return {}
     with open_anndata(output, storage_options) as root:
         record = root["uns/clustering"]
-        return {name: str(record[name][()]) for name in ("publish_key", "input") if name in record}
+        return {name: str(record[name][()]) for name in record if name != "tree"}

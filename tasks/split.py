@@ -175,6 +175,11 @@ def root_node(plan: TreePlan) -> Node:
     return Tree(plan).root(plan.embeddings[decision.neighbors.embedding].digest)
 
 
+def first_nodes(tree: Tree) -> list[Node]:
+    """Return what a tree begins with: its root, or the clusters of the partition that it is given."""
+    return [root_node(tree.plan)] if tree.given is None else list(tree.given.nodes)
+
+
 def find_graph(cache: Cache, key: str) -> Record | None:
     """Return the record of a graph in the cache."""
     return cache.find(key, "graph")

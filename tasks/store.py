@@ -94,6 +94,8 @@ class Store:
 
     @cached_property
     def _opened(self) -> tuple[AbstractFileSystem, str]:
+        if is_local(self.url):  # no URL: `::` in a file's name chains nothing
+            return LocalFileSystem(**self.options), str(local_path(self.url))
         fs, root = fsspec.core.url_to_fs(self.url, **self.options)
         return fs, root.rstrip("/")
 
@@ -115,7 +117,7 @@ class Store:
     def path(self, key: str = "") -> str:
         """Return the path of `key` within the file system."""
         rooted = self.root or self.is_local  # within a zip file no path begins with a slash
-        return f"{self.root}/{key}" if key and rooted else key or self.root
+        return f"{self.root.rstrip('/')}/{key}" if key and rooted else key or self.root
 
     def exists(self, key: str = "") -> bool:
         """Tell whether `key` exists as a file or folder."""
@@ -146,9 +148,10 @@ class Store:
             with _open_new(part) as file:
                 file.write(data)
             os.replace(part, path)
-        except BaseException:
-            with contextlib.suppress(FileNotFoundError):
+        except BaseException as error:
+            with contextlib.suppress(OSError):
                 os.unlink(part)
+            _say_where(error, path)
             raise
 
     def list(self, key: str = "") -> list[str]:
@@ -204,6 +207,12 @@ class Store:
             self.fs.rm(path, recursive=True)
 
 
+def _say_where(error: BaseException, path: str) -> None:
+    """Put into an error of writing, a full disk's for example, the file that it does not name."""
+    if isinstance(error, OSError) and error.errno is not None and error.filename is None:
+        error.filename = path
+
+
 def _open_new(path: str) -> IO[bytes]:
     try:
         return open(path, "xb")
@@ -227,6 +236,21 @@ def identity(url: str, storage_options: StorageOptions | None = None) -> dict[st
     info = store.fs.info(store.root)
     kept = {k: str(info[k]) for k in ("ETag", "etag", "generation", "VersionId", "LastModified", "mtime") if k in info}
     return {"url": store.url, "size": info.get("size"), **kept}
+
+
+def unusable(url: str, storage_options: StorageOptions | None = None) -> str | None:
+    """Say why nothing can be written below a URL, None where nothing speaks against it; writes nothing."""
+    try:
+        store = Store.at(url, storage_options)
+        path = Path(store.root)
+    except Exception as error:  # an unknown protocol, one whose package is not installed, wrong options
+        return f"{url} cannot be reached ({error})"
+    there = next((p for p in (path, *path.parents) if os.path.exists(p)), None) if store.is_local else None
+    if there is not None and not there.is_dir():
+        return f"{there} is a file, not a folder"
+    if there not in (None, path) and not os.access(there, os.W_OK | os.X_OK):
+        return f"nothing may be written to the folder {there}"
+    return None
 
 
 def remove_local(path: Path) -> None:
@@ -256,6 +280,9 @@ def staged_folder(final: Path) -> Iterator[Path]:
     try:
         yield staged
         replace_folder(staged, final)
+    except BaseException as error:
+        _say_where(error, str(final))
+        raise
     finally:
         remove_local(staged)
 

@@ -11,8 +11,9 @@ from configs.clustering import ClusteringConfig
 from tasks import elements
 from tasks.cache import Cache
 from tasks.checks import Check
-from tasks.graph import GraphError, from_adjacency
+from tasks.graph import Graph, GraphError, from_adjacency
 from tasks.keys import stored_graph_key
+from tasks.opening import reading
 from tasks.plan import EmbeddingChoice, NeighborsSpec
 from tasks.split import find_graph, write_graph
 
@@ -20,24 +21,28 @@ DEFAULT_NEIGHBORS, DEFAULT_REP = 15, "X_pca"
 DRAWINGS = ("X_umap", "X_tsne", "X_draw_graph_fa", "spatial")  # not what a graph is built from
 
 
-def stored_graph(check: Check) -> tuple[str, bool, Mapping[str, Any]]:
-    """Return the graph's key in uns, whether the input has it, and the parameters recorded with it."""
+def stored_graph(check: Check, needed: bool = True) -> tuple[str, bool, Mapping[str, Any]]:
+    """Return the graph's key in uns, whether the input has it, and the parameters recorded with it.
+
+    Where the graph itself is not `needed`, the record alone is enough.
+    """
     given = check.config.neighbors_key
     key = given or "neighbors"
     entry: Any = {}
-    if key in elements.uns_keys(check.root):
+    recorded = key in elements.uns_keys(check.root)
+    if recorded:
         entry = elements.read_uns(check.root, key)
         entry = entry if isinstance(entry, Mapping) else {}
     stored = _connectivities_key(key, entry) in elements.obsp_keys(check.root)
-    if not stored and not check.config.recompute_neighbors:
+    if not (stored or check.config.recompute_neighbors or (recorded and not needed)):
         if given or check.config.neighbors is False:
             there = [k for k in elements.uns_keys(check.root) if "neighbors" in k]
             has = f"it has {', '.join(there)}; " if there else ""
             check.wrong(
                 f"uns[{key!r}]",
-                f"has no graph with connectivities; {has}set `recompute_neighbors: true` to build one",
+                f"has no graph with connectivities; {has}{check.wording.graph}",
             )
-        else:
+        elif needed:
             check.notices.append("no neighbour graph is stored: one is computed")
     params = entry.get("params", {})
     return key, stored, {**entry, "params": params if isinstance(params, Mapping) else {}}
@@ -62,7 +67,7 @@ def base_neighbors(config: ClusteringConfig, recorded: Mapping[str, Any], check:
     if use_rep is None and others and stored and not config.recompute_neighbors and config.hierarchy.depth > 1:
         check.notices.append(
             f"the stored graph does not say which embedding it came from: deeper levels use {DEFAULT_REP} "
-            "(set `neighbors.use_rep` for another)"
+            f"({check.wording.neighbors_key('use_rep')} for another)"
         )
     return NeighborsSpec(
         (asked and asked.n_neighbors) or _count(plain.get("n_neighbors")) or DEFAULT_NEIGHBORS,
@@ -83,19 +88,28 @@ def _scalar(value: Any) -> Any:
     return np.asarray(value).reshape(-1).tolist()[0]  # a plain value, also from an array of objects
 
 
-def stage_graph(check: Check, key: str, recorded: Mapping[str, Any], n_cells: int, cache: Cache) -> str | None:
-    """Read the stored connectivities (never the distances), check them, and put them in the cache."""
+def read_graph(check: Check, key: str, recorded: Mapping[str, Any], n_cells: int) -> Graph | None:
+    """Read the stored connectivities (never the distances), and check them."""
     name = _connectivities_key(key, recorded)
     try:
-        graph, notice = from_adjacency(elements.read_obsp(check.root, name))
+        with reading(check.url, f"obsp[{name!r}]"):
+            matrix = elements.read_obsp(check.root, name)
+        graph, notice = from_adjacency(matrix)
     except GraphError as error:
-        check.wrong(f"obsp[{name!r}]", f"{error}: mend it, or set `recompute_neighbors: true`")
+        check.wrong(f"obsp[{name!r}]", f"{error}: mend it, or {check.wording.graph}")
         return None
     if graph.n_vertices != n_cells:
         check.wrong(f"obsp[{name!r}]", f"is for {graph.n_vertices} cells, but obs has {n_cells}")
         return None
     if notice:
         check.notices.append(f"obsp[{name!r}]: {notice}")
+    if n_cells > 1 and not len(graph.edges):
+        check.notices.append(f"obsp[{name!r}]: the graph has no edges, so all cells are one cluster at level 1")
+    return graph
+
+
+def stage_graph(graph: Graph, cache: Cache) -> str:
+    """Put a stored graph in the cache, and return its key there."""
     graph_key = stored_graph_key(graph.n_vertices, cache.put(graph.edges).digest, cache.put(graph.weights).digest)
     if find_graph(cache, graph_key) is None:
         write_graph(cache, graph_key, graph, "stored")

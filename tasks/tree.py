@@ -6,14 +6,14 @@ that is below its small clusters.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from tasks.labels import Path
+from tasks.labels import Path, label_of
 from tasks.plan import LAST_LEVEL, ONE_COMMUNITY, SplitSpec, TreePlan
 
 Rows = npt.NDArray[np.int32]
@@ -61,6 +61,17 @@ class Outcome:
     executed: bool = False
 
 
+@dataclass(frozen=True)
+class Given:
+    """A partition that is taken as it is, and whose clusters are split: the obs column, its level in
+    the tree, its clusters, and their labels by their paths."""
+
+    column: str
+    level: int
+    labels: Mapping[Path, str]
+    nodes: Sequence[Node]
+
+
 @dataclass
 class Tree:
     """The outcomes of one tree so far, and the leaf of each cell.
@@ -70,6 +81,7 @@ class Tree:
     """
 
     plan: TreePlan
+    given: Given | None = None
     outcomes: dict[Path, Outcome] = field(default_factory=dict)
     leaves: list[Path] = field(default_factory=list)
     settled: int = 0
@@ -77,6 +89,27 @@ class Tree:
 
     def __post_init__(self) -> None:
         self.codes = np.full(self.plan.n_cells, -1, np.int32)
+        if self.given is not None:
+            without_label = self.plan.n_cells - sum(len(node.rows) for node in self.given.nodes)
+            below = self.plan.depth - self.given.level
+            self.settled = self.plan.n_cells * self.given.level + without_label * below
+
+    @property
+    def levels(self) -> range:
+        """The levels that this tree makes."""
+        return range(self.given.level + 1 if self.given else 1, self.plan.depth + 1)
+
+    def label(self, path: Path) -> str:
+        """Return a cluster's label: below a given one that one's, and its own numbers."""
+        if self.given is None or len(path) < self.given.level:
+            return label_of(path)
+        parent, own = path[: self.given.level], path[self.given.level :]
+        return "_".join([self.given.labels[parent], *map(str, own)])
+
+    def parent_label(self, path: Path) -> str:
+        """Return the label of a cluster's parent, empty at level 1 and where a given label does not tell."""
+        above = self.given is not None and len(path) <= self.given.level and self.label(path) != label_of(path)
+        return "" if len(path) < 2 or above else self.label(path[:-1])
 
     def root(self, digest: str | None) -> Node:
         """Return the root: all cells."""

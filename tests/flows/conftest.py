@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ import pandas as pd
 import pytest
 
 from configs import RunConfig
+from tests.tasks.everything import load, save
 
 HOME = tempfile.TemporaryDirectory(prefix="cellstrata-prefect-", ignore_cleanup_errors=True)
 os.environ.update(
@@ -60,6 +62,37 @@ def blobs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("blobs") / "blobs.h5ad"
     adata.write_h5ad(path)
     return path
+
+
+@pytest.fixture(scope="session")
+def forms(pbmc: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The 700 cells as h5ad and as zarr."""
+    folder = tmp_path_factory.mktemp("forms")
+    shutil.copy(pbmc, folder / "input.h5ad")
+    save(load(str(pbmc)), folder, "zarr3", "input")
+    return {"h5ad": folder / "input.h5ad", "zarr": folder / "input.zarr"}
+
+
+Cluster = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cluster:
+    """`cellstrata cluster` in this process, in an empty folder with an empty cache.
+
+    Returns its exit code and all it printed.
+    """
+    monkeypatch.setenv("CELLSTRATA_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments: Any) -> tuple[int, str]:
+        from flows.command import main
+
+        code = main(["cluster", *map(str, arguments)])
+        printed = capsys.readouterr()
+        return code, printed.out + printed.err
+
+    return call
 
 
 Run = Callable[..., dict[str, Any]]

@@ -311,20 +311,24 @@ def test_duplicate_names_are_a_notice(inspect: Inspect) -> None:
 
 def test_overwrite_false(inspect: Inspect) -> None:
     adata = table()
-    adata.obs["leiden_0.5_1"] = "0"
-    wrong(inspect(adata, hierarchy=2, overwrite=False), "leiden_0.5_1", "leiden_0.5_2", "overwrite")
+    adata.obs["leiden_0.5_2"] = "0"
+    wrong(inspect(adata, hierarchy=2, overwrite=False), "leiden_0.5_2", "leiden_0.5_1", "overwrite")
     assert good(inspect(None, hierarchy=2)).kept_columns == frozenset()
-    kept = good(inspect(None, overwrite=False, resolutions=[0.5, 1.0]))
-    assert kept.kept_columns == {"leiden_0.5_1"}
-    assert any("leiden_0.5_1" in notice for notice in kept.notices)
+    adata.obs["leiden_0.5_1"] = "0"
+    for hierarchy, columns in ((1, {"leiden_0.5_1"}), (3, {"leiden_0.5_1", "leiden_0.5_2"})):
+        kept = good(inspect(adata, overwrite=False, resolutions=[0.5, 1.0], hierarchy=hierarchy))
+        assert kept.kept_columns == columns
+        assert any("leiden_0.5_1" in notice for notice in kept.notices)
+    adata.obs["leiden_0.5_2"] = np.linspace(0, 1, N)
+    wrong(inspect(adata, hierarchy=3, overwrite=False), "leiden_0.5_2", "not whole", "overwrite")
 
 
 @pytest.mark.parametrize("form", FORMATS)
 def test_several_problems_together(form: str, inspect: Inspect, tmp_path: Path) -> None:
     adata = table()
     adata.obsm["X_pca"] = CELLS * np.nan
-    adata.obs["leiden_0.5_1"] = "0"
-    (tmp_path / "out/clustering/dataset~lung/file_id~core.zarr").mkdir(parents=True)
+    adata.obs["leiden_0.5_3"] = "0"
+    (tmp_path / "out/clustering/dataset~lung/file_id~core.zarr/mine").mkdir(parents=True)
     settings: dict[str, Any] = {
         "neighbors_key": "absent",
         "hierarchy": {"levels": {2: {}, 3: {"use_rep": "X_none"}}},

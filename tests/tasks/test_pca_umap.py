@@ -101,7 +101,14 @@ def test_pca_is_deterministic_and_found_again(made: dict[str, Any]) -> None:
     assert ("scanpy" in sys.modules) == before
 
 
-@pytest.mark.parametrize(("values", "word"), [(np.full((5, 4), np.nan), "NaN"), (np.ones((1, 4)), "too small")])
+@pytest.mark.parametrize(
+    ("values", "word"),
+    [
+        (np.full((5, 4), np.nan), "NaN"),
+        (np.ones((5, 1)), "too small.*use_rep"),
+        (np.ones((5, 4)), "all cells are the same.*use_rep"),
+    ],
+)
 def test_pca_refuses(values: Any, word: str, tmp_path: Path) -> None:
     ad.AnnData(values.astype(np.float32)).write_h5ad(tmp_path / "in.h5ad")
     with pytest.raises(InputError, match=word):

@@ -1,0 +1,124 @@
+"""`cellstrata cluster`: one algorithm, one resolution, one level, without a Prefect server.
+
+The same splits as in a run, found in the same cache.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from configs.errors import ConfigError
+from configs.single_level import NAME, LevelCall, level_call
+from flows.executors import Executor, shared_executor
+from flows.exit_codes import DONE, FAILED, INTERRUPTED, WRONG_INPUT
+from flows.preparation import UnusableInputs, open_cache, unavailable
+from flows.terminal import Terminal, unexpected
+from tasks.cache import ArrayRef, Cache
+from tasks.inputs import Input, inspect_level
+from tasks.level import NothingToDo, close, look, open_level, uncached
+from tasks.level_result import publish_kept, publish_level
+from tasks.neighbors import compute_neighbors, find_neighbors
+from tasks.opening import DataError
+from tasks.pca import compute_pca
+from tasks.plan import EmbeddingChoice
+from tasks.plans import root_neighbors, tree_plans
+from tasks.result import Finished
+from tasks.split import Job, key_of, run_job
+from tasks.tree import Pending, Tree
+
+WORTH_PROCESSES = 20_000  # cells to be split: below, starting processes takes longer than splitting
+
+
+def cluster(options: argparse.Namespace) -> int:
+    """Run one level as the options say; returns the exit code."""
+    terminal = Terminal(as_json=False, verbose=False)
+    try:
+        call = level_call(vars(options))
+        for notice in call.notices:
+            terminal.notice(notice)
+        _cluster(call, terminal)
+    except (ConfigError, DataError, UnusableInputs) as error:
+        terminal.wrong(str(error))
+        return WRONG_INPUT
+    except NothingToDo as error:
+        terminal.notice(str(error))
+    except KeyboardInterrupt:
+        terminal.failed("interrupted; every finished split is kept: run again to resume")
+        return INTERRUPTED
+    except Exception as error:
+        terminal.failed(f"{unexpected(error)}\nno result was written to {options.output_file}; run again to resume")
+        return FAILED
+    return DONE
+
+
+def _cluster(call: LevelCall, terminal: Terminal) -> None:
+    started = time.perf_counter()
+    if problems := unavailable(call.config, "OUTPUT"):
+        raise UnusableInputs(problems)
+    asked = look(call)
+    if asked.kept:
+        publish_kept(asked.url, asked.output, asked.column, call.config.storage_options)
+        raise NothingToDo(f"{asked.kept}; --overwrite computes it anew")
+    config = call.at(asked.resolution)
+    settings, cache = config.DATASETS[NAME].clustering, open_cache(config)
+    source, problems = inspect_level(asked.url, asked.output, settings, cache, config.storage_options)
+    if source is None or problems:
+        raise UnusableInputs(problems)
+    for notice in [*asked.notices, *source.notices]:
+        terminal.notice(notice)
+
+    embeddings = _embeddings(call, source, cache)
+    graph = _graph(call, source, cache, embeddings)
+    (plan,) = tree_plans(settings, source, embeddings, graph, config.gpu_for(NAME))
+    tree, pending = open_level(plan, asked)
+    executed = _split(tree, pending, cache, config.worker_count, config.refresh)
+    for node in pending:
+        close(tree, node, cache, executed)
+
+    finished = Finished.of(source, [tree], graph, None, embeddings, config)
+    report = publish_level(finished, cache, config.storage_options)
+    terminal.level(report | {"executed": len(executed), "splits": len(pending)}, time.perf_counter() - started)
+
+
+def _embeddings(call: LevelCall, source: Input, cache: Cache) -> dict[EmbeddingChoice, ArrayRef]:
+    ready = {}
+    for choice, ref in source.embeddings.items():
+        if ref is None:
+            found = compute_pca(source.url, call.config.storage_options, cache, choice.n_pcs, call.config.refresh)
+            ref = ArrayRef.from_json(found["arrays"]["embedding"])
+        ready[choice] = ref
+    return ready
+
+
+def _graph(call: LevelCall, source: Input, cache: Cache, embeddings: dict[EmbeddingChoice, ArrayRef]) -> str:
+    """The key of level 1's graph, computed if the input has none; deeper levels need none."""
+    if call.level > 1 or source.stored_graph is not None:
+        return source.stored_graph or ""
+    spec = root_neighbors(call.config.DATASETS[NAME].clustering, source.neighbors)
+    arguments = (cache, embeddings[spec.embedding], spec.n_neighbors, spec.metric, call.config.worker_count)
+    found = None if call.config.refresh else find_neighbors(*arguments)
+    return str((found or compute_neighbors(*arguments))["key"])
+
+
+def _split(tree: Tree, pending: list[Pending], cache: Cache, threads: int, refresh: bool) -> set[str]:
+    """Split all clusters, in processes if that is worth it; returns the keys of those really computed."""
+    jobs = [Job(key_of(tree.plan, node, cache), tree.plan, (node,), cache, refresh=refresh) for node in pending]
+    work = sum(job.n_cells for job in jobs if refresh or uncached(job, cache))
+    apart = threads > 1 and len(jobs) > 1 and work >= WORTH_PROCESSES
+    with (
+        ThreadPoolExecutor(threads if apart else 1) as pool,
+        shared_executor("processes" if apart else "threads", threads) as executor,
+    ):
+        reports = list(pool.map(lambda job: _run(executor, tree, job), jobs))
+    return {key for report in reports for key in report["executed"]}
+
+
+def _run(executor: Executor, tree: Tree, job: Job) -> dict[str, Any]:
+    try:
+        return executor.run(run_job, job)
+    except Exception as error:
+        error.add_note(f"when splitting cluster {tree.label(job.nodes[0].path)}, {job.n_cells:,} cells")
+        raise

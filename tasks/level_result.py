@@ -1,0 +1,111 @@
+"""The result of one level alone: a zarr whose obs holds only the new column."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from tasks import elements
+from tasks.cache import Cache
+from tasks.opening import Root, kind_of, open_anndata
+from tasks.provenance import column_facts, provenance, tree_table
+from tasks.publish import is_ours, publish
+from tasks.result import Finished, columns, computed_elements, older_record
+from tasks.store import StorageOptions, identity, is_local
+
+COMMAND = "cluster"
+NEEDED = ("obsm", "obsp", "uns", "var")  # by the next level, of an input that cannot be linked
+
+
+def publish_level(finished: Finished, cache: Cache, storage_options: StorageOptions) -> dict[str, Any]:
+    """Write one level's column and what was computed for it, with the rest of the input.
+
+    A zarr on the same machine is linked; of any other input what the next level needs is written:
+    obsm, obsp, uns and var. `uns['clustering']` tells of this column and, where the input is a result
+    too, of its parent.
+
+    Returns `column`, `clusters`, `output` and `written` (False if exactly this result stands there).
+    """
+    source, key = finished.source, finished.key()
+    (tree,) = finished.trees
+    labels = columns(finished.trees)
+    (name,) = labels
+    facts = column_facts([tree])[name]
+    report = {"column": name, "clusters": facts["n_clusters"], "output": source.output}
+    if older_record(source.output, storage_options).get("publish_key") == key:
+        return report | {"written": False}
+    obsm, obsp, uns = computed_elements(finished, cache)
+    record = provenance(
+        finished.configuration, source.identity, [tree], source.neighbors_key, finished.graph, key, _now(), COMMAND
+    )
+    record["column"] = name
+    if tree.given is not None:
+        record |= _with_parent(record, source.url, tree.given.column, storage_options)
+    publish(
+        source.url, source.output, obs=labels, obsm=obsm, obsp=obsp, uns={**uns, "clustering": record},
+        link="auto", obs_kept=(), slots_kept=_slots(source.url, source.output, storage_options),
+        storage_options=storage_options,
+    )  # fmt: skip
+    return report | {"written": True}
+
+
+def publish_kept(url: str, output: str, column: str, storage_options: StorageOptions) -> None:
+    """Write a result whose obs holds a column of the input, as it is there."""
+    record: dict[str, Any] = {
+        "command": COMMAND,
+        "column": column,
+        "created": _now(),
+        "input": json.dumps(identity(url, storage_options), sort_keys=True),
+    }
+    with open_anndata(url, storage_options) as root:
+        theirs = _their_record(root, url, storage_options)
+        record = {**theirs, **record, "columns": json.dumps({column: _facts(theirs).get(column, {})})}
+    publish(
+        url, output, uns={"clustering": record}, link="auto", obs_kept=(column,),
+        slots_kept=_slots(url, output, storage_options), storage_options=storage_options,
+    )  # fmt: skip
+
+
+def _slots(url: str, output: str, storage_options: StorageOptions) -> tuple[str, ...] | None:
+    return None if kind_of(url, storage_options) == "zarr" and is_local(url) and is_local(output) else NEEDED
+
+
+def _with_parent(record: Mapping[str, Any], url: str, parent: str, storage_options: StorageOptions) -> dict[str, Any]:
+    """Put what the input says of the parent before what is said of the new column."""
+    import pandas as pd
+
+    with open_anndata(url, storage_options) as root:
+        theirs = _their_record(root, url, storage_options)
+    if parent not in _facts(theirs):
+        return {}
+    named = ("algorithm", "base_resolution")
+    base, made = [_facts(theirs)[parent].get(key) for key in named], json.loads(record["columns"])
+    chain = {name: facts for name, facts in _facts(theirs).items() if [facts.get(key) for key in named] == base}
+    above = {name: facts for name, facts in chain.items() if name not in made}
+    tree = theirs.get("tree")
+    if isinstance(tree, pd.DataFrame) and list(tree.columns) == list(tree_table([]).columns):
+        of_ours = record["tree"]
+        # A cluster's row says how it was split: here, not where it was still a leaf.
+        split_here = tree["column"].eq(parent) & tree["cluster"].isin(of_ours["cluster"])
+        table = pd.concat([tree[tree["column"].isin(list(above)) & ~split_here], of_ours], ignore_index=True)
+    else:
+        table = record["tree"]
+    return {"columns": json.dumps({**above, **made}, sort_keys=True), "tree": table}
+
+
+def _their_record(root: Root, url: str, storage_options: StorageOptions) -> dict[str, Any]:
+    """Return the input's own `uns['clustering']` if it is a result of ours."""
+    if "clustering" not in elements.uns_keys(root) or not is_ours(url, storage_options):
+        return {}
+    return dict(elements.read_uns(root, "clustering"))
+
+
+def _facts(record: Mapping[str, Any]) -> dict[str, Any]:
+    found = json.loads(str(record.get("columns", "{}")))
+    return found if isinstance(found, dict) else {}
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
