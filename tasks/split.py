@@ -6,6 +6,7 @@ needs its digest alone; its rows are read only when it has to be computed.
 
 from __future__ import annotations
 
+import threading
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -27,6 +28,7 @@ from tasks.tree import Node, Pending, Tree
 
 # The last level-1 graph, how it was found and the engine's form of it, for its next resolution.
 _prepared: dict[tuple[str, str], tuple[Graph, str, Any]] = {}
+_preparing = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -215,10 +217,24 @@ def _graph_of(
     refresh: bool,
 ) -> tuple[Graph, str, Any]:
     """Return the node's graph, how it was found, and the engine's form of it if at hand."""
-    at_root = not pending.path
-    if at_root and (held := _prepared.get((key, engine.name))):
-        return held
-    record = None if refresh and not at_root else find_graph(cache, key)
+    if pending.path:
+        graph, method = _found_or_built(pending, cache, key, rows, refresh)
+        return graph, method, None
+    with _preparing:  # resolutions that start together wait for one graph
+        if held := _prepared.get((key, engine.name)):
+            return held
+        graph, method = _found_or_built(pending, cache, key, rows, False)
+        prepared = engine.prepare(graph) if len(graph.edges) else None
+        if prepared is not None:
+            _prepared.clear()
+            _prepared[key, engine.name] = graph, method, prepared
+        return graph, method, prepared
+
+
+def _found_or_built(
+    pending: Pending, cache: Cache, key: str, rows: npt.NDArray[np.float32] | None, refresh: bool
+) -> tuple[Graph, str]:
+    record = None if refresh else find_graph(cache, key)
     if record is not None:
         graph, method = read_graph(cache, record), str(record.body["method"])
     elif rows is None:
@@ -228,12 +244,7 @@ def _graph_of(
         found = nearest_neighbors(rows, neighbors.n_neighbors, neighbors.metric)  # type: ignore[arg-type]
         graph, method = connectivities(found), found.method
         write_graph(cache, key, graph, method)
-    prepared = None
-    if at_root and len(graph.edges):
-        prepared = engine.prepare(graph)
-        _prepared.clear()
-        _prepared[key, engine.name] = graph, method, prepared
-    return graph, method, prepared
+    return graph, method
 
 
 def _facts(spec: PartitionSpec) -> dict[str, Any]:
