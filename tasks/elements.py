@@ -261,4 +261,5 @@ def _missing(root: Root, where: str, there: list[str]) -> InputError:
 
 
 def _name(root: Root) -> str:
-    return str(root.file.filename) if isinstance(root, h5py.Group) else str(root.store_path)
+    name = root.file.filename if isinstance(root, h5py.Group) else root.store_path
+    return str(name).removeprefix("file://")

@@ -47,8 +47,9 @@ def write_labels_parquet(
     table = table.cast(pa.schema(fields, metadata=metadata))
     buffer = io.BytesIO()
     pq.write_table(table, buffer, compression="zstd")
-    Store.at(url, storage_options).write("", buffer.getbuffer())
-    return buffer.getbuffer().nbytes
+    data = buffer.getvalue()
+    Store.at(url, storage_options).write("", data)
+    return len(data)
 
 
 def has_key(url: str, key: str, storage_options: StorageOptions | None = None) -> bool:

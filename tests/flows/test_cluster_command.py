@@ -77,6 +77,9 @@ def test_level_two_is_that_of_a_run_and_shares_its_cache(
         pd.testing.assert_series_equal(labels, whole[name])
     tree = load("l3.zarr").uns["clustering"]["tree"]
     theirs = load(report["output"]).uns["clustering"]["tree"]
+    assert (tree["from_cache"] == (tree["key"] != "")).all()
+    assert not theirs["from_cache"].any()
+    tree, theirs = (frame.drop(columns="from_cache") for frame in (tree, theirs))
     sorted_ = [frame.sort_values(["level", "column", "cluster"]).reset_index(drop=True) for frame in (tree, theirs)]
     pd.testing.assert_frame_equal(*sorted_)
 

@@ -18,7 +18,7 @@ from tasks.cache import ArrayRef, Cache
 from tasks.knn import nearest_neighbors
 from tasks.neighbors import compute_neighbors
 from tasks.opening import InputError
-from tasks.pca import compute_pca
+from tasks.pca import compute_pca, find_pca
 from tasks.umap import find_umap
 from tests.tasks.small import blobs, cache_at
 
@@ -98,6 +98,8 @@ def test_pca_is_deterministic_and_found_again(made: dict[str, Any]) -> None:
     # Found: scanpy, which this process has not imported, is not needed for it.
     before = "scanpy" in sys.modules
     assert compute_pca(path, {}, cache_at(made["folder"] / "one"), None, False) == made["done"]["dense"]
+    assert find_pca(path, {}, cache_at(made["folder"] / "one"), None) == made["done"]["dense"]
+    assert find_pca(path, {}, cache_at(made["folder"] / "one"), 7) is None
     assert ("scanpy" in sys.modules) == before
 
 
