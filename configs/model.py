@@ -98,6 +98,7 @@ class RunConfig(BaseSettings):
         None,
         description="Where finished splits are kept: a folder or URL. Default: the user's cache directory.",
     )
+    read_cache: Text | None = Field(None, description="A second cache that is only read, as a team's: a folder or URL.")
     runner: Annotated[Literal["processes", "threads", "dask", "gpu"], one_word_of(RUNNERS)] = Field(
         "processes",
         description="What computes: `processes`, `threads`, `dask` or `gpu`. Results are the same.",

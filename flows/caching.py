@@ -46,11 +46,14 @@ class CellstrataCache(WritableFileSystem):
 
     url: str = Field(description="Where the cache lies: a folder or any fsspec URL.")
 
+    behind: str = Field("", description="A second cache that is only read, empty for none.")
+
     storage_options: ClassVar[StorageOptions] = {}  # of the run in this process; never saved
 
     def cache(self) -> Cache:
         """Open the cache."""
-        return Cache(Store.at(self.url, self.storage_options))
+        behind = Store.at(self.behind, self.storage_options) if self.behind else None
+        return Cache(Store.at(self.url, self.storage_options), behind)
 
     def read_path(self, path: str, **_: Any) -> bytes:  # type: ignore[override]
         """Return Prefect's result record of a key.
@@ -95,14 +98,14 @@ def result_of(record: Record) -> dict[str, Any]:
     return {"key": record.key, "executed": [], "splits": splits, "seconds": record.body.get("seconds", 0.0)}
 
 
-def cache_block(url: str) -> CellstrataCache:
+def cache_block(url: str, behind: str = "") -> CellstrataCache:
     """Make the block of a cache and save it, as Prefect demands of a result storage.
 
     Call it within a flow. Its name is made from the URL, so that runs over different caches do not
     overwrite one another's.
     """
-    block = CellstrataCache(url=url)
-    name = f"cellstrata-{hashlib.blake2b(url.encode(), digest_size=4).hexdigest()}"
+    block = CellstrataCache(url=url, behind=behind)
+    name = f"cellstrata-{hashlib.blake2b(f'{url} {behind}'.encode(), digest_size=4).hexdigest()}"
     block.save(name, overwrite=True, _sync=True)  # type: ignore[call-arg]
     return block
 

@@ -19,13 +19,15 @@ from flows.caching import CellstrataCache, cache_block
 from flows.driver import Driver
 from flows.early import find_started
 from flows.executors import shared_executor
-from flows.preparation import open_cache, prepare, take_input
+from flows.preparation import forget, open_cache, prepare, take_input
 from flows.progress import Counts, Progress, announce
 from flows.steps import run_step, split
 from flows.task_runner import ExecutorTaskRunner
 from tasks.cache import ArrayRef, Cache
+from tasks.dataset_uses import note_use
 from tasks.file_tables import write_file_tables
 from tasks.inputs import Input
+from tasks.leases import using
 from tasks.neighbors import compute_neighbors
 from tasks.pca import compute_pca
 from tasks.plan import EmbeddingChoice
@@ -59,8 +61,11 @@ async def cluster(config: RunConfig) -> dict[str, Any]:
                 child = cluster_dataset.with_options(task_runner=runner)
                 return await child(config, source.dataset, source.file_id, return_state=True)
 
-    with shared_executor(config.runner, config.worker_count):
-        states = await asyncio.gather(*map(one, inputs.values()))
+    try:
+        with using(open_cache(config)), shared_executor(config.runner, config.worker_count):
+            states = await asyncio.gather(*map(one, inputs.values()))
+    finally:
+        forget(config)
     reports = {name: await _report(state) for name, state in zip(inputs, states, strict=True)}
     return {"datasets": reports, "seconds": round(time.perf_counter() - started, 3)}
 
@@ -101,6 +106,7 @@ async def cluster_dataset(config: RunConfig, dataset: str, file_id: str) -> dict
     published: dict[str, Any] = await run_step(
         f"{source.name} · publish", "here", publish_result, finished, cache, config.storage_options
     )
+    await asyncio.to_thread(note_use, cache, source.name, finished)
     notices = [*source.notices, *finished.notices()]
     for notice in notices:
         get_run_logger().warning("%s: %s", source.name, notice)
@@ -110,14 +116,14 @@ async def cluster_dataset(config: RunConfig, dataset: str, file_id: str) -> dict
 
 async def _result_storage(config: RunConfig, cache: Cache) -> CellstrataCache:
     CellstrataCache.storage_options = config.storage_options
-    return await asyncio.to_thread(cache_block, cache.store.url)
+    return await asyncio.to_thread(cache_block, *(store.url for store in cache.stores))
 
 
 async def _embeddings(config: RunConfig, source: Input, cache: Cache) -> dict[EmbeddingChoice, ArrayRef]:
     """The embeddings staged on inspection, and the PCA where it has to be computed."""
     ready = {choice: ref for choice, ref in source.embeddings.items() if ref is not None}
     for choice in source.embeddings.keys() - ready.keys():
-        arguments = (source.url, config.storage_options, cache, choice.n_pcs, config.refresh)
+        arguments = (source.url, config.storage_options, cache, choice.n_pcs, config.refresh, config.rehash)
         found = await run_step(f"{source.name} · PCA", "apart", compute_pca, *arguments)
         ready[choice] = ArrayRef.from_json(found["arrays"]["embedding"])
     return ready

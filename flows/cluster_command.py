@@ -11,14 +11,17 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from configs.errors import ConfigError
+from configs.model import RunConfig
 from configs.single_level import NAME, LevelCall, level_call
 from flows.executors import Executor, shared_executor
 from flows.exit_codes import DONE, FAILED, INTERRUPTED, WRONG_INPUT
 from flows.preparation import UnusableInputs, open_cache, unavailable
 from flows.terminal import Terminal, unexpected
 from tasks.cache import ArrayRef, Cache
+from tasks.dataset_uses import note_use
 from tasks.inputs import Input, inspect_level
-from tasks.level import NothingToDo, close, look, open_level, uncached
+from tasks.leases import using
+from tasks.level import Asked, NothingToDo, close, look, open_level, uncached
 from tasks.level_result import publish_kept, publish_level
 from tasks.neighbors import compute_neighbors, find_neighbors
 from tasks.opening import DataError
@@ -64,12 +67,19 @@ def _cluster(call: LevelCall, terminal: Terminal) -> None:
         raise NothingToDo(f"{asked.kept}; --overwrite computes it anew")
     config = call.at(asked.resolution)
     settings, cache = config.DATASETS[NAME].clustering, open_cache(config)
-    source, problems = inspect_level(asked.url, asked.output, settings, cache, config.storage_options)
+    source, problems = inspect_level(asked.url, asked.output, settings, cache, config.storage_options, config.rehash)
     if source is None or problems:
         raise UnusableInputs(problems)
     for notice in [*asked.notices, *source.notices]:
         terminal.notice(notice)
+    with using(cache):
+        report = _level(call, asked, source, config, cache)
+    terminal.level(report, time.perf_counter() - started)
 
+
+def _level(call: LevelCall, asked: Asked, source: Input, config: RunConfig, cache: Cache) -> dict[str, Any]:
+    """Split and publish; returns what came of it."""
+    settings = config.DATASETS[NAME].clustering
     embeddings = _embeddings(call, source, cache)
     graph = _graph(call, source, cache, embeddings)
     (plan,) = tree_plans(settings, source, embeddings, graph, config.gpu_for(NAME))
@@ -80,7 +90,8 @@ def _cluster(call: LevelCall, terminal: Terminal) -> None:
 
     finished = Finished.of(source, [tree], graph, None, embeddings, config)
     report = publish_level(finished, cache, config.storage_options)
-    terminal.level(report | {"executed": len(executed), "splits": len(pending)}, time.perf_counter() - started)
+    note_use(cache, source.output.rsplit("/", 1)[-1], finished)
+    return report | {"executed": len(executed), "splits": len(pending)}
 
 
 def _embeddings(call: LevelCall, source: Input, cache: Cache) -> dict[EmbeddingChoice, ArrayRef]:

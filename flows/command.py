@@ -18,8 +18,11 @@ EPILOG = """\
 examples:
   cellstrata demo                            the bundled example, ready to run
   cellstrata run config.yaml                 everything that the file asks for
+  cellstrata plan config.yaml                what that would compute, without running
   cellstrata cluster in.h5ad level1.zarr     one algorithm, one resolution, one level
   cellstrata collect a.zarr b.zarr --output labels.csv
+  cellstrata explain result.zarr --cluster 3_1
+  cellstrata cache prune --max_size 50GB     what was used least recently goes
   cellstrata migrate old.yaml > new.yaml     a configuration of scAtlasTb, rewritten
   cellstrata run config.yaml --workers 4 --DATASETS.lung.clustering.resolutions "[0.2, 1]"
   cellstrata schema > cellstrata.schema.json for your editor
@@ -40,6 +43,11 @@ examples:
       --clustering_args '{"n_iterations": 5, "flavor": "igraph"}'
 
 The cache is that of `run`: the user's cache directory, or CELLSTRATA_CACHE."""
+
+PRUNE_EPILOG = """\
+What was used least recently goes first; what a run uses now stays, and so does all that is not cellstrata's.
+Whatever is removed is computed again, with the same labels, when a run needs it.
+In a bucket, an entry counts as used when it was written."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -74,10 +82,20 @@ def _parser() -> argparse.ArgumentParser:
     )
     run.add_argument("config", metavar="CONFIG", help="a YAML file; see configs/examples")
     run.set_defaults(run=_run)
+    plan = commands.add_parser(
+        "plan",
+        usage="cellstrata plan CONFIG [--json] [--verbose] [--any_key value …]",
+        help="say what `run` would compute and what comes from the cache",
+        epilog=RUN_EPILOG,
+        formatter_class=shape,
+        allow_abbrev=False,
+    )
+    plan.add_argument("config", metavar="CONFIG", help="the YAML file of `run`")
+    plan.set_defaults(run=_plan)
     demo = commands.add_parser("demo", help="run the bundled example on 700 blood cells", allow_abbrev=False)
     demo.add_argument("--folder", default="cellstrata-demo", help="where its files go (default: %(default)s)")
     demo.set_defaults(run=_demo)
-    for command in (run, demo):
+    for command in (run, plan, demo):
         command.add_argument("--json", action="store_true", help="print the summary as JSON, on the last line")
         command.add_argument("--verbose", action="store_true", help="show the log of every step")
     _add_cluster(commands)
@@ -89,6 +107,16 @@ def _parser() -> argparse.ArgumentParser:
     collect.add_argument("--output", required=True, help="labels.parquet, labels.csv or atlas.zarr")
     collect.add_argument("--overwrite", action="store_true", help="replace an existing output")
     collect.set_defaults(run=_collect)
+    explain = commands.add_parser(
+        "explain", help="say how a cluster came to be", allow_abbrev=False,
+        usage="cellstrata explain RESULT [--cluster 3_1] [--column leiden_0.5_2] [--json]",
+    )  # fmt: skip
+    explain.add_argument("result", metavar="RESULT", help="a result of `run`, `cluster` or `collect`")
+    explain.add_argument("--cluster", metavar="LABEL", help="its label; level 1 as a whole without it, or for `all`")
+    explain.add_argument("--column", metavar="NAME", help="obs column, where several have a cluster of this label")
+    explain.add_argument("--json", action="store_true", dest="as_json", help="print all that is recorded, as JSON")
+    explain.set_defaults(run=_explain)
+    _add_cache(commands)
     migrate = commands.add_parser(
         "migrate", help="print a configuration of scAtlasTb as one of cellstrata", allow_abbrev=False
     )
@@ -127,10 +155,34 @@ def _add_cluster(commands: Any) -> None:
     cluster.set_defaults(run=_cluster)
 
 
+def _add_cache(commands: Any) -> None:
+    cache = commands.add_parser("cache", help="look at the cache, check it, make it smaller", allow_abbrev=False)
+    about = cache.add_subparsers(title="commands", metavar="COMMAND", required=True, dest="about")
+    about.add_parser("info", help="say how large it is, by kind, age and dataset", allow_abbrev=False)
+    about.add_parser("verify", help="read all of it again and check every digest", allow_abbrev=False)
+    prune = about.add_parser(
+        "prune", help="remove what was used least recently", allow_abbrev=False, epilog=PRUNE_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    prune.add_argument("--older_than", metavar="TIME", help="what was last used longer ago: 30d, 12h, 2w, 90m")
+    prune.add_argument("--max_size", metavar="SIZE", help="until no more remains: 50GB, 500MB, 1.5TiB")
+    prune.add_argument("--dry_run", action="store_true", help="say what would be removed, and remove nothing")
+    for command in about.choices.values():
+        command.add_argument("--cache", metavar="URL", help="a folder or URL (default: as for `run`)")
+        command.add_argument("--json", action="store_true", dest="as_json", help="print the report as JSON")
+    cache.set_defaults(run=_cache)
+
+
 def _run(options: argparse.Namespace) -> int:
     from flows.run_command import run
 
     return run(options.config, options.overrides, options.json, options.verbose)
+
+
+def _plan(options: argparse.Namespace) -> int:
+    from flows.plan_command import plan
+
+    return plan(options.config, options.overrides, options.json, options.verbose)
 
 
 def _demo(options: argparse.Namespace) -> int:
@@ -150,6 +202,18 @@ def _collect(options: argparse.Namespace) -> int:
     from flows.collect_command import collect
 
     return collect(options.results, options.output, options.overwrite)
+
+
+def _explain(options: argparse.Namespace) -> int:
+    from flows.explain_command import explain
+
+    return explain(options.result, options.cluster, options.column, options.as_json)
+
+
+def _cache(options: argparse.Namespace) -> int:
+    from flows.cache_command import cache
+
+    return cache(options)
 
 
 def _migrate(options: argparse.Namespace) -> int:

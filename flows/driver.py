@@ -18,9 +18,12 @@ from prefect.utilities.annotations import quote
 
 from flows.progress import Counts
 from tasks.cache import Cache
-from tasks.labels import label_of
+from tasks.claims import Claims
 from tasks.split import Job, bundle_key, first_nodes, key_of, split
 from tasks.tree import Node, Pending, Tree
+
+LOOK_AGAIN = 0.3  # seconds, at what another run is computing
+GIVE_UP = 3  # failures of one dataset; more of them have one cause, as a full disk
 
 
 class SplitFailed(RuntimeError):
@@ -34,6 +37,7 @@ class _Work:
     recurse: bool
     name: str
     parent: Any = None
+    key: str = ""
 
     @property
     def n_cells(self) -> int:
@@ -54,6 +58,7 @@ class Driver:
     counts: Counts = field(default_factory=Counts)
     _ready: list[tuple[int, int, _Work]] = field(default_factory=list)
     _running: dict[Any, _Work] = field(default_factory=dict)
+    _elsewhere: list[_Work] = field(default_factory=list)
     _order: Any = field(default_factory=itertools.count)
 
     async def grow(self, trees: Sequence[Tree]) -> None:
@@ -62,7 +67,8 @@ class Driver:
         Raises
         ------
         SplitFailed
-            If a cluster cannot be split. What is under way is finished first, so it is kept.
+            If a cluster cannot be split. The others are split all the same, so they are kept, unless
+            more than a few fail.
         """
         loop, finished = asyncio.get_running_loop(), asyncio.Queue[Any]()
         failures: list[str] = []
@@ -72,34 +78,59 @@ class Driver:
 
         for tree in trees:
             await asyncio.to_thread(self._open, tree, first_nodes(tree), None)
-        while self._running or (self._ready and not failures):
-            while self._ready and not failures and len(self._running) < self.at_once:
-                _, _, work = heapq.heappop(self._ready)
-                future = await asyncio.to_thread(self._start, work)
-                self._running[future] = work
-                future.add_done_callback(announce)
-            future = await finished.get()
-            work = self._running.pop(future)
-            future.wait()  # without it the state is not yet final
-            if not future.state.is_completed():
-                failures.append(f"{work.name}: {await _reason(future)}")
-                continue
-            try:
-                result = future.result()
-                from_cache = future.state.name == "Cached"
-                await asyncio.to_thread(self._take, work, future, [] if from_cache else result["executed"])
-            except Exception as error:
-                failures.append(f"{work.name}: {error}")
-                continue
-            self.on_progress(sum(tree.settled for tree in trees), self.counts)
+        with Claims(self.cache) as claims:
+            while self._running or ((self._ready or self._elsewhere) and len(failures) < GIVE_UP):
+                while self._ready and len(failures) < GIVE_UP and len(self._running) < self.at_once:
+                    work = heapq.heappop(self._ready)[-1]
+                    future = await asyncio.to_thread(self._start, work, claims)
+                    if future is None:
+                        self._elsewhere.append(work)
+                        continue
+                    self._running[future] = work
+                    future.add_done_callback(announce)
+                future = await _next(finished, LOOK_AGAIN if self._elsewhere else None)
+                for work in self._elsewhere:
+                    self._push(work)
+                self._elsewhere.clear()
+                if future is None:
+                    continue
+                work = self._running.pop(future)
+                if reason := await self._finish(work, future):
+                    failures.append(f"{work.name}: {reason}")
+                await asyncio.to_thread(claims.release, work.key)
+                self.on_progress(sum(tree.settled for tree in trees), self.counts)
         if failures:
             raise SplitFailed("; ".join(failures))
 
-    def _start(self, work: _Work) -> Any:
+    def _start(self, work: _Work, claims: Claims) -> Any:
+        """Submit a piece of work; None if another run is at it."""
         plan = work.tree.plan
-        key = bundle_key(plan, work.nodes, self.cache) if work.recurse else key_of(plan, work.nodes[0], self.cache)
-        job = Job(key, plan, work.nodes, self.cache, work.recurse, self.refresh)
-        return self.submit(name=work.name, key=key, job=quote(job), wait_for=[work.parent] if work.parent else None)
+        if not work.key:
+            recurse = work.recurse
+            work.key = bundle_key(plan, work.nodes, self.cache) if recurse else key_of(plan, work.nodes[0], self.cache)
+        known = self.refresh or not self._worth_a_claim(work) or self.cache.read_record(work.key) is not None
+        if not known and not claims.take(work.key):
+            return None
+        job = Job(work.key, plan, work.nodes, self.cache, work.recurse, self.refresh)
+        parents = [work.parent] if work.parent else None
+        return self.submit(name=work.name, key=work.key, job=quote(job), wait_for=parents)
+
+    def _worth_a_claim(self, work: _Work) -> bool:
+        """In a bucket, asking and saying takes as long as a small split."""
+        return self.cache.store.is_local or work.n_cells >= 4 * self.grain
+
+    async def _finish(self, work: _Work, future: Any) -> str:
+        """Take what came of a piece of work; returns why it failed, or nothing."""
+        future.wait()  # without it the state is not yet final
+        if not future.state.is_completed():
+            return await _reason(future)
+        try:
+            result = future.result()
+            from_cache = future.state.name == "Cached"
+            await asyncio.to_thread(self._take, work, future, [] if from_cache else result["executed"])
+        except Exception as error:
+            return str(error)
+        return ""
 
     def _open(self, tree: Tree, nodes: Sequence[Node], parent: Any) -> None:
         """Make ready what is to be split among these siblings."""
@@ -113,11 +144,13 @@ class Driver:
             is_last = tree.plan.depth == len(group[0].path) + 1
             work.append((group, len(group) > 1 or not is_last))
         for members, recurse in work:
-            one = _Work(tree, members, recurse, self._name(tree, members), parent)
-            heapq.heappush(self._ready, (-one.n_cells, next(self._order), one))
+            self._push(_Work(tree, members, recurse, self._name(tree, members), parent))
+
+    def _push(self, work: _Work) -> None:
+        heapq.heappush(self._ready, (-work.n_cells, next(self._order), work))
 
     def _name(self, tree: Tree, nodes: Sequence[Pending]) -> str:
-        first, cells = label_of(nodes[0].path), sum(node.n_cells for node in nodes)
+        first, cells = tree.label(nodes[0].path), sum(node.n_cells for node in nodes)
         what = first if len(nodes) == 1 else f"{first} and {len(nodes) - 1} more"
         return f"{self.dataset} · {tree.plan.name} · {what} · {cells:,} cells"
 
@@ -150,6 +183,14 @@ def _packed(nodes: Sequence[Pending], grain: int) -> list[tuple[Pending, ...]]:
             groups.append(tuple(group))
             group = []
     return [*groups, tuple(group)] if group else groups
+
+
+async def _next(queue: asyncio.Queue[Any], timeout: float | None) -> Any:
+    """Return the next finished task, None if there is none in time."""
+    try:
+        return await asyncio.wait_for(queue.get(), timeout)
+    except TimeoutError:
+        return None
 
 
 async def _reason(future: Any) -> str:

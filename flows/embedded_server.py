@@ -22,7 +22,7 @@ import threading
 import time
 import tomllib
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -116,6 +116,17 @@ class EmbeddedServer:
             process.wait()
         if self._log is not None:
             self._log.close()
+
+    def when_lost(self, call: Callable[[str], None]) -> None:
+        """Call, from another thread, with a line that says so, if the server ends without being stopped."""
+
+        def watch(process: subprocess.Popen[bytes]) -> None:
+            process.wait()
+            if self._process is process:
+                call(f"the embedded Prefect server ended during the run (exit code {process.returncode})")
+
+        assert self._process is not None
+        threading.Thread(target=watch, args=(self._process,), daemon=True).start()
 
     def _last_words(self) -> str:
         assert self._log is not None

@@ -29,8 +29,9 @@ class UnusableInputs(ValueError):
 
 
 def open_cache(config: RunConfig) -> Cache:
-    """Open the cache of a run."""
-    return Cache(Store.at(config.cache_url, config.storage_options))
+    """Open the cache of a run, and that which is only read behind it."""
+    behind = Store.at(config.read_cache, config.storage_options) if config.read_cache else None
+    return Cache(Store.at(config.cache_url, config.storage_options), behind)
 
 
 def prepare(config: RunConfig, on_input: Callable[[str], None] = lambda name: None) -> dict[str, Input]:
@@ -73,13 +74,20 @@ def take_input(config: RunConfig, dataset: str, file_id: str) -> Input:
     return found
 
 
+def forget(config: RunConfig) -> None:
+    """Forget what was inspected for a run that has ended: its inputs may change before the next."""
+    with _lock:
+        for name in [name for name in _inspected if name[0] == _key(config)]:
+            _inspected.pop(name, None)
+
+
 def _inspect(config: RunConfig, dataset: str, file_id: str) -> Input:
     name = (_key(config), f"{dataset}/{file_id}")
     if name not in _inspected:
         settings = config.DATASETS[dataset]
         found, problems = inspect_input(
             dataset, file_id, settings.input.clustering[file_id], settings.clustering,
-            config.output_dir, open_cache(config), config.storage_options,
+            config.output_dir, open_cache(config), config.storage_options, config.rehash,
         )  # fmt: skip
         if found is None:
             raise UnusableInputs(problems)

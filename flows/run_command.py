@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from configs.errors import ConfigError
 from configs.load import load_config
@@ -100,6 +100,7 @@ def _run_flow(config: RunConfig, terminal: Terminal, server: EmbeddedServer | No
     gc.enable()
     if server is not None:
         server.wait()
+        server.when_lost(lambda reason: _give_up(reason, terminal))
     terminal.say("clustering")
 
     async def until_stopped() -> dict[str, Any]:
@@ -126,6 +127,14 @@ def _run_flow(config: RunConfig, terminal: Terminal, server: EmbeddedServer | No
         finally:
             if server is not None:
                 _flush_records()
+
+
+def _give_up(reason: str, terminal: Terminal) -> NoReturn:
+    """End at once: without its server Prefect would go on trying for minutes, and every split is kept."""
+    stop_all()
+    terminal.failed(f"{reason}; every finished split is kept: run again to resume")
+    sys.stderr.flush()
+    os._exit(FAILED)
 
 
 def _flush_records() -> None:

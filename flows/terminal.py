@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.status import Status
@@ -118,6 +118,11 @@ class Terminal:
                 yield
         finally:
             progress_of_run.listeners.remove(show)
+
+    def show(self, *what: RenderableType) -> None:
+        """Print what was asked for."""
+        for one in what:
+            self._results.print(one, soft_wrap=isinstance(one, str))
 
     def summary(self, summary: dict[str, Any]) -> None:
         """Print a row for each dataset, then where the results are, then what to know of them."""

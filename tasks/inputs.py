@@ -7,12 +7,9 @@ their own rows.
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
-
-import numpy as np
 
 from configs.clustering import ClusteringConfig
 from configs.single_level import NAME
@@ -29,13 +26,13 @@ from tasks.checks import (
     kept_columns,
 )
 from tasks.engines import PartitionSpec
+from tasks.input_embeddings import read_embeddings, stage
 from tasks.knn import METRICS
-from tasks.opening import DataError, open_anndata, reading
+from tasks.opening import DataError, kind_of, open_anndata, reading
 from tasks.plan import EmbeddingChoice, NeighborsSpec, lay_over
-from tasks.store import StorageOptions, absolute, identity, join
-from tasks.stored_graph import DEFAULT_REP, base_neighbors, read_graph, stage_graph, stored_graph
-
-TOO_LARGE = 1e15  # of an embedding: squared distances must stay far below the largest float32, 3e38
+from tasks.remembered import Remembered
+from tasks.store import StorageOptions, Store, absolute, identity, join
+from tasks.stored_graph import base_neighbors, find_stored_graph, stage_graph, stored_graph
 
 
 @dataclass(frozen=True)
@@ -84,18 +81,20 @@ def inspect_input(
     output_dir: str,
     cache: Cache,
     storage_options: StorageOptions | None = None,
+    rehash: bool = False,
 ) -> tuple[Input | None, list[str]]:
     """Check one input and stage its embeddings and graph in the cache.
 
-    Returns what the run needs to know, or None and everything that is wrong, each problem as one
-    line that names the file, the key and the fix.
+    What the cache remembers of this very object is not read again, unless `rehash`. Returns what the
+    run needs to know, or None and everything that is wrong, each problem as one line that names the
+    file, the key and the fix.
     """
     url, output = absolute(url), output_url(output_dir, dataset, file_id)
     name = f"{dataset}/{file_id}"
     try:
         with open_anndata(url, storage_options) as root:
             check = Check(url, root, config)
-            found = _inspect(check, dataset, file_id, output, cache, storage_options)
+            found = _inspect(check, dataset, file_id, output, cache, storage_options, rehash)
     except DataError as error:
         return None, [f"{name}: {error}"]
     if check.problems:
@@ -109,6 +108,7 @@ def inspect_level(
     config: ClusteringConfig,
     cache: Cache,
     storage_options: StorageOptions | None = None,
+    rehash: bool = False,
 ) -> tuple[Input | None, list[str]]:
     """The same for one level alone, the deepest of `config`, whose result goes to `output`.
 
@@ -118,7 +118,7 @@ def inspect_level(
     try:
         with open_anndata(url, storage_options) as root:
             check = Check(url, root, config, wording=OPTIONS)
-            found = _inspect(check, NAME, NAME, output, cache, storage_options, config.hierarchy.depth)
+            found = _inspect(check, NAME, NAME, output, cache, storage_options, rehash, config.hierarchy.depth)
     except DataError as error:
         return None, [str(error)]
     return found, check.problems
@@ -131,6 +131,7 @@ def _inspect(
     output: str,
     cache: Cache,
     storage_options: StorageOptions | None,
+    rehash: bool,
     level: int | None = None,
 ) -> Input | None:
     whole, config = level in (None, 1), check.config
@@ -158,16 +159,17 @@ def _inspect(
                 f"its graph was built with the metric {spec.metric!r}; graphs are built here with "
                 f"{' or '.join(METRICS)}: {check.wording.neighbors_key('metric')}",
             )
-    embeddings = _read_embeddings(check, dict.fromkeys(spec.embedding for spec in wanted), n_cells)
+    memory = Remembered(cache, Store.at(check.url, storage_options), kind_of(check.url, storage_options), rehash)
+    embeddings = read_embeddings(check, dict.fromkeys(spec.embedding for spec in wanted), n_cells, memory)
     graph = None
     if whole and stored and not config.recompute_neighbors:
-        graph = read_graph(check, key, recorded, n_cells)
+        graph = find_stored_graph(check, key, recorded, n_cells, memory)
     with reading(check.url, "obs"):
         kept = kept_columns(check) if level is None else frozenset()
     if check.problems:
         return None
-    staged = {choice: None if values is None else cache.put(values) for choice, values in embeddings.items()}
-    graph_key = stage_graph(graph, cache) if graph else None
+    staged = {choice: stage(found, cache, memory) for choice, found in embeddings.items()}
+    graph_key = stage_graph(graph, cache, memory) if graph else None
     return Input(
         dataset, file_id, check.url, output, identity(check.url, storage_options), n_cells, key, base,
         staged, graph_key, umap, kept, tuple(check.notices),
@@ -185,53 +187,3 @@ def _wanted(config: ClusteringConfig, base: NeighborsSpec, *, computed: bool, um
         specs.append(lay_over(unused, base, parameters).neighbors if parameters else base)
     specs += [lay_over(unused, base, p).neighbors for path, p in asked.clusters.items() if p is not None and path]
     return list(dict.fromkeys([*specs, *([base] if umap else [])]))
-
-
-@np.errstate(over="ignore", invalid="ignore")  # what is no float32 becomes infinite, and is refused
-def _read_embeddings(
-    check: Check, choices: Iterable[EmbeddingChoice], n_cells: int
-) -> dict[EmbeddingChoice, np.ndarray | None]:
-    """Read each embedding that is needed and check its values; None for a PCA that has to be computed."""
-    with reading(check.url, "obsm"):
-        there = elements.obsm_shapes(check.root)
-    found: dict[EmbeddingChoice, np.ndarray | None] = {}
-    for choice in choices:
-        key = f"obsm[{choice.use_rep!r}]"
-        if choice.use_rep == "X":
-            with reading(check.url, "X"):
-                values = np.asarray(_dense(elements.read_x(check.root)), dtype=np.float32)
-        elif choice.use_rep in there:
-            with reading(check.url, key):
-                values = elements.read_obsm(check.root, choice.use_rep)
-        elif choice.use_rep == DEFAULT_REP and "X" in check.root:
-            check.notices.append("obsm['X_pca'] is not there: a PCA of X is computed")
-            found[choice] = None
-            continue
-        else:
-            near = difflib.get_close_matches(choice.use_rep, there, 1)
-            hint = f"did you mean `{near[0]}`? " if near else ""
-            has = f"it has {', '.join(there)}" if there else "it has none"
-            check.wrong(key, f"there is no such embedding; {has}; {hint}{check.wording.neighbors_key('use_rep')}")
-            continue
-        if choice.n_pcs is not None and choice.n_pcs > values.shape[1]:
-            check.wrong(key, f"has {values.shape[1]} columns, fewer than `neighbors.n_pcs: {choice.n_pcs}`")
-            continue
-        values = np.ascontiguousarray(values[:, : choice.n_pcs])
-        bad = np.flatnonzero(~(np.abs(values) < TOO_LARGE).all(1)) if values.size else np.empty(0, int)
-        if values.shape[0] != n_cells:
-            check.wrong(key, f"has {values.shape[0]} rows, but obs has {n_cells}: write it again for these cells")
-        elif not values.shape[1]:
-            check.wrong(key, f"has no columns: {check.wording.neighbors_key('use_rep')}")
-        elif len(bad):
-            check.wrong(
-                key,
-                f"has NaN, infinite or too large values in {len(bad)} cells (the first is row {bad[0]}): "
-                "remove or mend them",
-            )
-        else:
-            found[choice] = values
-    return found
-
-
-def _dense(matrix: Any) -> Any:
-    return matrix.toarray() if hasattr(matrix, "toarray") else matrix

@@ -10,7 +10,7 @@ from typing import Any
 from tasks import elements
 from tasks.cache import Cache
 from tasks.opening import Root, kind_of, open_anndata
-from tasks.provenance import column_facts, provenance, tree_table
+from tasks.provenance import column_facts, completed_table, provenance
 from tasks.publish import is_ours, publish
 from tasks.result import Finished, columns, computed_elements, older_record
 from tasks.store import StorageOptions, identity, is_local
@@ -52,7 +52,7 @@ def publish_level(finished: Finished, cache: Cache, storage_options: StorageOpti
 
 
 def publish_kept(url: str, output: str, column: str, storage_options: StorageOptions) -> None:
-    """Write a result whose obs holds a column of the input, as it is there."""
+    """Write a result whose obs holds a column of the input, as it is there, with what the input tells of it."""
     record: dict[str, Any] = {
         "command": COMMAND,
         "column": column,
@@ -61,7 +61,8 @@ def publish_kept(url: str, output: str, column: str, storage_options: StorageOpt
     }
     with open_anndata(url, storage_options) as root:
         theirs = _their_record(root, url, storage_options)
-        record = {**theirs, **record, "columns": json.dumps({column: _facts(theirs).get(column, {})})}
+        columns = {column: {}, **_chain(theirs, column)}
+        record = {**theirs, **record, "columns": json.dumps(columns)}
     publish(
         url, output, uns={"clustering": record}, link="auto", obs_kept=(column,),
         slots_kept=_slots(url, output, storage_options), storage_options=storage_options,
@@ -73,19 +74,18 @@ def _slots(url: str, output: str, storage_options: StorageOptions) -> tuple[str,
 
 
 def _with_parent(record: Mapping[str, Any], url: str, parent: str, storage_options: StorageOptions) -> dict[str, Any]:
-    """Put what the input says of the parent before what is said of the new column."""
+    """Put what the input says of the parent before what is said of the new column: with what that was
+    made from (`input`) and when (`written`)."""
     import pandas as pd
 
     with open_anndata(url, storage_options) as root:
         theirs = _their_record(root, url, storage_options)
     if parent not in _facts(theirs):
         return {}
-    named = ("algorithm", "base_resolution")
-    base, made = [_facts(theirs)[parent].get(key) for key in named], json.loads(record["columns"])
-    chain = {name: facts for name, facts in _facts(theirs).items() if [facts.get(key) for key in named] == base}
-    above = {name: facts for name, facts in chain.items() if name not in made}
-    tree = theirs.get("tree")
-    if isinstance(tree, pd.DataFrame) and list(tree.columns) == list(tree_table([]).columns):
+    made = json.loads(record["columns"])
+    above = {name: facts for name, facts in _chain(theirs, parent).items() if name not in made}
+    tree = completed_table(theirs.get("tree"))
+    if tree is not None:
         of_ours = record["tree"]
         # A cluster's row says how it was split: here, not where it was still a leaf.
         split_here = tree["column"].eq(parent) & tree["cluster"].isin(of_ours["cluster"])
@@ -100,6 +100,18 @@ def _their_record(root: Root, url: str, storage_options: StorageOptions) -> dict
     if "clustering" not in elements.uns_keys(root) or not is_ours(url, storage_options):
         return {}
     return dict(elements.read_uns(root, "clustering"))
+
+
+def _chain(record: Mapping[str, Any], column: str) -> dict[str, dict[str, Any]]:
+    """What a record says of a column and of those above and below it, and from what and when they were made."""
+    facts = _facts(record)
+    base = [facts.get(column, {}).get(key) for key in ("algorithm", "base_resolution")]
+    origin = {"input": json.loads(str(record.get("input", "null"))), "written": str(record.get("created", ""))}
+    return {
+        name: {**origin, **each}
+        for name, each in facts.items()
+        if base != [None, None] and [each.get("algorithm"), each.get("base_resolution")] == base
+    }
 
 
 def _facts(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -38,9 +38,16 @@ def compute_neighbors(cache: Cache, embedding: ArrayRef, n_neighbors: int, metri
     started = time.perf_counter()
     key = graph_key(embedding.digest, embedding.shape[0], n_neighbors, metric)
     found = nearest_neighbors(cache.get(embedding), n_neighbors, metric, threads)  # type: ignore[arg-type]
-    arrays = {name: cache.put(getattr(found, name)).to_json() for name in ("indices", "distances")}
-    cache.write_record("knn", knn_key(key), {"arrays": arrays, "method": found.method})
-    write_graph(cache, key, connectivities(found, threads), found.method)
+    graph = connectivities(found, threads)
+    body = {
+        "arrays": {name: cache.put(getattr(found, name)).to_json() for name in ("indices", "distances")},
+        "method": found.method,
+        "n_cells": embedding.shape[0],
+        "threads": threads,
+        "seconds": round(time.perf_counter() - started, 4),
+    }
+    cache.write_record("knn", knn_key(key), body)
+    write_graph(cache, key, graph, found.method)
     return {"key": key, "seconds": round(time.perf_counter() - started, 4)}
 
 

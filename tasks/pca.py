@@ -11,19 +11,26 @@ from scipy.sparse.linalg import ArpackError
 from tasks import elements
 from tasks.cache import Cache
 from tasks.digest import digest_array, digest_values
-from tasks.opening import InputError, open_anndata
-from tasks.store import StorageOptions
+from tasks.opening import InputError, kind_of, open_anndata
+from tasks.remembered import Remembered
+from tasks.store import StorageOptions, Store
 
 COMPONENTS = 50  # scanpy's default
 OTHERWISE = "name a stored embedding, or X itself, as `use_rep` of `neighbors`"
 
 
 def compute_pca(
-    url: str, storage_options: StorageOptions, cache: Cache, n_pcs: int | None, refresh: bool
+    url: str,
+    storage_options: StorageOptions,
+    cache: Cache,
+    n_pcs: int | None,
+    refresh: bool = False,
+    rehash: bool = False,
 ) -> dict[str, Any]:
     """Find or compute the first `n_pcs` components of X, by default min(50, n - 1, genes - 1), float32.
 
-    X is taken as it is stored: normalised and on a log scale, as for `scanpy.pp.pca`.
+    X is taken as it is stored: normalised and on a log scale, as for `scanpy.pp.pca`. Of an X that is
+    remembered not even that is read, unless `rehash`.
 
     Returns `arrays: {"embedding": …}`, the address of the (n, components) array.
 
@@ -32,6 +39,46 @@ def compute_pca(
     InputError
         If X is too small, the same in all cells, or holds NaN or infinite values.
     """
+    memory, place = _memory(url, storage_options, cache, n_pcs, rehash)
+    recalled = None if refresh else memory.recall(place)
+    if recalled is not None and (known := cache.find(recalled["pca"], "pca")):
+        return known.body
+    matrix, components, key = _read(url, storage_options, n_pcs)
+    record = None if refresh else cache.find(key, "pca")
+    if record is None:
+        try:
+            values = _pca(matrix, components)
+        except ArpackError as error:
+            message = f"gives no PCA, as when all cells are the same ({str(error).rstrip('.')}); {OTHERWISE}"
+            raise InputError(url, "X", message) from None
+        record = cache.write_record("pca", key, {"arrays": {"embedding": cache.put(values).to_json()}})
+    memory.learn(place, {"pca": key})
+    return record.body
+
+
+def find_pca(
+    url: str, storage_options: StorageOptions, cache: Cache, n_pcs: int | None, rehash: bool = False
+) -> dict[str, Any] | None:
+    """Return what `compute_pca` would, if the cache has it; X is read to know, unless it is remembered.
+
+    Raises InputError as it does.
+    """
+    memory, place = _memory(url, storage_options, cache, n_pcs, rehash)
+    recalled = memory.recall(place)
+    key = _read(url, storage_options, n_pcs)[2] if recalled is None else str(recalled["pca"])
+    record = cache.find(key, "pca")
+    return None if record is None else record.body
+
+
+def _memory(
+    url: str, storage_options: StorageOptions, cache: Cache, n_pcs: int | None, rehash: bool
+) -> tuple[Remembered, str | None]:
+    memory = Remembered(cache, Store.at(url, storage_options), kind_of(url, storage_options), rehash)
+    return memory, memory.key(["X"], pca=n_pcs, scanpy=version("scanpy"))
+
+
+def _read(url: str, storage_options: StorageOptions, n_pcs: int | None) -> tuple[Any, int, str]:
+    """Return X, how many components can be had of it, and their key."""
     with open_anndata(url, storage_options) as root:
         matrix = elements.read_x(root)
     data = matrix.data if hasattr(matrix, "indptr") else matrix
@@ -44,15 +91,7 @@ def compute_pca(
     parts = [digest_array(np.asarray(getattr(matrix, name))) for name in ("indptr", "indices", "data")
              if hasattr(matrix, "indptr")] or [digest_array(np.asarray(matrix))]  # fmt: skip
     key = digest_values(kind="pca", parts=parts, components=components, scanpy=version("scanpy"))
-    record = None if refresh else cache.find(key, "pca")
-    if record is None:
-        try:
-            values = _pca(matrix, components)
-        except ArpackError as error:
-            message = f"gives no PCA, as when all cells are the same ({str(error).rstrip('.')}); {OTHERWISE}"
-            raise InputError(url, "X", message) from None
-        record = cache.write_record("pca", key, {"arrays": {"embedding": cache.put(values).to_json()}})
-    return record.body
+    return matrix, components, key
 
 
 def _pca(matrix: Any, components: int) -> np.ndarray:

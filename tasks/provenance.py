@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from platform import python_version
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ PACKAGES = ("cellstrata", "anndata", "faiss-cpu", "igraph", "leidenalg", "numpy"
             "scipy", "umap-learn", "zarr")  # fmt: skip
 
 
+@cache
 def versions() -> dict[str, str]:
     """Return the versions of Python and of the packages that shape a result."""
     found = {"python": python_version()}
@@ -38,7 +40,10 @@ def tree_table(trees: Iterable[Tree]) -> pd.DataFrame:
     has no children of its own: `last level`, `too small: …`, `not asked for`, `one community`; empty
     where it was split), and for a cluster whose split was tried the parameters really used, the
     `modularity` of that split (at resolution 1; NaN where none was tried), its `key`, engine and
-    seconds. The rows of `cluster` `all` describe level 1 itself.
+    seconds, the digest of the `cells` that were split (of their rows of the embedding; where level 1 is
+    split on a stored graph, its key; empty where an older cache does not tell), when it was `created`,
+    and whether the run that wrote this found it in the cache (`from_cache`). The rows of `cluster` `all`
+    describe level 1 itself.
     """
     import pandas as pd
 
@@ -49,8 +54,23 @@ def tree_table(trees: Iterable[Tree]) -> pd.DataFrame:
 _ROW = {
     "column": "", "cluster": "", "parent": "", "level": 0, "n_cells": 0, "n_children": 0, "reason": "",
     "resolution": float("nan"), "n_neighbors": 0, "embedding": "", "metric": "", "modularity": float("nan"),
-    "engine": "", "key": "", "seconds": float("nan"),
+    "engine": "", "key": "", "seconds": float("nan"), "n_iterations": 0, "seed": 0, "cells": "", "created": "",
+    "from_cache": False,
 }  # fmt: skip
+_NEWER = frozenset({"n_iterations", "seed", "cells", "created", "from_cache"})  # absent in older tables
+
+
+def completed_table(table: Any) -> pd.DataFrame | None:
+    """Return a table that `tree_table` has made, now or in an older version, with the columns of today.
+
+    What an older one lacks is empty, 0 or False. None if it is no such table.
+    """
+    import pandas as pd
+
+    if not isinstance(table, pd.DataFrame) or not set(_ROW) - _NEWER <= set(table.columns):
+        return None
+    missing = {name: value for name, value in _ROW.items() if name not in table.columns}
+    return table.assign(**missing)[list(_ROW)]  # type: ignore[arg-type]
 
 
 def _row(tree: Tree, outcome: Outcome) -> dict[str, Any]:
@@ -76,6 +96,11 @@ def _row(tree: Tree, outcome: Outcome) -> dict[str, Any]:
             "engine": str(outcome.facts["engine_version"]),
             "key": outcome.key or "",
             "seconds": float(outcome.facts["seconds"]),
+            "n_iterations": outcome.spec.partition.n_iterations if plan.algorithm == "leiden" else 0,
+            "seed": outcome.spec.partition.seed,
+            "cells": str(outcome.facts.get("cells", "")),
+            "created": str(outcome.facts.get("created", "")),
+            "from_cache": not outcome.executed,
         }
     return row
 
@@ -105,6 +130,7 @@ def column_facts(trees: Iterable[Tree]) -> dict[str, dict[str, Any]]:
                 "engine_reason": plan.engine_reason,
                 "n_iterations": plan.partition.n_iterations if plan.algorithm == "leiden" else None,
                 "seed": plan.partition.seed,
+                "use_weights": plan.partition.use_weights,
                 "graph": "stored" if level == 1 and plan.root_graph_stored else "computed",
                 "modularity": float(splits[0].facts["modularity"]) if level == 1 and splits else None,
             }

@@ -85,7 +85,8 @@ def run_job(job: Job) -> dict[str, Any]:
 
 def key_of(plan: TreePlan, pending: Pending, cache: Cache) -> str:
     """Return the key of a node's split; its rows are read only if their digest is not known."""
-    return split_key(_graph_key_of(plan, pending, cache), pending.spec.partition, load_engine(plan.engine))
+    cells = _cells_of(plan, pending, cache)
+    return split_key(_graph_key_of(plan, pending, cells), pending.spec.partition, load_engine(plan.engine))
 
 
 def bundle_key(plan: TreePlan, nodes: tuple[Pending, ...], cache: Cache) -> str:
@@ -108,30 +109,34 @@ def bundle_key(plan: TreePlan, nodes: tuple[Pending, ...], cache: Cache) -> str:
 def split(plan: TreePlan, pending: Pending, cache: Cache, *, refresh: bool = False) -> tuple[Record, bool]:
     """Find or compute the split of one node; the second value tells whether it was computed.
 
-    The record's facts: `sizes`, `modularity`, `quality`, `note`, `children` (digests of the
-    children's rows in the node's embedding), parameters, engine, `seconds`; its array `labels` is
-    (n,) int32 in the order of the node's rows.
+    The record's facts: `sizes`, `modularity`, `quality`, `note`, `cells` (the digest of the node's rows
+    in its embedding, or the key of the graph that came with the input), `children` (digests of the
+    children's rows in the same embedding), parameters, engine, `seconds` and whether the graph was
+    `graph_built` in them; its array `labels` is (n,) int32 in the order of the node's rows.
     """
     engine = load_engine(plan.engine)
-    graph_id = _graph_key_of(plan, pending, cache)
+    cells = _cells_of(plan, pending, cache)
+    graph_id = _graph_key_of(plan, pending, cells)
     key = split_key(graph_id, pending.spec.partition, engine)
     if not refresh and (found := cache.find(key, "split")):
         return found, False
     started = time.perf_counter()
     stored = not pending.path and plan.root_graph_stored
     rows = None if stored else rows_of(plan, pending, cache)
-    graph, method, prepared = _graph_of(plan, pending, cache, graph_id, rows, engine, refresh)
+    graph, method, built, prepared = _graph_of(plan, pending, cache, graph_id, rows, engine, refresh)
     result = partition(graph, pending.spec.partition, engine, prepared)
     spec = pending.spec
     body: dict[str, Any] = {
         "arrays": {"labels": cache.put(result.labels).to_json()},
         "n_cells": pending.n_cells,
         "sizes": result.sizes,
+        "cells": cells,
         "children": None if rows is None else child_digests(rows, result.labels, result.sizes),
         "modularity": result.modularity,
         "quality": result.quality,
         "note": result.note,
         "graph": graph_id,
+        "graph_built": built,
         "n_edges": len(graph.edges),
         "method": method,
         "engine": engine.name,
@@ -199,12 +204,18 @@ def write_graph(cache: Cache, key: str, graph: Graph, method: str) -> Record:
     return cache.write_record("graph", key, {"arrays": arrays, "n_cells": graph.n_vertices, "method": method})
 
 
-def _graph_key_of(plan: TreePlan, pending: Pending, cache: Cache) -> str:
+def _cells_of(plan: TreePlan, pending: Pending, cache: Cache) -> str:
+    """The digest of a node's cells; they are read only if it is not known."""
+    if not pending.path and plan.root_graph_stored:
+        return plan.root_graph
+    return pending.node.digest or digest_array(rows_of(plan, pending, cache))
+
+
+def _graph_key_of(plan: TreePlan, pending: Pending, cells: str) -> str:
     if not pending.path:
         return plan.root_graph
-    digest = pending.node.digest or digest_array(rows_of(plan, pending, cache))
     neighbors = pending.spec.neighbors
-    return graph_key(digest, pending.n_cells, neighbors.n_neighbors, neighbors.metric)
+    return graph_key(cells, pending.n_cells, neighbors.n_neighbors, neighbors.metric)
 
 
 def _graph_of(
@@ -215,36 +226,36 @@ def _graph_of(
     rows: npt.NDArray[np.float32] | None,
     engine: Engine,
     refresh: bool,
-) -> tuple[Graph, str, Any]:
-    """Return the node's graph, how it was found, and the engine's form of it if at hand."""
+) -> tuple[Graph, str, bool, Any]:
+    """Return the node's graph, how its neighbours were found, whether that was done here, and the
+    engine's form of it if at hand."""
     if pending.path:
-        graph, method = _found_or_built(pending, cache, key, rows, refresh)
-        return graph, method, None
+        return *_found_or_built(pending, cache, key, rows, refresh), None
     with _preparing:  # resolutions that start together wait for one graph
         if held := _prepared.get((key, engine.name)):
-            return held
-        graph, method = _found_or_built(pending, cache, key, rows, False)
+            graph, method, prepared = held
+            return graph, method, False, prepared
+        graph, method, built = _found_or_built(pending, cache, key, rows, False)
         prepared = engine.prepare(graph) if len(graph.edges) else None
         if prepared is not None:
             _prepared.clear()
             _prepared[key, engine.name] = graph, method, prepared
-        return graph, method, prepared
+        return graph, method, built, prepared
 
 
 def _found_or_built(
     pending: Pending, cache: Cache, key: str, rows: npt.NDArray[np.float32] | None, refresh: bool
-) -> tuple[Graph, str]:
+) -> tuple[Graph, str, bool]:
     record = None if refresh else find_graph(cache, key)
     if record is not None:
-        graph, method = read_graph(cache, record), str(record.body["method"])
-    elif rows is None:
+        return read_graph(cache, record), str(record.body["method"]), False
+    if rows is None:
         raise DamagedEntry(f"the graph {key} in {cache.store.url} is gone since the run began")
-    else:
-        neighbors = pending.spec.neighbors
-        found = nearest_neighbors(rows, neighbors.n_neighbors, neighbors.metric)  # type: ignore[arg-type]
-        graph, method = connectivities(found), found.method
-        write_graph(cache, key, graph, method)
-    return graph, method
+    neighbors = pending.spec.neighbors
+    found = nearest_neighbors(rows, neighbors.n_neighbors, neighbors.metric)  # type: ignore[arg-type]
+    graph = connectivities(found)
+    write_graph(cache, key, graph, found.method)
+    return graph, found.method, True
 
 
 def _facts(spec: PartitionSpec) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from tasks.graph import Graph, GraphError, from_adjacency
 from tasks.keys import stored_graph_key
 from tasks.opening import reading
 from tasks.plan import EmbeddingChoice, NeighborsSpec
+from tasks.remembered import Remembered
 from tasks.split import find_graph, write_graph
 
 DEFAULT_NEIGHBORS, DEFAULT_REP = 15, "X_pca"
@@ -88,9 +90,46 @@ def _scalar(value: Any) -> Any:
     return np.asarray(value).reshape(-1).tolist()[0]  # a plain value, also from an array of objects
 
 
-def read_graph(check: Check, key: str, recorded: Mapping[str, Any], n_cells: int) -> Graph | None:
-    """Read the stored connectivities (never the distances), and check them."""
+@dataclass(frozen=True)
+class FoundGraph:
+    """A graph that an input holds: itself as it was read, or its key in the cache. `memory` is the key
+    under which it is to be remembered."""
+
+    graph: Graph | None = None
+    key: str = ""
+    memory: str | None = None
+    notices: tuple[str, ...] = ()
+
+
+def find_stored_graph(
+    check: Check, key: str, recorded: Mapping[str, Any], n_cells: int, memory: Remembered
+) -> FoundGraph | None:
+    """Find the stored connectivities (never the distances): remembered, or read and checked."""
     name = _connectivities_key(key, recorded)
+    place = memory.key([f"obsp/{name}"], graph=name)
+    recalled = memory.recall(place)
+    if recalled is not None and recalled["n_cells"] == n_cells and find_graph(memory.cache, recalled["graph"]):
+        check.notices.extend(recalled["notices"])
+        return FoundGraph(key=recalled["graph"])
+    before = len(check.notices)
+    graph = _read_graph(check, name, n_cells)
+    return None if graph is None else FoundGraph(graph, memory=place, notices=tuple(check.notices[before:]))
+
+
+def stage_graph(found: FoundGraph, cache: Cache, memory: Remembered) -> str:
+    """Put a stored graph in the cache, unless it is there, remember it, and return its key."""
+    graph = found.graph
+    if graph is None:
+        return found.key
+    graph_key = stored_graph_key(graph.n_vertices, cache.put(graph.edges).digest, cache.put(graph.weights).digest)
+    if find_graph(cache, graph_key) is None:
+        write_graph(cache, graph_key, graph, "stored")
+    body = {"graph": graph_key, "n_cells": graph.n_vertices, "notices": list(found.notices)}
+    memory.learn(found.memory, body)
+    return graph_key
+
+
+def _read_graph(check: Check, name: str, n_cells: int) -> Graph | None:
     try:
         with reading(check.url, f"obsp[{name!r}]"):
             matrix = elements.read_obsp(check.root, name)
@@ -106,11 +145,3 @@ def read_graph(check: Check, key: str, recorded: Mapping[str, Any], n_cells: int
     if n_cells > 1 and not len(graph.edges):
         check.notices.append(f"obsp[{name!r}]: the graph has no edges, so all cells are one cluster at level 1")
     return graph
-
-
-def stage_graph(graph: Graph, cache: Cache) -> str:
-    """Put a stored graph in the cache, and return its key there."""
-    graph_key = stored_graph_key(graph.n_vertices, cache.put(graph.edges).digest, cache.put(graph.weights).digest)
-    if find_graph(cache, graph_key) is None:
-        write_graph(cache, graph_key, graph, "stored")
-    return graph_key

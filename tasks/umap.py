@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import warnings
 from importlib.metadata import version
 from typing import Any
@@ -26,10 +27,12 @@ def compute_umap(
 ) -> dict[str, Any]:
     """Compute the UMAP of a graph, seeded, with scanpy's defaults.
 
-    Returns `arrays: {"umap": …}`, the address of the (n, 2) float32 array.
+    Returns `arrays: {"umap": …}`, the address of the (n, 2) float32 array, `n_cells` and `seconds`.
     """
+    started = time.perf_counter()
     values = _umap(cache, graph, embedding, metric, n_neighbors, seed)
-    body = {"arrays": {"umap": cache.put(values).to_json()}}
+    seconds = round(time.perf_counter() - started, 4)
+    body = {"arrays": {"umap": cache.put(values).to_json()}, "n_cells": embedding.shape[0], "seconds": seconds}
     return cache.write_record("umap", _key(graph, embedding, seed), body).body
 
 

@@ -1,0 +1,195 @@
+"""`cellstrata explain`: how a cluster of a result came to be, for people or as JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from configs.errors import ConfigError
+from flows.collect_command import storage_options
+from flows.exit_codes import DONE, FAILED, INTERRUPTED, WRONG_INPUT
+from flows.terminal import Terminal, unexpected
+from tasks.opening import DataError
+
+if TYPE_CHECKING:
+    from tasks.explain import Explanation, Level, Split
+
+UNKNOWN = "not recorded"
+MOST_SIZES = 7
+MOST_LETTERS = 110
+# Of the versions, those that people ask for.
+PACKAGES = ("python", "igraph", "leidenalg", "faiss-cpu", "numpy", "scipy", "anndata", "prefect")
+
+
+def explain(url: str, cluster: str | None, column: str | None, as_json: bool) -> int:
+    """Print how a cluster came to be; returns the exit code."""
+    terminal = Terminal(as_json=as_json, verbose=False)
+    try:
+        from tasks.explain import explain as explanation_of
+
+        with terminal.status(f"reading {url}"):
+            found = explanation_of(url, cluster, column, storage_options(os.environ))
+    except (ConfigError, DataError) as error:
+        terminal.wrong(str(error))
+        return WRONG_INPUT
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except Exception as error:
+        terminal.failed(unexpected(error))
+        return FAILED
+    for notice in found.notices:
+        terminal.notice(notice)
+    print(json.dumps(found.to_json()) if as_json else "\n".join(lines(found)), flush=True)
+    return DONE
+
+
+def lines(found: Explanation) -> Iterator[str]:
+    """Write an explanation as aligned lines, none of them wrapped."""
+    whole, settings = found.cluster == "all", found.configuration.get("clustering", {})
+    share = "" if whole else f", {_percent(found.share, 1)} of the column"
+    yield f"{found.column}  {'level 1' if whole else f'cluster {found.cluster}'}  {_cells(found.n_cells)}{share}"
+    yield _line("result", found.result)
+    if found.recorded_in != found.result:
+        yield _line("from", found.recorded_in)
+    version = found.versions.get("cellstrata", "")
+    yield _line("written", f"{_when(found.written)} by cellstrata {version}, `{found.command or UNKNOWN}`")
+    yield _line("input", _identity(found.input))
+    yield _line("asked for", _shortened(_asked(settings)))
+    if settings.get("hierarchy"):
+        yield _line("hierarchy", _shortened(_plain(_levels_first(settings["hierarchy"]))))
+    yield _line(
+        "with", _shortened(", ".join(f"{name} {found.versions[name]}" for name in PACKAGES if name in found.versions))
+    )
+    for level in found.levels:
+        yield ""
+        yield from _level(level, found.neighbors_key)
+    if not whole:
+        yield ""
+        yield _line("then", _fate(found))
+
+
+def _level(level: Level, neighbors_key: str | None) -> Iterator[str]:
+    yield f"level {level.level}  {_head(level)}"
+    if level.origin == "left whole":
+        yield _line("reason", level.reason)
+        return
+    if len(level.clusters) > 1:
+        yield _line("sizes", _sizes(level.clusters, level.cluster))
+    if level.reason:
+        yield _line("reason", level.reason)
+    if level.split is not None:
+        yield from _split(level.split, neighbors_key)
+    if level.input:
+        yield _line("made from", _identity(level.input))
+        yield _line("written", _when(level.written))
+
+
+def _head(level: Level) -> str:
+    """How the level came to be, and the cluster's part in it."""
+    n = len(level.clusters)
+    own = next((each for each in level.clusters if each.cluster == level.cluster), None)
+    parent = "all cells" if level.parent == "all" else level.parent
+    clusters = f"{n} cluster{'s'[: n != 1]} of {level.column}"
+    if level.origin == "input":
+        return f"{f'{own.cluster}: {_cells(own.n_cells)}, one of ' if own else ''}{clusters}, which came with the input"
+    if own is None:
+        return f"all {_cells(level.n_cells)}, split into {clusters}"
+    if n > 1:
+        of = f"all {level.n_cells:,} cells" if level.parent == "all" else f"the {_cells(level.n_cells)} of {parent}"
+        return f"{own.cluster}: {own.n_cells:,} of {of}, {_percent(own.share, 1)}, one of {clusters}"
+    whole = ", which was left whole" if level.origin == "left whole" else ", the only cluster found there"
+    return f"{own.cluster}: all {_cells(own.n_cells)} of {parent}{whole}"
+
+
+def _split(split: Split, neighbors_key: str | None) -> Iterator[str]:
+    iterations = {None: "" if split.algorithm == "louvain" else f"iterations {UNKNOWN}", -1: "until stable"}
+    parts = [
+        split.algorithm or f"algorithm {UNKNOWN}",
+        f"resolution {UNKNOWN if split.resolution is None else split.resolution}",
+        iterations.get(split.n_iterations, f"{split.n_iterations} iterations"),
+        f"seed {UNKNOWN if split.seed is None else split.seed}",
+        "weights not used" if split.use_weights is False else "",
+        f"modularity {UNKNOWN if split.modularity is None else f'{split.modularity:.4f}'}",
+    ]
+    yield _line("partition", ", ".join(filter(None, parts)))
+    if split.graph == "stored":
+        yield _line("graph", f"stored in the input, uns[{neighbors_key or 'neighbors'!r}]")
+    else:
+        yield _line("graph", f"computed: {split.n_neighbors} neighbors in {split.embedding}, {split.metric}")
+    yield _line("engine", f"{split.engine}: {split.engine_reason or f'reason {UNKNOWN}'}")
+    took = "" if split.seconds is None else f", in {split.seconds:.2f} s"
+    where = {True: ", taken from the cache", False: ", by this run", None: ""}
+    yield _line("computed", f"{_when(split.created)}{took}{where[split.from_cache]}")
+    what = "graph" if split.graph == "stored" else "cells"
+    yield _line("key", f"{split.key}, of {what} {split.cells or UNKNOWN}")
+
+
+def _fate(found: Explanation) -> str:
+    if found.n_children > 1:
+        return f"split into {found.n_children} clusters"
+    return f"not split further: {found.reason or UNKNOWN}"
+
+
+def _sizes(kin: Sequence[Any], own: str | None) -> str:
+    """The largest clusters, and the own one, with their shares."""
+    shown = [each for number, each in enumerate(kin) if number < MOST_SIZES or each.cluster == own]
+    more = f", and {len(kin) - len(shown)} more" if len(kin) > len(shown) else ""
+    return ", ".join(f"{each.cluster}: {each.n_cells:,} ({_percent(each.share)})" for each in shown) + more
+
+
+def _asked(settings: Mapping[str, Any]) -> str:
+    """The base configuration in short; what a level really used is told there."""
+    if not settings:
+        return UNKNOWN
+    base = " at ".join(_plain(settings.get(name, UNKNOWN)).strip("[]") for name in ("algorithm", "resolutions"))
+    more = {
+        name: settings.get(name) for name in ("neighbors", "n_iterations", "seed", "min_cells", "recompute_neighbors")
+    }
+    return "; ".join([base, *(f"{name} {_plain(value)}" for name, value in more.items() if value not in (None, {}, 0))])
+
+
+def _levels_first(hierarchy: Any) -> Any:
+    both = isinstance(hierarchy, Mapping) and "levels" in hierarchy
+    return {"levels": hierarchy["levels"], **hierarchy} if both else hierarchy
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key}: {_plain(each)}" for key, each in value.items() if each is not None) + "}"
+    if isinstance(value, list):
+        return _plain(value[0]) if len(value) == 1 else f"[{', '.join(map(_plain, value))}]"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _identity(identity: Mapping[str, Any]) -> str:
+    if not identity:
+        return UNKNOWN
+    size = identity.get("size")
+    marks = [f"{key} {value}" for key, value in identity.items() if key not in ("url", "size", "mtime_ns")]
+    if "mtime_ns" in identity:
+        from datetime import UTC, datetime
+
+        marks.append(f"of {_when(datetime.fromtimestamp(identity['mtime_ns'] // 10**9, UTC).isoformat())}")
+    return ", ".join([str(identity.get("url")), *([f"{size:,} bytes"] if size is not None else []), *marks])
+
+
+def _when(text: str | None) -> str:
+    return (text or UNKNOWN).replace("T", " ").replace("+00:00", " UTC")
+
+
+def _percent(share: float, digits: int = 0) -> str:
+    return f"{100 * share:.{digits}f} %"
+
+
+def _cells(n: int) -> str:
+    return f"{n:,} cell{'s'[: n != 1]}"
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= MOST_LETTERS else f"{text[: MOST_LETTERS - 1]}…"
+
+
+def _line(name: str, text: str) -> str:
+    return f"  {name:<10} {text}"

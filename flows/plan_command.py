@@ -1,0 +1,158 @@
+"""`cellstrata plan`: what a run would compute and what comes from the cache, without running."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from rich.markup import escape
+from rich.table import Table
+
+from configs.errors import ConfigError
+from configs.load import load_config
+from configs.model import RunConfig
+from flows.exit_codes import DONE, FAILED, INTERRUPTED, WRONG_INPUT
+from flows.preparation import UnusableInputs, forget, open_cache, prepare
+from flows.terminal import Terminal, unexpected
+from tasks.forecast import InputForecast, forecast_input
+from tasks.opening import DataError
+from tasks.split_times import SplitTimes, past_records
+from tasks.tree_forecast import LevelForecast, Seen, TreeForecast
+
+TEXT = ("dataset", "what", "left\nwhole")
+COLUMNS = ("dataset", "what", "level", "from\ncache", "to\ncompute", "cells to\ncompute", "cells\nunknown",
+           "left\nwhole", "seconds")  # fmt: skip
+ROUGH = "no past splits: rough"
+
+
+def plan(config_path: str, overrides: Sequence[str], as_json: bool, verbose: bool = False) -> int:
+    """Say what a run of this configuration would do; returns the exit code.
+
+    Inputs are inspected as a run does, and what is read of them is kept in the cache for the run.
+    Nothing else is written, and no server is needed.
+    """
+    terminal = Terminal(as_json, verbose)
+    try:
+        config, notices = load_config(config_path, overrides)
+        for notice in notices:
+            terminal.notice(notice)
+        inputs, times = _forecast(config, terminal)
+    except (ConfigError, UnusableInputs, DataError) as error:
+        terminal.wrong(str(error))
+        return WRONG_INPUT
+    except KeyboardInterrupt:
+        terminal.failed("interrupted")
+        return INTERRUPTED
+    except Exception as error:
+        if verbose:
+            raise
+        terminal.failed(unexpected(error))
+        return FAILED
+    total = _total(config, inputs, times)
+    for name, forecast in inputs.items():
+        for notice in forecast.source.notices:
+            terminal.notice(f"{name}: {notice}")
+    terminal.show(_table(inputs), _in_words(total))
+    if as_json:
+        documents = {name: forecast.to_json() for name, forecast in inputs.items()}
+        print(json.dumps({"datasets": documents, "total": total}), flush=True)
+    return DONE
+
+
+def _forecast(config: RunConfig, terminal: Terminal) -> tuple[dict[str, InputForecast], SplitTimes]:
+    """Forecast every file of every dataset, in the order of the configuration.
+
+    Raises
+    ------
+    UnusableInputs, DataError
+        If the run would refuse its inputs.
+    """
+    with terminal.status("inspecting the inputs") as say:
+        try:
+            inputs = prepare(config, lambda name: say(f"inspecting {name}"))
+        finally:
+            forget(config)
+        cache, seen = open_cache(config), Seen()
+        say("looking into the cache")
+        times = SplitTimes.of(past_records(cache))
+        return {name: forecast_input(config, source, cache, times, seen) for name, source in inputs.items()}, times
+
+
+def _total(config: RunConfig, inputs: dict[str, InputForecast], times: SplitTimes) -> dict[str, Any]:
+    """Add everything up. `seconds` are those of one core, `wall_seconds` those of this run's workers."""
+    levels = [level for one in inputs.values() for tree in one.trees for level in tree.levels.values()]
+    work = sum(one.seconds for one in inputs.values())
+    longest = max((one.chain for one in inputs.values()), default=0.0)
+    at_once = 1 if config.runner == "threads" else config.worker_count  # igraph holds Python's lock
+    return {
+        "nothing_to_compute": not any(one.computes for one in inputs.values()),
+        "from_cache": sum(level.cached for level in levels),
+        "to_compute": sum(level.to_compute for level in levels),
+        "to_compute_cells": sum(level.to_compute_cells for level in levels),
+        "unknown_cells": sum(level.unknown_cells for level in levels),
+        "seconds": round(work, 3),
+        "wall_seconds": round(max(work / at_once, longest), 3),
+        "workers": config.worker_count,
+        "past_splits": times.n_splits,
+        "basis": ROUGH if times.rough else f"as {times.n_splits:,} past splits took",
+    }
+
+
+def _in_words(total: dict[str, Any]) -> str:
+    if total["nothing_to_compute"]:
+        return f"nothing to compute: {total['from_cache']:,} splits come from the cache"
+    workers = total["workers"]
+    within = f", {_duration(total['wall_seconds'])} with {workers} workers" if workers > 1 else ""
+    return (
+        f"about {_duration(total['seconds'])} of work{within} ({total['basis']}), besides starting and writing results"
+    )
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s" if seconds >= 1 else "1 s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _table(inputs: dict[str, InputForecast]) -> Table:
+    """Lay out a row for each step, and for each level of each tree."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    widest = min(24, max(map(len, inputs), default=0))
+    for name in COLUMNS:
+        folds = name in ("dataset", "left\nwhole")
+        table.add_column(
+            name, justify="left" if name in TEXT else "right", overflow="fold", no_wrap=not folds,
+            min_width=widest if name == "dataset" else None,
+        )  # fmt: skip
+    for name, forecast in inputs.items():
+        for row in _rows(forecast):
+            table.add_row(escape(name), *row)
+    return table
+
+
+def _rows(forecast: InputForecast) -> Iterator[list[str]]:
+    for step in forecast.steps:
+        cells, what = _number(step.n_cells), {"cached": (1, 0), "compute": (0, 1), "unknown": (0, 0)}[step.state]
+        where = {"cached": ["", ""], "compute": [cells, ""], "unknown": ["", cells]}[step.state]
+        yield [step.name, "", *map(_number, what), *where, "", f"{step.seconds:.1f}" if step.computes else ""]
+    for tree in forecast.trees:
+        yield from _tree_rows(tree)
+
+
+def _tree_rows(tree: TreeForecast) -> Iterator[list[str]]:
+    what = f"{tree.algorithm} {tree.resolution}"
+    for level in range(1, tree.kept + 1):
+        yield [what, str(level), "kept", "", "", "", "", ""]
+    for forecast in tree.levels.values():
+        yield [what, str(forecast.level), *_level_cells(forecast)]
+
+
+def _level_cells(level: LevelForecast) -> list[str]:
+    whole = ", ".join(f"{count:,} {reason}" for reason, count in sorted(level.whole.items()))
+    counts = (level.cached, level.to_compute, level.to_compute_cells, level.unknown_cells)
+    return [*map(_number, counts), whole, f"{level.seconds:.1f}" if level.computes else ""]
+
+
+def _number(count: int) -> str:
+    return f"{count:,}" if count else ""

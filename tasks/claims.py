@@ -1,0 +1,97 @@
+"""Who is computing what: so that two runs over one cache share the work instead of doing it twice.
+
+A claim is a hint, never a lock: one whose process is gone, or that is not renewed, counts for nothing,
+and whoever computes a split although another claims it gets the same result.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import threading
+import time
+import uuid
+from dataclasses import dataclass, field
+
+from tasks.cache import SCHEME, Cache
+
+VALID = 30.0  # seconds without renewal
+RENEW = 10.0
+
+
+@dataclass
+class Claims:
+    """The claims of one run. Failures to write them are ignored: the cache may be only readable."""
+
+    cache: Cache
+    run: str = field(default_factory=lambda: uuid.uuid4().hex)
+    _held: set[str] = field(default_factory=set)
+    _ended: threading.Event = field(default_factory=threading.Event)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __enter__(self) -> Claims:
+        threading.Thread(target=self._renew, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        for key in list(self._held):
+            self.release(key)
+
+    def take(self, key: str) -> bool:
+        """Claim a key; False if another live run has it."""
+        if self._elsewhere(key):
+            return False
+        with self._lock:
+            self._held.add(key)
+        self._write(key)
+        return True
+
+    def release(self, key: str) -> None:
+        """Give a claim up: its work is done, or has failed."""
+        with self._lock:
+            if key not in self._held:
+                return
+            self._held.discard(key)
+        try:
+            self.cache.store.remove(_path(key))
+        except OSError:
+            return
+
+    def _elsewhere(self, key: str) -> bool:
+        try:
+            claim = json.loads(self.cache.store.read(_path(key)))
+            if claim["run"] == self.run or time.time() - claim["time"] > VALID:
+                return False
+            return claim["host"] != socket.gethostname() or _lives(int(claim["pid"]))
+        except (OSError, ValueError, KeyError, TypeError):
+            return False
+
+    def _write(self, key: str) -> None:
+        claim = {"run": self.run, "host": socket.gethostname(), "pid": os.getpid(), "time": time.time()}
+        try:
+            self.cache.store.write(_path(key), json.dumps(claim).encode())
+        except OSError:
+            return
+
+    def _renew(self) -> None:
+        while not self._ended.wait(RENEW):
+            with self._lock:
+                held = list(self._held)
+            for key in held:
+                self._write(key)
+
+
+def _path(key: str) -> str:
+    return f"v{SCHEME}/claims/{key}.json"
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True

@@ -1,0 +1,78 @@
+"""Which datasets use which entries of a cache: a small note for each result, for people alone.
+
+A split's key depends neither on a file nor on a dataset, so that datasets share their splits; who
+uses what is therefore written down when a result has been published, as `v1/datasets/<id>.json`:
+{"name", "output", "keys" (of the splits, level 1's graph and its neighbours), "arrays" (the digests of
+embeddings, PCA and UMAP), "written"}. The graphs of sub-clusters and the bundles follow from the splits'
+records. Nothing is ever looked up through these notes but by `cellstrata cache`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from tasks.cache import SCHEME, Cache
+from tasks.digest import canonical_json, digest_values
+from tasks.stored_objects import StoredObject
+
+if TYPE_CHECKING:
+    from tasks.result import Finished
+
+DATASETS = f"v{SCHEME}/datasets"
+
+
+@dataclass(frozen=True)
+class DatasetUse:
+    """What one result of a dataset is made of: keys of entries and digests of arrays."""
+
+    stored: StoredObject
+    name: str
+    output: str
+    keys: frozenset[str]
+    arrays: frozenset[str]
+
+
+def note_use(cache: Cache, name: str, finished: Finished) -> None:
+    """Note what the published result of the dataset called `name` is made of; never fails."""
+    from tasks.neighbors import knn_key
+
+    keys = {outcome.key for tree in finished.trees for outcome in tree.outcomes.values() if outcome.key}
+    if finished.graph:
+        keys |= {finished.graph, knn_key(finished.graph)}
+    refs = [*finished.source.embeddings.values(), finished.pca, finished.umap]
+    output = finished.source.output
+    note = {
+        "name": name,
+        "output": output,
+        "keys": sorted(keys),
+        "arrays": sorted({ref.digest for ref in refs if ref is not None}),
+        "written": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    with contextlib.suppress(Exception):  # the result stands; the cache may be only readable
+        path = f"{DATASETS}/{digest_values(kind='dataset', name=name, output=output)}.json"
+        cache.store.write(path, canonical_json(note))
+
+
+def parse_use(raw: bytes, stored: StoredObject) -> DatasetUse:
+    """Read a note.
+
+    Raises
+    ------
+    ValueError
+        If it is none.
+    """
+    try:
+        said = json.loads(raw)
+        name, output = (_shown(said[key]) for key in ("name", "output"))
+        return DatasetUse(stored, name, output, frozenset(map(str, said["keys"])), frozenset(map(str, said["arrays"])))
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ValueError(f"{type(error).__name__}: {error}") from None
+
+
+def _shown(text: object) -> str:
+    """Text that does nothing to a terminal: the cache may be shared."""
+    return "".join(letter if letter.isprintable() else "?" for letter in str(text))

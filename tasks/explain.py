@@ -1,0 +1,234 @@
+"""How a cluster came to be: the splits that lead from the whole dataset to it, as its result records them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from tasks.asked_cluster import ALL, asked_column
+from tasks.result_record import ResultRecord, Told, read_record, sizes_in_obs, told_columns
+from tasks.store import StorageOptions
+from tasks.tree_rows import Row, TreeRows
+
+
+@dataclass(frozen=True)
+class Sized:
+    """A cluster, its number of cells, and its share of its parent's, 0 to 1."""
+
+    cluster: str
+    n_cells: int
+    share: float
+
+
+@dataclass(frozen=True)
+class Split:
+    """A split that was tried: with what, by what, and when. None is what was not recorded.
+
+    `cells` is the digest of what was split; `n_neighbors`, `embedding` and `metric` are None for a graph
+    that came with the input. `from_cache` tells whether the run that wrote the column found it there.
+    """
+
+    algorithm: str | None
+    resolution: float | None
+    n_iterations: int | None
+    seed: int | None
+    use_weights: bool | None
+    graph: Literal["stored", "computed"]
+    n_neighbors: int | None
+    embedding: str | None
+    metric: str | None
+    engine: str | None
+    engine_reason: str | None
+    modularity: float | None
+    key: str
+    cells: str | None
+    created: str | None
+    seconds: float | None
+    from_cache: bool | None
+
+
+@dataclass(frozen=True)
+class Level:
+    """How one level of the way to a cluster came to be: its parent was split, or left whole (`reason`), or
+    the level came with the input.
+
+    `cluster` is the one on the way, None where the whole level is explained; `clusters` are all of its
+    parent, itself among them. `input` and `written` say from what and when the column was made, where
+    that was an earlier call of `cluster`.
+    """
+
+    level: int
+    column: str
+    origin: Literal["split", "left whole", "input"]
+    reason: str
+    parent: str
+    n_cells: int
+    cluster: str | None
+    clusters: tuple[Sized, ...]
+    split: Split | None
+    input: Mapping[str, Any] | None
+    written: str | None
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """All that a result says of how a cluster came to be. `result` is where it stands, `recorded_in` the
+    result that tells of it, another one only where `result` was collected.
+
+    `share` is that of all cells of the column. `n_children` and `reason` say what became of the cluster:
+    into how many it was split (one where it was left whole), and why it was not.
+    """
+
+    result: str
+    recorded_in: str
+    column: str
+    cluster: str
+    n_cells: int
+    share: float
+    command: str | None
+    written: str | None
+    versions: Mapping[str, str]
+    input: Mapping[str, Any]
+    neighbors_key: str | None
+    configuration: Mapping[str, Any]
+    levels: tuple[Level, ...]
+    n_children: int
+    reason: str
+    notices: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return asdict(self)
+
+
+def explain(
+    url: str,
+    cluster: str | None = None,
+    column: str | None = None,
+    storage_options: StorageOptions | None = None,
+) -> Explanation:
+    """Explain a cluster of a result of `run`, `cluster` or `collect`; `all`, or none, explains level 1.
+
+    `column` is needed where several have a cluster of this label.
+
+    Raises
+    ------
+    InputError
+        If `url` holds no result of ours, or there is no such column or cluster, or more than one.
+    """
+    record = read_record(url, storage_options)
+    told, lost = told_columns(record, storage_options)
+    label = ALL if cluster is None else cluster
+    name = asked_column(record, told, lost, label, column)
+    place = told[name]
+    rows, teller = place.record.rows, place.record
+    columns = rows.above(place.name)
+    if label == ALL:
+        first = columns[0]
+        own = rows.root(first)
+        levels = [_level(rows, first, list(rows.clusters(first).values()), None)]
+    else:
+        own = rows.clusters(place.name)[label]
+        levels = _way(rows, columns, own)
+    total = sum(int(row["n_cells"]) for row in rows.clusters(place.name).values())
+    n_cells = int(own["n_cells"]) if own is not None else total
+    return Explanation(
+        result=record.url,
+        recorded_in=teller.url,
+        column=name,
+        cluster=label,
+        n_cells=n_cells,
+        share=_share(n_cells, total),
+        command=teller.texts.get("command"),
+        written=teller.texts.get("created"),
+        versions=teller.document("versions"),
+        input=teller.document("input"),
+        neighbors_key=teller.texts.get("neighbors_key"),
+        configuration=teller.document("configuration"),
+        levels=tuple(levels),
+        n_children=int(own["n_children"]) if own is not None else 0,
+        reason=str(own["reason"]) if own is not None else "",
+        notices=tuple(_notices(record, name, place, rows, storage_options)),
+    )
+
+
+def _way(rows: TreeRows, columns: Sequence[str], own: Row) -> list[Level]:
+    """The levels from the first that is recorded to a cluster, whose column is the last."""
+    levels: list[Level] = []
+    for column in reversed(columns):
+        levels.insert(0, _level(rows, column, rows.siblings(own), own))
+        parents = [name for name in columns if rows.level(name) == rows.level(column) - 1]
+        if not parents or own["parent"] not in rows.clusters(parents[0]):
+            break
+        own = rows.clusters(parents[0])[own["parent"]]
+    return levels
+
+
+def _level(rows: TreeRows, column: str, clusters: Sequence[Row], own: Row | None) -> Level:
+    above = rows.above(column)[-2:-1]
+    label = ALL if own is None else str(own["parent"])
+    parent = rows.clusters(above[0]).get(label) if above else rows.root(column)
+    facts = rows.facts.get(column, {})
+    n_cells = sum(int(row["n_cells"]) for row in clusters)
+    tried = parent is not None and bool(parent["key"])
+    return Level(
+        level=rows.level(column),
+        column=column,
+        origin="input" if parent is None else "split" if tried else "left whole",
+        reason="" if parent is None else str(parent["reason"]),
+        parent=str(parent["cluster"]) if parent is not None else label,
+        n_cells=n_cells,
+        cluster=None if own is None else str(own["cluster"]),
+        clusters=tuple(
+            Sized(str(row["cluster"]), int(row["n_cells"]), _share(row["n_cells"], n_cells)) for row in clusters
+        ),
+        split=_split(parent, facts) if parent is not None and tried else None,
+        input=facts.get("input"),
+        written=facts.get("written"),
+    )
+
+
+def _split(row: Row, facts: Mapping[str, Any]) -> Split:
+    recorded = bool(row["created"])  # absent in older tables
+    leiden = facts.get("algorithm") == "leiden"
+    return Split(
+        algorithm=facts.get("algorithm"),
+        resolution=_finite(row["resolution"]),
+        n_iterations=int(row["n_iterations"]) if recorded and leiden else None,
+        seed=int(row["seed"]) if recorded else None,
+        use_weights=facts.get("use_weights"),
+        graph="computed" if row["n_neighbors"] else "stored",
+        n_neighbors=int(row["n_neighbors"]) or None,
+        embedding=str(row["embedding"]) or None,
+        metric=str(row["metric"]) or None,
+        engine=str(row["engine"]) or None,
+        engine_reason=facts.get("engine_reason"),
+        modularity=_finite(row["modularity"]),
+        key=str(row["key"]),
+        cells=str(row["cells"]) or None,
+        created=str(row["created"]) or None,
+        seconds=_finite(row["seconds"]),
+        from_cache=bool(row["from_cache"]) if recorded else None,
+    )
+
+
+def _notices(
+    record: ResultRecord, name: str, place: Told, rows: TreeRows, storage_options: StorageOptions | None
+) -> list[str]:
+    """Say where obs does not hold what the record tells of: cells were left out, or labels changed, since."""
+    if name not in record.obs:
+        return []
+    there = sizes_in_obs(record.url, name, storage_options)
+    if there == {label: int(row["n_cells"]) for label, row in rows.clusters(place.name).items()}:
+        return []
+    return [f"obs[{name!r}] has changed since: it has other clusters, or sizes, than those that are explained here"]
+
+
+def _share(n_cells: int, of: int) -> float:
+    return round(n_cells / of, 4) if of else 0.0
+
+
+def _finite(value: Any) -> float | None:
+    return float(value) if math.isfinite(value) else None

@@ -1,0 +1,173 @@
+"""What a run would do for one file: PCA, graph, UMAP and trees, computed or found in the cache."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from configs.model import RunConfig
+from tasks.cache import ArrayRef, Cache
+from tasks.inputs import Input
+from tasks.keys import graph_key
+from tasks.neighbors import find_neighbors
+from tasks.pca import find_pca
+from tasks.plan import EmbeddingChoice
+from tasks.plans import kept_partition, root_neighbors, tree_plans
+from tasks.split_times import SplitTimes
+from tasks.tree import Tree
+from tasks.tree_forecast import Seen, TreeForecast, forecast_tree
+from tasks.umap import find_umap
+
+
+@dataclass(frozen=True)
+class StepForecast:
+    """A step that makes no labels, `pca`, `neighbors` or `umap`, and whether the cache has it.
+
+    It is `unknown` where it depends on a PCA that is yet to be computed.
+    """
+
+    name: Literal["pca", "neighbors", "umap"]
+    state: Literal["cached", "compute", "unknown"]
+    n_cells: int
+    seconds: float
+
+    @property
+    def computes(self) -> bool:
+        """Tell whether it is or may be computed."""
+        return self.state != "cached"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return {**vars(self), "seconds": round(self.seconds, 3)}
+
+
+@dataclass
+class InputForecast:
+    """One file of one dataset. `chain` is the seconds that no number of workers can shorten."""
+
+    source: Input
+    steps: list[StepForecast]
+    trees: list[TreeForecast]
+    chain: float
+
+    @property
+    def seconds(self) -> float:
+        """All work, in seconds of one core."""
+        return sum(step.seconds for step in self.steps) + sum(
+            level.seconds for tree in self.trees for level in tree.levels.values()
+        )
+
+    @property
+    def computes(self) -> bool:
+        """Tell whether anything is or may be computed."""
+        levels = [level for tree in self.trees for level in tree.levels.values()]
+        return any(step.computes for step in self.steps) or any(level.computes for level in levels)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return {
+            "cells": self.source.n_cells,
+            "output": self.source.output,
+            "steps": [step.to_json() for step in self.steps],
+            "trees": [tree.to_json() for tree in self.trees],
+            "seconds": round(self.seconds, 3),
+            "notices": list(self.source.notices),
+        }
+
+
+def forecast_input(config: RunConfig, source: Input, cache: Cache, times: SplitTimes, seen: Seen) -> InputForecast:
+    """Say what a run would do for an inspected input; X is read where its PCA has to be known.
+
+    `seen` collects what is to be computed: the datasets of a run share it, since work that they have in
+    common is done once.
+
+    Raises
+    ------
+    InputError
+        If X cannot be used for the PCA that is asked for.
+    """
+    settings = config.DATASETS[source.dataset].clustering
+    steps, embeddings = _embeddings(config, source, cache, times)
+    graph, step = _graph(config, source, cache, embeddings, times, seen)
+    steps += [step] if step is not None else []
+    umap = _umap(config, source, cache, embeddings, graph, times, seen)
+    plans = tree_plans(settings, source, embeddings, graph or "", config.gpu_for(source.dataset))
+    planned = {(plan.algorithm, plan.resolution): plan for plan in plans}
+    trees = []
+    for algorithm in settings.algorithm:
+        for resolution in settings.resolutions:
+            plan = planned.get((algorithm, resolution))
+            if plan is None:
+                trees.append(TreeForecast(algorithm, resolution, settings.hierarchy.depth, {}))
+                continue
+            tree = Tree(plan, kept_partition(plan, source, config.storage_options))
+            trees.append(forecast_tree(tree, cache, times, seen=seen, refresh=config.refresh, grain=config.grain))
+    before = sum(step.seconds / (config.worker_count if step.name == "neighbors" else 1) for step in steps)
+    beside = umap.seconds if umap is not None else 0.0
+    chain = before + max([beside, *(tree.chain for tree in trees)])
+    return InputForecast(source, steps + ([umap] if umap is not None else []), trees, chain)
+
+
+def _embeddings(
+    config: RunConfig, source: Input, cache: Cache, times: SplitTimes
+) -> tuple[list[StepForecast], dict[EmbeddingChoice, ArrayRef]]:
+    steps, ready = [], {}
+    for choice, ref in source.embeddings.items():
+        if ref is None:
+            found = find_pca(source.url, config.storage_options, cache, choice.n_pcs, config.rehash)
+            steps.append(_step("pca", source, found is not None and not config.refresh, times))
+            if found is None:
+                continue
+            ref = ArrayRef.from_json(found["arrays"]["embedding"])
+        ready[choice] = ref
+    return steps, ready
+
+
+def _graph(
+    config: RunConfig,
+    source: Input,
+    cache: Cache,
+    embeddings: dict[EmbeddingChoice, ArrayRef],
+    times: SplitTimes,
+    seen: Seen,
+) -> tuple[str | None, StepForecast | None]:
+    """The key of level 1's graph, None where it is not known, and its step, None for a stored graph."""
+    if source.stored_graph is not None:
+        return source.stored_graph, None
+    spec = root_neighbors(config.DATASETS[source.dataset].clustering, source.neighbors)
+    ref = embeddings.get(spec.embedding)
+    if ref is None:
+        return None, _step("neighbors", source, None, times)
+    key = graph_key(ref.digest, ref.shape[0], spec.n_neighbors, spec.metric)
+    there = key in seen or find_neighbors(cache, ref, spec.n_neighbors, spec.metric) is not None
+    seen.add(key)
+    return key, _step("neighbors", source, there and not config.refresh, times)
+
+
+def _umap(
+    config: RunConfig,
+    source: Input,
+    cache: Cache,
+    embeddings: dict[EmbeddingChoice, ArrayRef],
+    graph: str | None,
+    times: SplitTimes,
+    seen: Seen,
+) -> StepForecast | None:
+    if source.umap != "compute":
+        return None
+    spec, seed = source.neighbors, config.DATASETS[source.dataset].clustering.seed
+    ref = embeddings.get(spec.embedding)
+    if ref is None or graph is None:
+        return _step("umap", source, None, times)
+    what = ("umap", graph, ref.digest, seed)
+    there = what in seen or find_umap(cache, graph, ref, spec.metric, spec.n_neighbors, seed) is not None
+    seen.add(what)
+    return _step("umap", source, there and not config.refresh, times)
+
+
+def _step(
+    name: Literal["pca", "neighbors", "umap"], source: Input, cached: bool | None, times: SplitTimes
+) -> StepForecast:
+    """Forecast a step; `cached` is None where it is not known."""
+    state: Any = "unknown" if cached is None else "cached" if cached else "compute"
+    return StepForecast(name, state, source.n_cells, 0.0 if cached else times.step(name, source.n_cells))

@@ -1,0 +1,100 @@
+"""The embeddings that an input holds: read, checked, put in the cache, and remembered."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tasks import elements
+from tasks.cache import ArrayRef, Cache
+from tasks.checks import Check
+from tasks.opening import reading
+from tasks.plan import EmbeddingChoice
+from tasks.remembered import Remembered
+from tasks.stored_graph import DEFAULT_REP
+
+TOO_LARGE = 1e15  # of an embedding: squared distances must stay far below the largest float32, 3e38
+
+
+@dataclass(frozen=True)
+class FoundEmbedding:
+    """An embedding's (n, d) float32 values, or where the cache has them; neither for a PCA that has to
+    be computed. `memory` is the key under which it is to be remembered."""
+
+    values: np.ndarray | None = None
+    ref: ArrayRef | None = None
+    memory: str | None = None
+
+
+def read_embeddings(
+    check: Check, choices: Iterable[EmbeddingChoice], n_cells: int, memory: Remembered
+) -> dict[EmbeddingChoice, FoundEmbedding]:
+    """Find each embedding that is needed: remembered, or read and checked."""
+    with reading(check.url, "obsm"):
+        there = elements.obsm_shapes(check.root)
+    found: dict[EmbeddingChoice, FoundEmbedding] = {}
+    for choice in choices:
+        if choice.use_rep == DEFAULT_REP and choice.use_rep not in there and "X" in check.root:
+            check.notices.append("obsm['X_pca'] is not there: a PCA of X is computed")
+            found[choice] = FoundEmbedding()
+            continue
+        if choice.use_rep != "X" and choice.use_rep not in there:
+            near = difflib.get_close_matches(choice.use_rep, there, 1)
+            hint = f"did you mean `{near[0]}`? " if near else ""
+            has = f"it has {', '.join(there)}" if there else "it has none"
+            key, fix = f"obsm[{choice.use_rep!r}]", check.wording.neighbors_key("use_rep")
+            check.wrong(key, f"there is no such embedding; {has}; {hint}{fix}")
+            continue
+        element = "X" if choice.use_rep == "X" else f"obsm/{choice.use_rep}"
+        place = memory.key([element], embedding=str(choice))
+        recalled = memory.recall(place)
+        if recalled is not None and recalled["arrays"]["embedding"]["shape"][0] == n_cells:
+            found[choice] = FoundEmbedding(ref=ArrayRef.from_json(recalled["arrays"]["embedding"]))
+        elif (values := _read(check, choice, n_cells)) is not None:
+            found[choice] = FoundEmbedding(values, memory=place)
+    return found
+
+
+def stage(found: FoundEmbedding, cache: Cache, memory: Remembered) -> ArrayRef | None:
+    """Put an embedding in the cache, unless it is there, and remember it."""
+    if found.values is None:
+        return found.ref
+    ref = cache.put(found.values)
+    memory.learn(found.memory, {"arrays": {"embedding": ref.to_json()}})
+    return ref
+
+
+@np.errstate(over="ignore", invalid="ignore")  # what is no float32 becomes infinite, and is refused
+def _read(check: Check, choice: EmbeddingChoice, n_cells: int) -> np.ndarray | None:
+    key = "X" if choice.use_rep == "X" else f"obsm[{choice.use_rep!r}]"
+    with reading(check.url, key):
+        if choice.use_rep == "X":
+            values = np.asarray(_dense(elements.read_x(check.root)), dtype=np.float32)
+        else:
+            values = elements.read_obsm(check.root, choice.use_rep)
+    if choice.n_pcs is not None and choice.n_pcs > values.shape[1]:
+        check.wrong(key, f"has {values.shape[1]} columns, fewer than `neighbors.n_pcs: {choice.n_pcs}`")
+        return None
+    values = np.ascontiguousarray(values[:, : choice.n_pcs])
+    bad = np.flatnonzero(~(np.abs(values) < TOO_LARGE).all(1)) if values.size else np.empty(0, int)
+    if values.shape[0] != n_cells:
+        check.wrong(key, f"has {values.shape[0]} rows, but obs has {n_cells}: write it again for these cells")
+    elif not values.shape[1]:
+        check.wrong(key, f"has no columns: {check.wording.neighbors_key('use_rep')}")
+    elif len(bad):
+        check.wrong(
+            key,
+            f"has NaN, infinite or too large values in {len(bad)} cells (the first is row {bad[0]}): "
+            "remove or mend them",
+        )
+    else:
+        return values
+    return None
+
+
+def _dense(matrix: Any) -> Any:
+    return matrix.toarray() if hasattr(matrix, "toarray") else matrix

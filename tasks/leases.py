@@ -1,0 +1,93 @@
+"""Leases: each run says in the cache that it uses it, so that nothing it uses is removed meanwhile.
+
+`v1/leases/<id>.json` holds {"host", "pid", "started"}; the time of the file says when the run was last
+known to live. A lease that is not renewed for ten minutes counts for nothing: a run that was killed
+never blocks anybody. Only removal asks for leases; runs do not wait for one another.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from tasks.cache import SCHEME, Cache
+from tasks.digest import canonical_json
+from tasks.stored_objects import StoredObject, list_objects
+
+LEASES = f"v{SCHEME}/leases"
+RENEWED_EVERY = 60.0  # seconds
+DEAD_AFTER = 600.0  # seconds without renewal
+_NAME = re.compile(rf"{LEASES}/[0-9a-f]{{32}}\.json")
+
+
+@dataclass(frozen=True)
+class Lease:
+    """One run's word that it uses the cache: `started` and the last renewal (`stored.time`), s since 1970."""
+
+    stored: StoredObject
+    host: str
+    pid: int
+    started: float
+
+    def lives(self, now: float) -> bool:
+        """Tell whether it counts; one from the future, by a clock set wrong, does not for ever."""
+        return abs(now - self.stored.time) <= DEAD_AFTER
+
+
+@contextlib.contextmanager
+def using(cache: Cache) -> Iterator[None]:
+    """Hold a lease on a cache while the block runs. A cache that cannot be written to is used without one."""
+    path = f"{LEASES}/{uuid.uuid4().hex}.json"
+    started = datetime.now(UTC).isoformat(timespec="seconds")
+    lease = canonical_json({"host": socket.gethostname(), "pid": os.getpid(), "started": started})
+    ended = threading.Event()
+
+    def renew() -> None:
+        while not ended.wait(RENEWED_EVERY):
+            _write(cache, path, lease)
+
+    _write(cache, path, lease)
+    renewing = threading.Thread(target=renew, name="cellstrata-lease", daemon=True)
+    renewing.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        renewing.join(timeout=10)
+        with contextlib.suppress(Exception):
+            cache.store.remove(path)
+
+
+def all_leases(cache: Cache) -> list[Lease]:
+    """Return every lease that lies in a cache, also those that count for nothing any more."""
+    return [_read(cache, found) for found in list_objects(cache.store, LEASES).objects if _NAME.fullmatch(found.key)]
+
+
+def live_leases(cache: Cache, now: float | None = None) -> list[Lease]:
+    """Return the leases of the runs that use a cache `now` (s since 1970)."""
+    at = time.time() if now is None else now
+    return [lease for lease in all_leases(cache) if lease.lives(at)]
+
+
+def _write(cache: Cache, path: str, lease: bytes) -> None:
+    with contextlib.suppress(Exception):  # whatever a store raises: no run fails for want of a lease
+        cache.store.write(path, lease)
+
+
+def _read(cache: Cache, found: StoredObject) -> Lease:
+    """Read a lease; one that says nothing may have begun at any time."""
+    try:
+        said = json.loads(cache.store.read(found.key))
+        started = min(datetime.fromisoformat(said["started"]).timestamp(), found.time)
+        return Lease(found, str(said["host"]), int(said["pid"]), started)
+    except Exception:
+        return Lease(found, "unknown", 0, 0.0)

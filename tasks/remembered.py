@@ -1,0 +1,79 @@
+"""What an input was found to hold, remembered by what its store says of it, as git's index does.
+
+The next run on the same object need not read it again. The store's word is taken for whole files and
+for every object of a zarr element: its ETag or generation, else size and time. What has changed in
+the last seconds is not trusted, since a later change within a clock's tick could not be told.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tasks.cache import Cache, Record
+from tasks.digest import digest_values
+from tasks.store import Store
+
+RECENT = 3.0  # seconds; file systems with times of one or two seconds are still in use
+SURE = ("ETag", "etag", "generation", "VersionId", "md5Hash", "content_md5")
+TIMES = ("LastModified", "last_modified", "mtime", "updated", "created")
+
+
+@dataclass(frozen=True)
+class Remembered:
+    """The memory of one input in a cache; `forget` makes it know nothing, and learn anew."""
+
+    cache: Cache
+    source: Store
+    kind: str
+    forget: bool = False
+
+    def key(self, elements: Iterable[str], **what: object) -> str | None:
+        """Return the key of something found out of these elements, None where the store tells too little."""
+        marks = self._marks(elements)
+        return None if marks is None else digest_values(kind="input", source=self.source.url, marks=marks, what=what)
+
+    def recall(self, key: str | None) -> Mapping[str, Any] | None:
+        """Return what is remembered, if its arrays are all there and intact."""
+        if key is None or self.forget:
+            return None
+        record = self.cache.find(key, "input")
+        return None if record is None else record.body
+
+    def learn(self, key: str | None, body: dict[str, Any]) -> Record | None:
+        """Remember what was found."""
+        return None if key is None else self.cache.write_record("input", key, body)
+
+    def _marks(self, elements: Iterable[str]) -> list[list[Any]] | None:
+        found: list[list[Any]] = []
+        try:
+            for element in [""] if self.kind != "zarr" else sorted(elements):
+                marks = list((_local if self.source.is_local else _remote)(self.source, element))
+                known = [mark for mark in marks if mark is not None]
+                if not marks or len(known) < len(marks):
+                    return None
+                found += known
+        except (OSError, ValueError, KeyError):
+            return None
+        return sorted(found, key=str)
+
+
+def _local(store: Store, element: str) -> Iterable[list[Any] | None]:
+    path = store.path(element)
+    files = [path] if os.path.isfile(path) else [store.path(key) for key in store.walk(element)]
+    now = time.time_ns()
+    for file in files:
+        stat = os.stat(file)
+        changed = max(stat.st_mtime_ns, stat.st_ctime_ns)  # the latter cannot be set back by a copy
+        mark = [os.path.relpath(file, store.root), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
+        yield mark if changed < now - RECENT * 1e9 else None
+
+
+def _remote(store: Store, element: str) -> Iterable[list[Any] | None]:
+    for path, info in store.fs.find(store.path(element), detail=True).items():
+        sure = [str(info[name]) for name in SURE if info.get(name)]
+        when = [str(info[name]) for name in TIMES if info.get(name)]
+        yield [path, info.get("size"), *sure, *when] if sure or when else None

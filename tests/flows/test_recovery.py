@@ -1,0 +1,235 @@
+"""Runs that are killed, that meet in one cache, or that find it damaged: what comes out is the same."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import psutil
+import pytest
+
+from configs import RunConfig
+from configs.clustering import ClusteringConfig
+from tasks.cache import Cache
+from tasks.inputs import inspect_input
+from tasks.labels import level_column
+from tasks.plans import tree_plans
+from tests.flows.conftest import Cluster, Run
+from tests.flows.test_command import COMMAND, ROOT, cellstrata, config
+from tests.tasks.small import cache_at, grow
+
+SETTINGS: dict[str, Any] = {"neighbors": {"use_rep": "X_latent"}, "hierarchy": 4, "resolutions": [0.5, 1.0, 2.0]}
+
+
+def labels(report: dict[str, Any]) -> pd.DataFrame:
+    return pd.read_parquet(report["labels"]).astype(str)
+
+
+@pytest.mark.parametrize("victim", ["run", "worker"])
+def test_a_kill_costs_only_what_was_under_way(victim: str, server: str, run: Run, tmp_path: Path, blobs: Path) -> None:
+    path = config(tmp_path, blobs, **SETTINGS)
+    undisturbed = run(
+        **{**json.loads(Path(path).read_text()), "cache": str(tmp_path / "other"), "output_dir": "memory://x"}
+    )
+    whole = undisturbed["datasets"]["d/f"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "PREFECT_API_URL": server}
+    records, arguments = tmp_path / "cache" / "v1" / "records", ["--grain", "200", "--workers", "2"]
+    with subprocess.Popen(
+        [*COMMAND, "run", path, *arguments, "--json"],
+        env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, start_new_session=True,
+    ) as process:  # fmt: skip
+        until = time.monotonic() + 60
+        while splits(records) < 6 and time.monotonic() < until:
+            time.sleep(0.01)
+        if victim == "run":
+            os.kill(process.pid, signal.SIGKILL)
+        else:
+            workers = [
+                child for child in psutil.Process(process.pid).children() if "spawn_main" in str(child.cmdline())
+            ]
+            workers[0].kill()
+        printed, _ = process.communicate(timeout=90)
+    if victim == "worker":  # the run itself goes on
+        assert process.returncode == 0
+        report = json.loads(printed.splitlines()[-1])["datasets"]["d/f"]
+    else:
+        assert process.returncode == -signal.SIGKILL
+        kept = splits(records)
+        resumed = cellstrata("run", path, *arguments, "--json", server=server)
+        assert resumed.returncode == 0, resumed.stderr
+        report = json.loads(resumed.stdout.splitlines()[-1])["datasets"]["d/f"]
+        assert kept + report["splits"]["executed"] <= whole["splits"]["executed"] + 2
+    assert labels(report).equals(labels(whole))
+
+
+def splits(records: Path) -> int:
+    found = 0
+    for file in records.rglob("*.json"):
+        try:
+            found += '"kind":"split"' in file.read_text()
+        except FileNotFoundError:
+            continue
+    return found
+
+
+def test_two_runs_at_once_share_the_work(server: str, tmp_path: Path, blobs: Path) -> None:
+    from flows.cluster import cluster
+
+    def asked(out: str, cache: str) -> RunConfig:
+        data = {"d": {"input": {"clustering": {"f": str(blobs)}}, "clustering": {"algorithm": "leiden", **SETTINGS}}}
+        return RunConfig(
+            output_dir=str(tmp_path / out), cache=str(tmp_path / cache), runner="threads", workers=2, grain=200,
+            DATASETS=data,
+        )  # fmt: skip
+
+    async def both() -> list[dict[str, Any]]:
+        return list(await asyncio.gather(cluster(asked("a", "shared")), cluster(asked("b", "shared"))))
+
+    alone = asyncio.run(cluster(asked("c", "own")))["datasets"]["d/f"]
+    reports = [report["datasets"]["d/f"] for report in asyncio.run(both())]
+    for report in reports:
+        assert labels(report).equals(labels(alone))
+    executed = sum(report["splits"]["executed"] for report in reports)
+    assert alone["splits"]["executed"] <= executed <= alone["splits"]["executed"] + 4
+    assert not list((tmp_path / "shared/v1/claims").glob("*"))
+
+
+def test_a_cache_to_read_and_one_to_write(one: Run, pbmc: Path, tmp_path: Path) -> None:
+    team = tmp_path / "team"
+    first = one(pbmc, {"hierarchy": 2}, cache=str(team))
+    before = {file: file.stat().st_mtime_ns for file in team.rglob("*")}
+    same = one(pbmc, {"hierarchy": 2}, "same", read_cache=str(team))
+    assert same["splits"] == {"executed": 0, "cached": first["splits"]["executed"]}
+    more = one(pbmc, {"hierarchy": {"levels": {2: {}, 3: 0.3}}}, "more", read_cache=str(team))
+    assert more["splits"]["cached"] == first["splits"]["executed"]
+    assert more["splits"]["executed"] > 0
+    assert {file: file.stat().st_mtime_ns for file in team.rglob("*")} == before
+    alone = one(pbmc, {"hierarchy": {"levels": {2: {}, 3: 0.3}}}, "alone")
+    assert alone["splits"]["cached"] == more["splits"]["executed"]
+    assert labels(alone).equals(labels(more))
+
+
+CONFIG = ClusteringConfig(algorithm="leiden", resolutions=[0.5, 1.0], hierarchy=3)
+
+
+def clustered(data: Path, cache: Cache, folder: Path) -> tuple[list[list[str]], int]:
+    """Inspect and split as a run does, without Prefect; the labels of the last level, and the splits computed."""
+    found, problems = inspect_input("d", "f", str(data), CONFIG, str(folder / "out"), cache)
+    assert found is not None, problems
+    columns, executed = [], 0
+    embeddings = {choice: ref for choice, ref in found.embeddings.items() if ref is not None}
+    for plan in tree_plans(CONFIG, found, embeddings, found.stored_graph or "", False):
+        grown = grow(plan, cache)
+        executed += len(grown.executed)
+        columns.append(list(level_column(grown.tree.codes, grown.tree.leaves, 3)))
+    return columns, executed
+
+
+PICKLE = b"cbuiltins\nexec\n(Vopen('unpickled', 'w').close()\ntR."  # leaves a file if it is ever loaded
+
+
+def damage(file: Path, files: list[Path], rng: random.Random) -> None:
+    """Do one of the things that happen to files, and some that somebody would have to do."""
+    content = file.read_bytes()
+    kind = rng.randrange(8)
+    if kind == 0:
+        file.unlink()
+    elif kind == 1:
+        file.write_bytes(content[: rng.randrange(len(content) + 1)])
+    elif kind == 2 and content:
+        place = rng.randrange(len(content))
+        file.write_bytes(content[:place] + bytes([content[place] ^ (1 << rng.randrange(8))]) + content[place + 1 :])
+    elif kind == 3:
+        file.write_bytes(rng.choice(files).read_bytes())
+    elif kind == 4:
+        file.write_bytes(PICKLE)
+    elif kind == 5:
+        file.write_bytes(rng.randbytes(rng.randrange(200)))
+    elif kind == 6:
+        file.write_bytes(content.replace(b'"scheme":1', b'"scheme":9').replace(b"split", b"graph"))
+    else:
+        file.write_bytes(content + b"\x00" * rng.randrange(1, 50))
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_no_damage_to_the_cache_is_ever_believed(
+    seed: int, damaged: tuple[Path, Cache, list[list[str]]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """8 files a seed: 200 in all."""
+    monkeypatch.chdir(tmp_path)
+    data, cache, expected = damaged
+    rng = random.Random(seed)
+    files = sorted(file for file in Path(cache.store.root).rglob("*") if file.is_file())
+    for file in rng.sample(files, 8):
+        if file.exists():
+            damage(file, [file for file in files if file.exists()], rng)
+    found, _ = clustered(data, cache, tmp_path)
+    assert found == expected
+    assert not (tmp_path / "unpickled").exists()
+    again, executed = clustered(data, cache, tmp_path)  # and it is mended
+    assert (again, executed) == (expected, 0)
+
+
+@pytest.fixture(scope="module")
+def damaged(pbmc: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Cache, list[list[str]]]:
+    folder = tmp_path_factory.mktemp("damaged")
+    cache = cache_at(folder / "cache")
+    os.utime(pbmc, (1, 1))  # an old file, whose elements are remembered
+    expected, executed = clustered(pbmc, cache, folder)
+    assert executed > 20
+    return pbmc, cache, expected
+
+
+def test_damage_met_by_the_command(cluster: Cluster, forms: dict[str, Path], tmp_path: Path) -> None:
+    def level(number: int, *more: str) -> np.ndarray[Any, Any]:
+        from tests.tasks.everything import load
+
+        source = forms["zarr"] if number == 1 else "l1.zarr"
+        code, printed = cluster(source, f"l{number}.zarr", "--level", number, "--overwrite", *more)
+        assert code == 0, printed
+        return np.asarray(load(f"l{number}.zarr").obs.iloc[:, 0].astype(str))
+
+    expected = [level(1), level(2)]
+    rng = random.Random(0)
+    for _ in range(4):
+        files = sorted(file for file in (tmp_path / "cache").rglob("*") if file.is_file())
+        for file in rng.sample(files, len(files) // 3):
+            damage(file, [file for file in files if file.exists()], rng)
+        assert all(np.array_equal(level(number), expected[number - 1]) for number in (1, 2))
+
+
+def test_the_server_may_die(tmp_path: Path, blobs: Path, run: Run) -> None:
+    """Killed in the middle of a run, it takes the run with it, at once; the next one finishes."""
+    path = config(tmp_path, blobs, **SETTINGS)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PREFECT_HOME": str(tmp_path / "prefect")}
+    environment.pop("PREFECT_API_URL", None)
+    with subprocess.Popen(
+        [*COMMAND, "run", path, "--grain", "200", "--workers", "2"],
+        env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    ) as process:  # fmt: skip
+        until = time.monotonic() + 60
+        while splits(tmp_path / "cache/v1/records") < 6 and time.monotonic() < until:
+            time.sleep(0.01)
+        servers = [p for p in psutil.Process(process.pid).children() if "embedded_server" in str(p.cmdline())]
+        servers[0].kill()
+        try:
+            _, errors = process.communicate(timeout=60)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            pytest.fail("the run hangs without its server")
+    assert process.returncode == 1
+    assert "server ended during the run" in errors
+    assert "run again to resume" in errors
+    assert "Traceback" not in errors
+    report = run(**json.loads(Path(path).read_text()))["datasets"]["d/f"]
+    fresh = {**json.loads(Path(path).read_text()), "cache": str(tmp_path / "fresh"), "output_dir": str(tmp_path / "o")}
+    assert labels(report).equals(labels(run(**fresh)["datasets"]["d/f"]))
