@@ -144,10 +144,9 @@ def _asked(settings: Mapping[str, Any]) -> str:
     if not settings:
         return UNKNOWN
     base = " at ".join(_plain(settings.get(name, UNKNOWN)).strip("[]") for name in ("algorithm", "resolutions"))
-    more = {
-        name: settings.get(name) for name in ("neighbors", "n_iterations", "seed", "min_cells", "recompute_neighbors")
-    }
-    return "; ".join([base, *(f"{name} {_plain(value)}" for name, value in more.items() if value not in (None, {}, 0))])
+    names = ("neighbors", "n_iterations", "seed", "min_cells", "recompute_neighbors")
+    more = {name: _plain(settings[name]) for name in names if settings.get(name)}
+    return "; ".join([base, *(f"{name} {text}" for name, text in more.items() if text != "{}")])
 
 
 def _levels_first(hierarchy: Any) -> Any:

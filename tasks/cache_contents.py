@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-
-import numpy as np
 
 from tasks.cache import ArrayRef, array_folder, chunk_name
 from tasks.dataset_uses import DatasetUse
@@ -71,7 +70,7 @@ class StoredArray:
 
 def size_of(ref: ArrayRef) -> int:
     """Return how many bytes an array's values take."""
-    return int(np.prod(ref.shape, dtype=object)) * _ITEM_SIZES.get(ref.dtype, 0)
+    return math.prod(ref.shape) * _ITEM_SIZES.get(ref.dtype, 0)
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,10 @@ class Claims:
             self.release(key)
 
     def take(self, key: str) -> bool:
-        """Claim a key; False if another live run has it."""
+        """Claim a key; False if another live run has it, or this one already."""
+        with self._lock:
+            if key in self._held:
+                return False
         if self._elsewhere(key):
             return False
         with self._lock:

@@ -86,8 +86,8 @@ def remove_unless_touched(store: Store, found: StoredObject) -> bool:
         with contextlib.suppress(FileNotFoundError):
             store.fs.rm_file(path)
         return True
-    folder = os.path.dirname(found.key)
-    if os.path.realpath(os.path.dirname(path)) != os.path.join(os.path.realpath(store.root), *folder.split("/")):
+    folders = found.key.split("/")[:-1]
+    if any(os.path.islink(store.path("/".join(folders[: n + 1]))) for n in range(len(folders))):
         return False
     with contextlib.suppress(FileNotFoundError):
         os.unlink(path)

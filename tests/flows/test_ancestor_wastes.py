@@ -84,7 +84,7 @@ def test_c30_the_largest_cluster_goes_first(
 
     started = counted(monkeypatch, Driver, "_start")
     one(pbmc, {"resolutions": [1.3], "hierarchy": 2}, grain=1)
-    sizes = [work.n_cells for _, work in started]
+    sizes = [work.n_cells for _, work, _ in started]
     assert sizes[0] == 700
     assert len(sizes) > 5
     assert sizes[1:] == sorted(sizes[1:], reverse=True)
