@@ -122,8 +122,8 @@ def _say_faults(found: Verification, faults: Sequence[Fault], terminal: Terminal
         terminal.failed(line)
     if faults:
         terminal.notice(
-            "what is damaged counts as absent, and the next run that needs it computes it and mends it; "
-            "`cellstrata cache prune` removes damaged entries"
+            "what is damaged counts as absent: the next run that needs it computes it and mends it; "
+            "`cellstrata cache prune` removes damaged records and arrays of a wrong size, others when they are old"
         )
 
 

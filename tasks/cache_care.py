@@ -162,13 +162,19 @@ def _take_leftover(found: Survey, stored: StoredObject) -> None:
 def _set_incomplete_apart(cache: Cache, found: Survey) -> None:
     """Take out the entries one of whose arrays is missing, unless it may lie where nothing is looked at."""
     hidden = [f"{key}/" for key in [*found.links, *found.unreadable]]
-    for key, entry in list(found.entries.items()):
-        missing = [ref for ref in entry.arrays if not _has(found, ref, hidden)]
-        if missing:
-            del found.entries[key]
-            if cache.store.exists(entry.stored.key):  # else both were removed since
-                why = f"its array {missing[0].digest} is missing or has another size"
-                found.incomplete.append(Fault(entry.stored, why))
+    missing = {
+        key: next((ref.digest for ref in entry.arrays if not _has(found, ref, hidden)), None)
+        for key, entry in found.entries.items()
+    }
+    for key, digest in missing.items():
+        if digest is None:
+            continue
+        stored = found.entries.pop(key).stored
+        if cache.store.exists(stored.key):  # else both were removed since
+            found.incomplete.append(Fault(stored, f"its array {digest} is missing or has another size"))
+    # Without its bytes an array may be about to get them; with too few or too many it is of no use.
+    written = {array.digest for array in found.unnamed() if len(array.files) > 1}
+    found.broken = [found.arrays.pop(digest) for digest in missing.values() if digest in written & found.arrays.keys()]
 
 
 def _has(found: Survey, ref: ArrayRef, hidden: list[str]) -> bool:

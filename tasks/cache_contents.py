@@ -83,13 +83,15 @@ class Fault:
 
 @dataclass
 class Survey:
-    """Everything in a cache. `held` are the digests of arrays that records of another scheme may name."""
+    """Everything in a cache. `incomplete` are records one of whose arrays is missing or `broken`, of another
+    size than they say; `held` are the digests of arrays that records of another scheme may name."""
 
     url: str
     entries: dict[str, Entry] = field(default_factory=dict)
     arrays: dict[str, StoredArray] = field(default_factory=dict)
     damaged: list[Fault] = field(default_factory=list)
     incomplete: list[Fault] = field(default_factory=list)
+    broken: list[StoredArray] = field(default_factory=list)
     datasets: list[DatasetUse] = field(default_factory=list)
     leases: list[Lease] = field(default_factory=list)
     claims: list[StoredObject] = field(default_factory=list)
@@ -103,7 +105,7 @@ class Survey:
     @property
     def size(self) -> int:
         """The bytes of all that is ours: entries whole or damaged, arrays, notes and leftovers."""
-        files = [file for array in self.arrays.values() for file in array.files]
+        files = [file for array in [*self.arrays.values(), *self.broken] for file in array.files]
         faults = [fault.stored for fault in [*self.damaged, *self.incomplete]]
         notes = [*(dataset.stored for dataset in self.datasets), *(lease.stored for lease in self.leases)]
         records = [entry.stored for entry in self.entries.values()]

@@ -33,8 +33,9 @@ T = TypeVar("T")
 class Pruned:
     """What was removed, or would be (`dry_run`), of what was `found`. `before` and `after` are the bytes of all.
 
-    `damaged` are records that were damaged or whose arrays were missing; `leftovers` what interrupted
-    writes and ended runs left; `failures` say what could not be removed, `notices` what was kept and why.
+    `damaged` are records that were damaged or lacked an array, and arrays of a wrong size; `leftovers` what
+    interrupted writes and ended runs left; `failures` say what could not be removed, `notices` what was kept
+    and why.
     """
 
     dry_run: bool
@@ -59,10 +60,11 @@ class Pruned:
 
 @dataclass
 class Removal:
-    """What is to be removed, in this order: leftovers, damaged records, entries, arrays."""
+    """What is to be removed, in this order: leftovers, damaged records and broken arrays, entries, arrays."""
 
     leftovers: list[StoredObject] = field(default_factory=list)
     damaged: list[StoredObject] = field(default_factory=list)
+    broken: list[StoredArray] = field(default_factory=list)
     entries: list[Entry] = field(default_factory=list)
     arrays: list[StoredArray] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
@@ -77,8 +79,8 @@ def prune(
 ) -> Pruned:
     """Remove entries last used more than `older_than` seconds ago, and until `max_size` bytes remain.
 
-    What a run uses that holds a lease stays, whatever the limits. Damaged records, leftovers of
-    interrupted writes (after a day) and leases of runs that have ended go too.
+    What a run uses that holds a lease stays, whatever the limits. Damaged records, arrays of a wrong size,
+    leftovers of interrupted writes (after a day) and leases of runs that have ended go too.
 
     Raises
     ------
@@ -105,7 +107,8 @@ def choose(found: Survey, older_than: float | None, max_size: int | None, now: f
     started = [lease.started if dated else float("-inf") for lease in live]
     kept_from = min(started, default=float("inf")) - USE_IS_KEPT_TO
     removal = _leftovers(found, now)
-    left = found.size - Amount.of([*removal.leftovers, *removal.damaged]).size
+    broken = [file for array in removal.broken for file in array.files]
+    left = found.size - Amount.of([*removal.leftovers, *removal.damaged, *broken]).size
     names = Counter(ref.digest for entry in found.entries.values() for ref in set(entry.arrays))
     young = {array.digest for array in found.unnamed() if found.unreadable or now - array.time < UNNAMED_KEPT}
     queue: list[tuple[float, str, Entry | StoredArray]] = [
@@ -149,7 +152,7 @@ def _leftovers(found: Survey, now: float) -> Removal:
     ended = [claim for claim in found.claims if abs(now - claim.time) > DEAD_AFTER]
     unfinished = [part for part in found.leftovers if abs(now - part.time) > LEFTOVER_KEPT]
     faults = [fault.stored for fault in [*found.damaged, *found.incomplete]]
-    return Removal(leftovers=[*unfinished, *ended, *dead], damaged=faults)
+    return Removal(leftovers=[*unfinished, *ended, *dead], damaged=faults, broken=found.broken)
 
 
 def _notes_of_nothing(found: Survey, removal: Removal) -> list[StoredObject]:
@@ -203,6 +206,8 @@ def _remove(cache: Cache, found: Survey, removal: Removal, pruned: Pruned, now: 
     for amount, stored_objects in (("leftovers", removal.leftovers), ("damaged", removal.damaged)):
         sizes = [stored.size for stored in stored_objects if gone(stored)]
         setattr(pruned, amount, Amount(len(sizes), sum(sizes)))
+    for array in removal.broken:
+        pruned.damaged = pruned.damaged.with_one(array.size) if array_gone(array) else pruned.damaged
     for batch in _batches(removal.entries):
         if new_run():
             return

@@ -47,7 +47,8 @@ def verify(cache: Cache, on_progress: Callable[[int, int], None] = lambda done, 
     cache = Cache(cache.store)  # itself alone, without the one behind it
     found = survey(cache)
     refs = {ref.digest: ref for entry in found.entries.values() for ref in entry.arrays}
-    total, done = sum(array.size for array in found.arrays.values()), 0
+    arrays = [*found.arrays.values(), *found.broken]
+    total, done = sum(array.size for array in arrays), 0
     unreadable = list(found.unreadable)
 
     def check(array: StoredArray) -> Fault | None:
@@ -63,11 +64,11 @@ def verify(cache: Cache, on_progress: Callable[[int, int], None] = lambda done, 
         changed = why is not None and any(time_of(cache.store, file.key) != file.time for file in array.files)
         return None if why is None or changed else Fault(array.files[0], why)
 
-    faults = [fault for fault in in_parallel(cache, check, found.arrays.values()) if fault is not None]
+    faults = [fault for fault in in_parallel(cache, check, arrays) if fault is not None]
     return Verification(
         url=found.url,
         records=_records(found),
-        arrays=Amount(len(found.arrays), total),
+        arrays=Amount(len(arrays), total),
         damaged=(*found.damaged, *faults),
         incomplete=tuple(found.incomplete),
         unnamed=Amount.of(file for array in found.unnamed() for file in array.files),
