@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -86,7 +87,14 @@ def test_info_of_a_cache_in_use_and_of_another(clustered: Path, about: Command, 
     assert not (tmp_path / "absent").exists()
 
 
-def test_everything_that_a_run_uses_is_named_by_its_note(one: Run, blobs: Path, about: Command) -> None:
+def test_everything_that_a_run_uses_is_named_by_its_note(
+    one: Run, blobs: Path, about: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def drawn(cache: Any, *_: Any) -> dict[str, Any]:  # a real one takes half a minute to compile
+        body = {"arrays": {"umap": cache.put(np.ones((2400, 2), np.float32)).to_json()}}
+        return dict(cache.write_record("umap", "f" * 32, body).body)
+
+    monkeypatch.setattr("flows.cluster.compute_umap", drawn)
     one(blobs, {"neighbors": {"use_rep": "X_latent"}, "hierarchy": 3, "recompute_umap": True}, grain=300)
     report = json.loads(about("info", "--json")[1])
     assert {"bundle", "graph", "knn", "split", "umap"} <= set(report["kinds"])
