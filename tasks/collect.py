@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from configs.errors import at_most
 from tasks.elements import obs_columns, obs_index_column, obs_names, read_obs_column
 from tasks.legacy import is_legacy_frame, read_frame
 from tasks.nodes import encoding
-from tasks.opening import DataError, InputError, Root, open_anndata
+from tasks.opening import InputError, Root, open_anndata, reading
 from tasks.quiet import quiet
 from tasks.result_names import result_names
 from tasks.store import StorageOptions, absolute
@@ -64,13 +65,13 @@ def collect_columns(urls: Sequence[str], storage_options: StorageOptions | None 
     for url, result in zip(map(absolute, urls), result_names(urls), strict=True):
         try:
             with contextlib.ExitStack() as stack, quiet():
-                with _reading(url):
+                with reading(url):
                     root = stack.enter_context(open_anndata(url, storage_options))
                 collection.add(url, result, root)
         except InputError as error:
             problems.append(str(error))
     if problems:
-        raise InputError("", "", "\n".join(_at_most(problems)))
+        raise InputError("", "", "\n".join(at_most(problems, MOST_LINES)))
     return collection.done()
 
 
@@ -87,7 +88,7 @@ class _Collection:
 
     def add(self, url: str, result: str, root: Root) -> None:
         """Take what an open result has in obs; the first one's cells are those of all."""
-        with _reading(url, "obs"):
+        with reading(url, "obs"):
             names, columns = obs_names(root), obs_columns(root)
             index = obs_index_column(root)
         if not self.first:
@@ -150,11 +151,11 @@ class _Collection:
 
 
 def _read_columns(url: str, root: Root, columns: Sequence[str], n: int) -> Iterator[tuple[str, Column]]:
-    with _reading(url, "obs"):
+    with reading(url, "obs"):
         frame = read_frame(root, "obs") if is_legacy_frame(root["obs"]) else None
     for name in columns:
         where = f"obs[{name!r}]"
-        with _reading(url, where):
+        with reading(url, where):
             column = read_obs_column(root, name) if frame is None else frame[name]
         if len(column) != n:
             raise InputError(url, where, f"has {len(column)} values for {n} cells; write the result again")
@@ -217,26 +218,6 @@ def _other_cells(names: np.ndarray, of_first: np.ndarray, first: str) -> str:
         f"has the cells of {first} in another order, and {times} of them are called {twice!r}: "
         "which is which cannot be known; use `obs_names_make_unique` before clustering"
     )
-
-
-@contextlib.contextmanager
-def _reading(url: str, where: str = "") -> Iterator[None]:
-    """Turn whatever comes up when damaged data or an unreachable store is read into an InputError."""
-    try:
-        yield
-    except DataError:
-        raise
-    except Exception as error:
-        said = next(iter(str(error).splitlines()), "")[:150]
-        message = f"cannot be read ({type(error).__name__}: {said}); check it, or write it again"
-        raise InputError(url, where, message) from error
-
-
-def _at_most(problems: list[str]) -> list[str]:
-    if len(problems) <= MOST_LINES:
-        return problems
-    more = len(problems) - MOST_LINES + 1
-    return [*problems[:-more], f"and {more} more results cannot be collected"]
 
 
 def _listed(names: Sequence[str]) -> str:
