@@ -11,7 +11,8 @@ from flows.executors import RUNNERS
 from tasks.cache import Cache
 from tasks.engines import EngineUnavailable, choose
 from tasks.inputs import Input, inspect_input
-from tasks.store import Store, unusable
+from tasks.store import Store
+from tasks.writable import unusable
 
 _inspected: dict[tuple[str, str], Input] = {}  # by configuration and name, until its flow takes it
 _lock = threading.Lock()

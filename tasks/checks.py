@@ -12,7 +12,8 @@ from tasks.labels import column_name
 from tasks.opening import InputError
 from tasks.parent_column import NoParent, clusters_of
 from tasks.publish import is_foreign
-from tasks.store import StorageOptions, real, unusable
+from tasks.store import StorageOptions, is_local, real
+from tasks.writable import unusable
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ def check_output(check: Check, output: str, storage_options: StorageOptions | No
         check.wrong("", f"the result would be written to {output}, over its own input: {check.wording.output}")
     elif is_foreign(output, storage_options):
         check.wrong("", f"{output} exists and was not made by cellstrata: move it away, or {check.wording.output}")
-    elif problem := unusable(f"{output}.part", storage_options):  # it is made beside its place
+    elif is_local(output) and (problem := unusable(f"{output}.part")):  # it is made beside its place
         check.wrong("", f"the result cannot be written to {output}, {problem}: {check.wording.output}")
 
 

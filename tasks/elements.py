@@ -12,7 +12,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from tasks.legacy import is_legacy_frame, moved_graphs, read_frame
-from tasks.nodes import index_key, is_array, row_blocks, shape_of, sparse_format, strings
+from tasks.nodes import index_key, is_array, read_ahead, row_blocks, shape_of, sparse_format, strings, values_of
 from tasks.opening import DataError, InputError, Root, kind_of, open_anndata
 from tasks.quiet import quiet
 
@@ -165,6 +165,7 @@ def read_obsm(root: Root, key: str) -> np.ndarray:
         raise InputError(_name(root), where, message)
     table = np.empty(node.shape, dtype=np.float32)
     for rows in row_blocks(node, BLOCK_BYTES):
+        read_ahead(node, rows)
         table[rows] = node[rows]
     return table.reshape(len(table), -1) if table.size else np.empty((*node.shape, 1)[:2], dtype=np.float32)
 
@@ -186,7 +187,10 @@ def read_obsp(root: Root, key: str) -> sp.csr_matrix:
     if sparse_format(node):
         matrix = _read_sparse(root, node, where)
     else:
-        blocks = [sp.csr_matrix(np.asarray(node[rows], np.float32)) for rows in row_blocks(node, BLOCK_BYTES)]
+        blocks = []
+        for rows in row_blocks(node, BLOCK_BYTES):
+            read_ahead(node, rows)
+            blocks.append(sp.csr_matrix(np.asarray(node[rows], np.float32)))
         matrix = sp.vstack(blocks, format="csr") if blocks else sp.csr_matrix((n, n))
     return sp.csr_matrix(matrix, dtype=np.float32)
 
@@ -223,7 +227,7 @@ def _frame_names(root: Root, slot: str) -> np.ndarray:
 
 def _read_sparse(root: Root, node: Any, where: str) -> Any:
     make = sp.csr_matrix if sparse_format(node) == "csr" else sp.csc_matrix
-    parts = tuple(np.asarray(node[name][()]) for name in ("data", "indices", "indptr"))
+    parts = tuple(np.asarray(values_of(node[name])) for name in ("data", "indices", "indptr"))
     try:
         matrix = make(parts, shape=shape_of(node))
         matrix.check_format(full_check=True)  # an index out of range crashes compiled code later

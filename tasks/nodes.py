@@ -9,6 +9,47 @@ import h5py
 import numpy as np
 import zarr
 
+from tasks.range_file import RangeFile
+
+_remote: dict[int, RangeFile] = {}  # open HDF5 files that lie in a bucket, by the number HDF5 gives them
+
+
+def open_remote(root: h5py.File, source: Any) -> int:
+    """Note that an HDF5 file is read from a bucket, through `source`; returns its number."""
+    _remote[root.id.id] = source
+    return int(root.id.id)
+
+
+def close_remote(number: int) -> None:
+    """Forget it."""
+    _remote.pop(number, None)
+
+
+def read_ahead(node: Any, rows: slice | None = None) -> None:
+    """Before these rows of an array are read, all by default, fetch their stored chunks at once.
+
+    HDF5 would fetch one after the other. Does nothing for what is not an HDF5 dataset in a bucket; a
+    dataset in one piece HDF5 reads at once by itself.
+    """
+    source = _remote.get(node.file.id.id) if isinstance(node, h5py.Dataset) else None
+    if source is None or not node.chunks or not node.size:
+        return
+    first, last = (0, node.shape[0]) if rows is None else (rows.start, rows.stop)
+    found: list[tuple[int, int]] = []
+
+    def take(chunk: Any) -> None:
+        if chunk.chunk_offset[0] < last and chunk.chunk_offset[0] + node.chunks[0] > first:
+            found.append((chunk.byte_offset, chunk.byte_offset + chunk.size))
+
+    node.id.chunk_iter(take)
+    source.prefetch(found)
+
+
+def values_of(node: Any) -> Any:
+    """Read the whole of an array or scalar."""
+    read_ahead(node)
+    return node[()]
+
 
 def is_array(node: Any) -> bool:
     """Tell whether a node is an array (HDF5 dataset or zarr array), not a group."""
@@ -86,20 +127,21 @@ def strings(node: Any) -> np.ndarray:
     """
     if is_array(node):
         if isinstance(node, h5py.Dataset) and h5py.check_string_dtype(node.dtype) is not None:
+            read_ahead(node)
             return np.asarray(node.asstr()[()], dtype=object)
-        values = np.asarray(node[()])
+        values = np.asarray(values_of(node))
         if values.dtype.kind == "S":
             values = np.char.decode(values, "utf-8")
         return values.astype(str).astype(object) if values.dtype.kind in "biufU" else values.astype(object)
     if "codes" in node:
-        codes = np.asarray(node["codes"][()])
+        codes = np.asarray(values_of(node["codes"]))
         taken = strings(node["categories"])
         missing = codes < 0
         named = np.full(len(codes), None, dtype=object)
         named[~missing] = taken[codes[~missing]]
         return named
     named = strings(node["values"])
-    named[np.asarray(node["mask"][()], dtype=bool)] = None
+    named[np.asarray(values_of(node["mask"]), dtype=bool)] = None
     return named
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import zipfile
 from collections.abc import Iterator
 from typing import Any, TypeAlias
@@ -12,12 +13,16 @@ import zarr
 from zarr.abc.store import Store as ZarrStore
 from zarr.storage import FsspecStore, LocalStore, ZipStore
 
+from tasks.faults import VANISHED, StoreError
+from tasks.file_systems import AT_ONCE
+from tasks.nodes import close_remote, open_remote
 from tasks.quiet import quiet
-from tasks.store import StorageOptions, Store, join, protocol_of
+from tasks.store import MARKS, StorageOptions, Store, identity, join, protocol_of
 
 # An h5py.Group or a zarr.Group; what lies in one neither library can type.
 Root: TypeAlias = Any
 
+ZARR_AT_ONCE = 10  # chunks that zarr reads at a time by default, few where each takes a way through the network
 _HDF5, _ZIP = b"\x89HDF\r\n\x1a\n", b"PK\x03\x04"
 
 
@@ -43,7 +48,11 @@ def reading(url: str, where: str = "") -> Iterator[None]:
         yield
     except (DataError, MemoryError):
         raise
+    except StoreError as error:
+        raise (unusable_store(url, error) if error.lasting else error) from error
     except Exception as error:
+        if (gone := vanished(error)) is not None:
+            raise InputError(url, where, gone) from error
         message = f"cannot be read ({type(error).__name__}: {_shortly(error)}); check it, or write it again"
         raise InputError(url, where, message) from error
 
@@ -58,17 +67,18 @@ def kind_of(url: str, storage_options: StorageOptions | None = None) -> str:
     """
     store = Store.at(url, storage_options)
     try:
-        if not store.exists():
-            raise InputError(store.url, "", "there is no such file; check the path")
-        if not store.is_file():
+        head = _head(store)
+        if head is None:
             return "zarr"
-        with store.open() as file:
-            head = file.read(8)
     except DataError:
         raise
+    except StoreError as error:
+        raise (unusable_store(store.url, error) if error.lasting else error) from error
     except PermissionError as error:
         raise InputError(store.url, "", f"may not be read ({error}); check its permissions") from error
     except Exception as error:  # an unknown protocol, one whose package is not installed, no network
+        if (gone := vanished(error)) is not None:
+            raise InputError(store.url, "", gone) from error
         raise InputError(store.url, "", f"cannot be reached ({_shortly(error)}); check the URL") from error
     if head == _HDF5:
         return "h5ad"
@@ -76,6 +86,61 @@ def kind_of(url: str, storage_options: StorageOptions | None = None) -> str:
         return "zip"
     hint = "is empty" if not head else "is neither an h5ad file nor a zarr folder"
     raise InputError(store.url, "", f"{hint}; write it again with anndata's write_h5ad or write_zarr")
+
+
+def _head(store: Store) -> bytes | None:
+    """Return the first bytes of a file, None for a folder. Raises InputError if there is neither."""
+    if store.is_local:
+        if not store.exists():
+            raise InputError(store.url, "", NOTHING)
+        if not store.is_file():
+            return None
+        with store.open() as file:
+            return file.read(8)
+    # Unless it is called a file: a web server gives folders a page of their own.
+    if not store.url.endswith(FILES) and any(store.is_file(mark) for mark in MARKS):
+        return None
+    try:
+        with store.open() as file:
+            return file.read(8)
+    except (FileNotFoundError, IsADirectoryError):
+        if store.exists() or any(store.is_file(mark) for mark in MARKS):
+            return None
+        raise InputError(store.url, "", NOTHING) from None
+
+
+FILES = (".h5ad", ".h5", ".hdf5", ".zip")
+NOTHING = "there is no such file; check the path"
+
+
+def unusable_store(url: str, error: StoreError) -> InputError:
+    """Say that an input cannot be had from its store until somebody mends something."""
+    return InputError(url, "", f"cannot be read: {error}")
+
+
+def vanished(error: BaseException) -> str | None:
+    """Say so if an error means that a disk or network mount has gone."""
+    number = getattr(error, "errno", None)
+    text = str(error)  # h5py gives the number in the text alone
+    found = next((n for n in VANISHED if n == number or f"errno = {n}," in text), None)
+    return None if found is None else f"its disk or network mount has gone ({os.strerror(found)}); mend it, run again"
+
+
+@contextlib.contextmanager
+def unchanged(url: str, storage_options: StorageOptions | None = None) -> Iterator[dict[str, Any]]:
+    """Yield what the store says of an input's identity; raise InputError if it is another when the block ends.
+
+    zarr takes a chunk that is not there for zeros: without this a disk that vanishes in mid-read, or a
+    file replaced meanwhile, gives numbers that nobody wrote.
+    """
+    before = identity(url, storage_options)
+    yield before
+    try:
+        same = identity(url, storage_options) == before
+    except FileNotFoundError:
+        same = False
+    if not same:
+        raise InputError(url, "", "has changed or gone while it was read; run again when it stands still")
 
 
 @contextlib.contextmanager
@@ -105,20 +170,30 @@ def zarr_store(store: Store, *, read_only: bool = True) -> ZarrStore:
     """Return zarr's own store for a folder or bucket prefix."""
     if store.is_local:
         return LocalStore(store.root, read_only=read_only)
-    return FsspecStore.from_url(store.url, storage_options=dict(store.options), read_only=read_only)
+    if zarr.config.get("async.concurrency") == ZARR_AT_ONCE:  # whoever set another knows why
+        zarr.config.set({"async.concurrency": AT_ONCE})
+    fs, root = store.asynchronous()
+    return FsspecStore(fs, read_only=read_only, path=root or "/")
 
 
 def zipped(store: Store) -> Store:
     """Return the store within a zip file."""
-    options = {protocol_of(store.url): dict(store.options)} if store.options else {}
-    return Store(f"zip://::{store.url}", options)
+    return Store(f"zip://::{store.url}", {protocol_of(store.url): store.options})
 
 
 def _open_h5(store: Store, stack: contextlib.ExitStack) -> h5py.File:
     try:
-        source = store.root if store.is_local else stack.enter_context(store.open())
-        return stack.enter_context(h5py.File(source, "r"))
+        if store.is_local:
+            return stack.enter_context(h5py.File(store.root, "r"))
+        source = stack.enter_context(store.open())
+        root = stack.enter_context(h5py.File(source, "r"))
+        stack.callback(close_remote, open_remote(root, source))
+        return root
+    except StoreError as error:
+        raise (unusable_store(store.url, error) if error.lasting else error) from error
     except OSError as error:
+        if (gone := vanished(error)) is not None:
+            raise InputError(store.url, "", gone) from error
         if isinstance(error, PermissionError):
             raise InputError(store.url, "", "may not be read; check its permissions") from error
         what = "is truncated" if "truncated" in str(error) else f"is damaged ({error})"
@@ -137,7 +212,11 @@ def _open_zarr(store: Store, kind: str, stack: contextlib.ExitStack) -> zarr.Gro
         # On a local disk the metadata themselves are as fast as the consolidated copy, and never stale.
         consolidated = False if store.is_local else None
         return zarr.open_group(zarr_store(store), mode="r", use_consolidated=consolidated)
+    except StoreError as error:
+        raise (unusable_store(store.url, error) if error.lasting else error) from error
     except Exception as error:  # zarr has no error of its own for metadata that are not as they should be
+        if (gone := vanished(error)) is not None:
+            raise InputError(store.url, "", gone) from error
         message = "is no zarr group, or its metadata are damaged; write it again with anndata's write_zarr"
         raise InputError(store.url, "", message) from error
 

@@ -7,11 +7,9 @@ atomic for each object: locally by writing beside it and renaming, elsewhere bec
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
 import os
 import shutil
-import sys
 import tempfile
 import time
 import uuid
@@ -22,49 +20,28 @@ from pathlib import Path
 from typing import IO, Any
 
 import fsspec
+from fsspec.caching import BlockCache
+from fsspec.implementations.asyn_wrapper import AsyncFileSystemWrapper
 from fsspec.implementations.local import LocalFileSystem
+from fsspec.implementations.zip import ZipFileSystem
 from fsspec.spec import AbstractFileSystem
 
-StorageOptions = Mapping[str, Mapping[str, Any]]
+from tasks.exchange import exchange
+from tasks.faults import ShortRead, StoreError
+from tasks.file_systems import options_for, whole_url
+from tasks.range_file import RangeFile
+from tasks.retries import Retrying, insist
+from tasks.urls import StorageOptions as StorageOptions
+from tasks.urls import absolute as absolute
+from tasks.urls import is_local as is_local
+from tasks.urls import join as join
+from tasks.urls import local_path as local_path
+from tasks.urls import place_of
+from tasks.urls import protocol_of as protocol_of
+from tasks.urls import real as real
 
-
-def protocol_of(url: str) -> str:
-    """Return the protocol of a URL, `file` for a plain path."""
-    return url.split("://", 1)[0] if "://" in url else "file"
-
-
-def is_local(url: str) -> bool:
-    """Tell whether a URL or path lies on a local disk."""
-    return protocol_of(url) in ("file", "local")
-
-
-def local_path(url: str) -> Path:
-    """Return the absolute path behind a local URL (`~` expanded).
-
-    Raises
-    ------
-    ValueError
-        If the URL is not local.
-    """
-    if not is_local(url):
-        raise ValueError(f"{url} is not on a local disk")
-    path = url.split("://", 1)[1] if "://" in url else url
-    return Path(os.path.abspath(os.path.expanduser(path)))
-
-
-def absolute(url: str) -> str:
-    """Return a URL as it should be recorded: local ones as absolute paths, others unchanged."""
-    return str(local_path(url)) if is_local(url) else url.rstrip("/")
-
-
-def real(url: str) -> str:
-    """Return a URL with the links in a local path followed, for telling whether two are the same."""
-    return os.path.realpath(local_path(url)) if is_local(url) else url.rstrip("/")
-
-
-def join(url: str, *parts: str) -> str:
-    """Append path parts to a URL."""
-    return "/".join([url.rstrip("/"), *(part.strip("/") for part in parts)])
+_INSIDE_ZIP = "zip://::"
+MARKS = ("zarr.json", ".zmetadata", ".zgroup")  # of the root of a zarr
 
 
 @dataclass(frozen=True)
@@ -97,13 +74,40 @@ class Store:
     def _opened(self) -> tuple[AbstractFileSystem, str]:
         if is_local(self.url):  # no URL: `::` in a file's name chains nothing
             return LocalFileSystem(**self.options), str(local_path(self.url))
-        fs, root = fsspec.core.url_to_fs(self.url, **self.options)
-        return fs, root.rstrip("/")
+        if self.url.startswith(_INSIDE_ZIP):
+            return ZipFileSystem(fo=self._zip().open()), ""
+        fs, root = self._file_system(asynchronous=False)
+        return Retrying(fs, self.place), root.rstrip("/")
+
+    def _file_system(self, *, asynchronous: bool) -> tuple[AbstractFileSystem, str]:
+        more = {"asynchronous": True} if asynchronous else {}
+        options = options_for(protocol_of(self.url), self.options)
+        url = whole_url(self.url, self.options)
+        fs, root = insist(self.place, lambda: fsspec.core.url_to_fs(url, **options, **more))
+        return fs, root
+
+    def _zip(self) -> Store:
+        inner = self.url.removeprefix(_INSIDE_ZIP)
+        return Store.at(inner, self.options)  # its options are by protocol
+
+    @property
+    def place(self) -> str:
+        """The bucket or server, as messages and logs name it."""
+        return place_of(self.url)
 
     @property
     def fs(self) -> AbstractFileSystem:
-        """The fsspec file system."""
+        """The fsspec file system; in a bucket, one that tries again."""
         return self._opened[0]
+
+    def asynchronous(self) -> tuple[Any, str]:
+        """Return the file system for coroutines, as zarr uses it, and the path of this store within it."""
+        if self.url.startswith(_INSIDE_ZIP):
+            return AsyncFileSystemWrapper(self.fs, asynchronous=True), ""
+        fs, root = self._file_system(asynchronous=True)
+        if not fs.async_impl:
+            return AsyncFileSystemWrapper(fs, asynchronous=True), root.rstrip("/")
+        return Retrying(fs, self.place), root.rstrip("/")
 
     @property
     def root(self) -> str:
@@ -116,13 +120,28 @@ class Store:
         return isinstance(self.fs, LocalFileSystem)
 
     def path(self, key: str = "") -> str:
-        """Return the path of `key` within the file system."""
+        """Return the path of `key` within the file system.
+
+        Raises
+        ------
+        ValueError
+            If it would lead out of the store: in a bucket, keys may be called anything.
+        """
+        if (".." in key and ".." in key.split("/")) or key.startswith("/") or "\0" in key:
+            raise ValueError(f"{self.url}: a key called {key!r} leads out of it")
         rooted = self.root or self.is_local  # within a zip file no path begins with a slash
         return f"{self.root.rstrip('/')}/{key}" if key and rooted else key or self.root
 
     def exists(self, key: str = "") -> bool:
         """Tell whether `key` exists as a file or folder."""
-        return os.path.lexists(self.path(key)) if self.is_local else bool(self.fs.exists(self.path(key)))
+        return os.path.lexists(self.path(key)) if self.is_local else self._type(key) is not None
+
+    def _type(self, key: str) -> str | None:
+        # Not fsspec's `exists` and `isfile`: those take every error for a no.
+        try:
+            return str(self.fs.info(self.path(key))["type"])
+        except FileNotFoundError:
+            return None
 
     def read(self, key: str) -> bytes:
         """Return the bytes of `key`.
@@ -172,12 +191,28 @@ class Store:
 
     def is_file(self, key: str = "") -> bool:
         """Tell whether `key` is an object, and not a folder."""
-        return os.path.isfile(self.path(key)) if self.is_local else bool(self.fs.isfile(self.path(key)))
+        return os.path.isfile(self.path(key)) if self.is_local else self._type(key) == "file"
 
     def open(self, key: str = "") -> IO[bytes]:
-        """Open an object for reading, seekable."""
-        file: IO[bytes] = self.fs.open(self.path(key), "rb")
-        return file
+        """Open an object for reading, seekable. In a bucket no more is read than is asked for, in blocks.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such object.
+        """
+        if self.is_local or isinstance(self.fs, ZipFileSystem):
+            file: IO[bytes] = self.fs.open(self.path(key), "rb")
+            return file
+        path = self.path(key)
+        size = self.fs.info(path).get("size")
+        if size is None:
+            raise StoreError(self.url, "its server does not tell its size", "download it, and give its path", True)
+        return RangeFile(  # type: ignore[return-value]
+            join(self.url, key) if key else self.url, size,
+            lambda start, end: self.fs.cat_file(path, start=start, end=end),
+            lambda block, fetch, whole, kept: BlockCache(block, fetch, whole, maxblocks=kept),
+        )  # fmt: skip
 
     def walk(self, key: str = "") -> Iterator[str]:
         """Yield the keys of all objects under `key`, in no particular order; links are followed."""
@@ -198,7 +233,7 @@ class Store:
             if self.is_local:
                 shutil.copyfile(source, target)
             else:
-                self.fs.get_file(source, target)
+                insist(self.place, lambda: self._download(source, target))
             return os.stat(target).st_size
         if self.is_local:
             other.fs.put_file(source, target)
@@ -207,12 +242,18 @@ class Store:
             shutil.copyfileobj(reader, writer, 1 << 23)
         return int(other.fs.size(target))
 
+    def _download(self, source: str, target: str) -> None:
+        size = self.fs.info(source).get("size")
+        self.fs.get_file(source, target)
+        if size is not None and (got := os.stat(target).st_size) != size:
+            raise ShortRead(f"{got} of {size} bytes")
+
     def remove(self, key: str = "") -> None:
         """Remove an object, or a folder with all that is in it; links are unlinked, never followed."""
         path = self.path(key)
         if self.is_local:
             remove_local(Path(path))
-        elif self.fs.exists(path):
+        elif self.exists(key):
             self.fs.rm(path, recursive=True)
 
 
@@ -240,27 +281,17 @@ def identity(url: str, storage_options: StorageOptions | None = None) -> dict[st
     store = Store.at(url, storage_options)
     if store.is_local:
         path = Path(store.root)
-        marks = [p for name in ("zarr.json", ".zmetadata", ".zgroup") if (p := path / name).is_file()]
+        marks = [p for name in MARKS if (p := path / name).is_file()]
         stat = (marks[0] if path.is_dir() and marks else path).stat()
         return {"url": store.url, "size": stat.st_size, "mtime_ns": stat.st_mtime_ns}
     info = store.fs.info(store.root)
+    if info.get("type") == "directory":
+        for mark in MARKS:
+            with contextlib.suppress(FileNotFoundError):
+                info = {**store.fs.info(store.path(mark)), "size": None}
+                break
     kept = {k: str(info[k]) for k in ("ETag", "etag", "generation", "VersionId", "LastModified", "mtime") if k in info}
     return {"url": store.url, "size": info.get("size"), **kept}
-
-
-def unusable(url: str, storage_options: StorageOptions | None = None) -> str | None:
-    """Say why nothing can be written below a URL, None where nothing speaks against it; writes nothing."""
-    try:
-        store = Store.at(url, storage_options)
-        path = Path(store.root)
-    except Exception as error:  # an unknown protocol, one whose package is not installed, wrong options
-        return f"{url} cannot be reached ({error})"
-    there = next((p for p in (path, *path.parents) if os.path.exists(p)), None) if store.is_local else None
-    if there is not None and not there.is_dir():
-        return f"{there} is a file, not a folder"
-    if there not in (None, path) and not os.access(there, os.W_OK | os.X_OK):
-        return f"nothing may be written to the folder {there}"
-    return None
 
 
 def remove_local(path: Path) -> None:
@@ -308,23 +339,10 @@ def replace_folder(new: Path, final: Path) -> None:
     except OSError as error:
         if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
             raise
-    if _exchange(new, final):
+    if exchange(new, final):
         remove_local(new)
         return
     old = final.parent / f".{final.name}.{uuid.uuid4().hex[:12]}.old"
     os.rename(final, old)
     os.rename(new, final)
     remove_local(old)
-
-
-def _exchange(a: Path, b: Path) -> bool:
-    libc = ctypes.CDLL(None, use_errno=True)
-    try:
-        if sys.platform == "darwin":
-            failed = libc.renamex_np(os.fsencode(a), os.fsencode(b), ctypes.c_uint(2))
-        else:
-            at_fdcwd = ctypes.c_int(-100)
-            failed = libc.renameat2(at_fdcwd, os.fsencode(a), at_fdcwd, os.fsencode(b), ctypes.c_uint(2))
-    except AttributeError:  # an older C library
-        return False
-    return bool(failed == 0)

@@ -1,0 +1,55 @@
+"""URLs and paths as text: what they name, and how they are put together. Nothing here opens anything."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+StorageOptions = Mapping[str, Mapping[str, Any]]
+
+
+def protocol_of(url: str) -> str:
+    """Return the protocol of a URL, `file` for a plain path."""
+    return url.split("://", 1)[0] if "://" in url else "file"
+
+
+def is_local(url: str) -> bool:
+    """Tell whether a URL or path lies on a local disk."""
+    return protocol_of(url) in ("file", "local")
+
+
+def local_path(url: str) -> Path:
+    """Return the absolute path behind a local URL (`~` expanded).
+
+    Raises
+    ------
+    ValueError
+        If the URL is not local.
+    """
+    if not is_local(url):
+        raise ValueError(f"{url} is not on a local disk")
+    path = url.split("://", 1)[1] if "://" in url else url
+    return Path(os.path.abspath(os.path.expanduser(path)))
+
+
+def absolute(url: str) -> str:
+    """Return a URL as it should be recorded: local ones as absolute paths, others unchanged."""
+    return str(local_path(url)) if is_local(url) else url.rstrip("/")
+
+
+def real(url: str) -> str:
+    """Return a URL with the links in a local path followed, for telling whether two are the same."""
+    return os.path.realpath(local_path(url)) if is_local(url) else url.rstrip("/")
+
+
+def place_of(url: str) -> str:
+    """Return what a URL begins with: its bucket or server, without credentials."""
+    protocol, _, rest = url.rpartition("::")[2].partition("://")
+    return f"{protocol}://{rest.split('/', 1)[0].rpartition('@')[2]}" if rest else protocol
+
+
+def join(url: str, *parts: str) -> str:
+    """Append path parts to a URL."""
+    return "/".join([url.rstrip("/"), *(part.strip("/") for part in parts)])

@@ -1,0 +1,48 @@
+"""Whether something can be written to a place, found out before work starts and not after an hour of it."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from pathlib import Path
+
+from tasks.faults import StoreError
+from tasks.file_systems import HTTP
+from tasks.store import StorageOptions, Store, protocol_of
+
+
+def unusable(url: str, storage_options: StorageOptions | None = None) -> str | None:
+    """Say why nothing can be written below a URL, None where nothing speaks against it.
+
+    On a local disk nothing is written; in a bucket a small object is, and removed.
+    """
+    try:
+        store = Store.at(url, storage_options)
+        if not store.is_local:
+            return None if protocol_of(url) == "memory" else _refused(store)
+        path = Path(store.root)
+        there = next((p for p in (path, *path.parents) if os.path.exists(p)), None)
+    except StoreError as error:
+        return f"{url} cannot be used ({error})"
+    except Exception as error:  # an unknown protocol, one whose package is not installed, wrong options
+        return f"{url} cannot be reached ({error})"
+    if there is not None and not there.is_dir():
+        return f"{there} is a file, not a folder"
+    if there not in (None, path) and not os.access(there, os.W_OK | os.X_OK):
+        return f"nothing may be written to the folder {there}"
+    return None
+
+
+def _refused(store: Store) -> str | None:
+    if protocol_of(store.url) in HTTP:
+        return f"{store.url} can only be read"
+    key, doing = f".cellstrata-probe-{uuid.uuid4().hex}", "written to"
+    try:
+        store.write(key, b"may be removed")
+        doing = "removed from"
+        store.fs.rm_file(store.path(key))
+    except FileNotFoundError:
+        return f"there is no bucket {store.place}"
+    except StoreError as error:
+        return f"nothing can be {doing} {store.url} ({error})"
+    return None
