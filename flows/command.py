@@ -22,6 +22,7 @@ examples:
   cellstrata cluster in.h5ad level1.zarr     one algorithm, one resolution, one level
   cellstrata collect a.zarr b.zarr --output labels.csv
   cellstrata explain result.zarr --cluster 3_1
+  cellstrata materialize out.zarr atlas.zarr one that needs no input
   cellstrata cache prune --max_size 50GB     what was used least recently goes
   cellstrata migrate old.yaml > new.yaml     a configuration of scAtlasTb, rewritten
   cellstrata run config.yaml --workers 4 --DATASETS.lung.clustering.resolutions "[0.2, 1]"
@@ -116,6 +117,14 @@ def _parser() -> argparse.ArgumentParser:
     explain.add_argument("--column", metavar="NAME", help="obs column, where several have a cluster of this label")
     explain.add_argument("--json", action="store_true", dest="as_json", help="print all that is recorded, as JSON")
     explain.set_defaults(run=_explain)
+    materialize = commands.add_parser(
+        "materialize", help="copy a result with all that it links or refers to", allow_abbrev=False,
+        usage="cellstrata materialize RESULT DEST [--overwrite]",
+    )  # fmt: skip
+    materialize.add_argument("result", metavar="RESULT", help="a result of `run`, `cluster` or `collect`")
+    materialize.add_argument("destination", metavar="DEST", help="a zarr that needs nothing else, a path or URL")
+    materialize.add_argument("--overwrite", action="store_true", help="replace an existing result")
+    materialize.set_defaults(run=_materialize)
     _add_cache(commands)
     migrate = commands.add_parser(
         "migrate", help="print a configuration of scAtlasTb as one of cellstrata", allow_abbrev=False
@@ -208,6 +217,12 @@ def _explain(options: argparse.Namespace) -> int:
     from flows.explain_command import explain
 
     return explain(options.result, options.cluster, options.column, options.as_json)
+
+
+def _materialize(options: argparse.Namespace) -> int:
+    from flows.materialize_command import materialize
+
+    return materialize(options.result, options.destination, options.overwrite)
 
 
 def _cache(options: argparse.Namespace) -> int:

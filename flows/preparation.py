@@ -109,8 +109,6 @@ def unavailable(config: RunConfig, output: str = "output_dir") -> list[str]:
     ]
     if config.runner not in RUNNERS:
         problems.append(f"runner: `{config.runner}` is not available in this version; use {' or '.join(RUNNERS)}")
-    if config.link == "reference":
-        problems.append("link: `reference` is not available in this version; use auto, symlink or copy")
     for dataset, settings in config.selected.items():
         try:
             choose(settings.clustering.engine, config.gpu_for(dataset))

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, TypeAlias
 
 import h5py
 import numpy as np
@@ -42,11 +42,16 @@ VERSIONS = {
 }
 
 
-def copy_element(node: Any, parent: zarr.Group, name: str) -> None:
+# Makes an array of numbers of its own way, (node, parent, name, attributes); False where it cannot.
+MakeNumbers: TypeAlias = Callable[[Any, zarr.Group, str, dict[str, Any]], bool]
+
+
+def copy_element(node: Any, parent: zarr.Group, name: str, make_numbers: MakeNumbers | None = None) -> None:
     """Copy an element, array or group with all below it, to `parent[name]`, which must not exist.
 
     Dtypes are kept to the bit (big-endian ones too where the zarr format has them), attributes as
-    JSON. An element without encoding attributes gets those that anndata gives it today.
+    JSON. An element without encoding attributes gets those that anndata gives it today. Arrays of
+    numbers are made by `make_numbers` where it can.
 
     Raises
     ------
@@ -54,19 +59,19 @@ def copy_element(node: Any, parent: zarr.Group, name: str) -> None:
         If an element of an unknown kind is stored (an HDF5 reference, say).
     """
     with quiet():
-        _copy(node, parent, name, bare=False)
+        _copy(node, parent, name, make_numbers, bare=False)
 
 
-def _copy(node: Any, parent: zarr.Group, name: str, *, bare: bool) -> None:
+def _copy(node: Any, parent: zarr.Group, name: str, make_numbers: MakeNumbers | None, *, bare: bool) -> None:
     if is_array(node):
-        _copy_array(node, parent, name, bare=bare)
+        _copy_array(node, parent, name, make_numbers, bare=bare)
     elif encoding(node) == "dataframe" and is_legacy_frame(node):
         _through_anndata(node, parent, name)
     else:
         group = parent.create_group(name, attributes=group_attrs(node, name))
         below_sparse = bool(sparse_format(node))
         for key in node:
-            _copy(node[key], group, key, bare=below_sparse)
+            _copy(node[key], group, key, make_numbers, bare=below_sparse)
 
 
 def group_attrs(node: Any, name: str) -> dict[str, Any]:
@@ -80,7 +85,7 @@ def group_attrs(node: Any, name: str) -> dict[str, Any]:
     return attrs
 
 
-def _copy_array(node: Any, parent: zarr.Group, name: str, *, bare: bool) -> None:
+def _copy_array(node: Any, parent: zarr.Group, name: str, make_numbers: MakeNumbers | None, *, bare: bool) -> None:
     kind = encoding(node)
     dtype = node.dtype
     if kind == "null" or node.shape is None:
@@ -90,7 +95,8 @@ def _copy_array(node: Any, parent: zarr.Group, name: str, *, bare: bool) -> None
         _stream_strings(node, parent, name, attrs)
     elif dtype.kind in "biufcS" and (kind or dtype.kind != "S"):
         attrs = attrs_of(node) or ({} if bare else encoding_of("array" if node.shape else "numeric-scalar"))
-        _stream_numbers(node, parent, name, attrs)
+        if make_numbers is None or not make_numbers(node, parent, name, attrs):
+            _stream_numbers(node, parent, name, attrs)
     else:
         _through_anndata(node, parent, name)
 

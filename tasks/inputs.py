@@ -159,7 +159,8 @@ def _inspect(
                 f"its graph was built with the metric {spec.metric!r}; graphs are built here with "
                 f"{' or '.join(METRICS)}: {check.wording.neighbors_key('metric')}",
             )
-    memory = Remembered(cache, Store.at(check.url, storage_options), kind_of(check.url, storage_options), rehash)
+    source, kind = Store.at(check.url, storage_options), kind_of(check.url, storage_options)
+    memory = Remembered(cache, source, kind, rehash, storage_options)
     embeddings = read_embeddings(check, dict.fromkeys(spec.embedding for spec in wanted), n_cells, memory)
     graph = None
     if whole and stored and not config.recompute_neighbors:

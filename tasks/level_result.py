@@ -9,11 +9,13 @@ from typing import Any
 
 from tasks import elements
 from tasks.cache import Cache
-from tasks.opening import Root, kind_of, open_anndata
+from tasks.link_mode import link_mode
+from tasks.linked import refers_rightly
+from tasks.opening import Root, open_anndata
 from tasks.provenance import column_facts, completed_table, provenance
 from tasks.publish import is_ours, publish
 from tasks.result import Finished, columns, computed_elements, older_record
-from tasks.store import StorageOptions, identity, is_local
+from tasks.store import StorageOptions, identity
 
 COMMAND = "cluster"
 NEEDED = ("obsm", "obsp", "uns", "var")  # by the next level, of an input that cannot be linked
@@ -22,8 +24,8 @@ NEEDED = ("obsm", "obsp", "uns", "var")  # by the next level, of an input that c
 def publish_level(finished: Finished, cache: Cache, storage_options: StorageOptions) -> dict[str, Any]:
     """Write one level's column and what was computed for it, with the rest of the input.
 
-    A zarr on the same machine is linked; of any other input what the next level needs is written:
-    obsm, obsp, uns and var. `uns['clustering']` tells of this column and, where the input is a result
+    A zarr is linked or referred to; of an input that has to be converted what the next level needs is
+    written: obsm, obsp, uns and var. `uns['clustering']` tells of this column and, where the input is a result
     too, of its parent.
 
     Returns `column`, `clusters`, `output` and `written` (False if exactly this result stands there).
@@ -34,7 +36,8 @@ def publish_level(finished: Finished, cache: Cache, storage_options: StorageOpti
     (name,) = labels
     facts = column_facts([tree])[name]
     report = {"column": name, "clusters": facts["n_clusters"], "output": source.output}
-    if older_record(source.output, storage_options).get("publish_key") == key:
+    there = older_record(source.output, storage_options).get("publish_key") == key
+    if there and refers_rightly(source.output, storage_options):
         return report | {"written": False}
     obsm, obsp, uns = computed_elements(finished, cache)
     record = provenance(
@@ -70,7 +73,7 @@ def publish_kept(url: str, output: str, column: str, storage_options: StorageOpt
 
 
 def _slots(url: str, output: str, storage_options: StorageOptions) -> tuple[str, ...] | None:
-    return None if kind_of(url, storage_options) == "zarr" and is_local(url) and is_local(output) else NEEDED
+    return None if link_mode(url, output, "auto", storage_options) in ("symlink", "reference") else NEEDED
 
 
 def _with_parent(record: Mapping[str, Any], url: str, parent: str, storage_options: StorageOptions) -> dict[str, Any]:

@@ -13,10 +13,14 @@ import zarr
 from zarr.abc.store import Store as ZarrStore
 from zarr.storage import FsspecStore, LocalStore, ZipStore
 
+from tasks.data_errors import DataError as DataError
+from tasks.data_errors import InputError as InputError
 from tasks.faults import VANISHED, StoreError
 from tasks.file_systems import AT_ONCE
 from tasks.nodes import close_remote, open_remote
 from tasks.quiet import quiet
+from tasks.reference_store import LinkedStore
+from tasks.references import has_document
 from tasks.store import MARKS, StorageOptions, Store, identity, join, protocol_of
 
 # An h5py.Group or a zarr.Group; what lies in one neither library can type.
@@ -24,21 +28,6 @@ Root: TypeAlias = Any
 
 ZARR_AT_ONCE = 10  # chunks that zarr reads at a time by default, few where each takes a way through the network
 _HDF5, _ZIP = b"\x89HDF\r\n\x1a\n", b"PK\x03\x04"
-
-
-class DataError(ValueError):
-    """A place (`url`), what in it is wrong (`key`, may be empty) and what to do (`message`)."""
-
-    def __init__(self, url: str, key: str, message: str) -> None:
-        self.url, self.key, self.message = url, key, message
-        super().__init__(url, key, message)  # the arguments, so that it can be pickled
-
-    def __str__(self) -> str:
-        return ": ".join(part for part in (self.url, self.key, self.message) if part)
-
-
-class InputError(DataError):
-    """An input cannot be used as it is."""
 
 
 @contextlib.contextmanager
@@ -58,7 +47,7 @@ def reading(url: str, where: str = "") -> Iterator[None]:
 
 
 def kind_of(url: str, storage_options: StorageOptions | None = None) -> str:
-    """Return `h5ad`, `zarr` or `zip` (a zarr in one zip file).
+    """Return `h5ad`, `zarr`, `zip` (a zarr in one zip file) or `overlay` (a result that refers to its input).
 
     Raises
     ------
@@ -69,7 +58,7 @@ def kind_of(url: str, storage_options: StorageOptions | None = None) -> str:
     try:
         head = _head(store)
         if head is None:
-            return "zarr"
+            return "overlay" if has_document(store) else "zarr"
     except DataError:
         raise
     except StoreError as error:
@@ -148,7 +137,7 @@ def open_anndata(url: str, storage_options: StorageOptions | None = None) -> Ite
     """Yield the root of an AnnData file, read-only: an `h5py.File` or a `zarr.Group`.
 
     `url` is a path or any fsspec URL of an h5ad file, a zarr (format 2 or 3, consolidated or not, a
-    group within a zarr too) or a zipped zarr. `storage_options` are by protocol.
+    group within a zarr too), a zipped zarr, or a result that refers to its input. `storage_options` are by protocol.
 
     Raises
     ------
@@ -158,7 +147,10 @@ def open_anndata(url: str, storage_options: StorageOptions | None = None) -> Ite
     store = Store.at(url, storage_options)
     kind = kind_of(url, storage_options)
     with contextlib.ExitStack() as stack, quiet():
-        root = _open_h5(store, stack) if kind == "h5ad" else _open_zarr(store, kind, stack)
+        if kind == "overlay":
+            root: Root = zarr.open_group(LinkedStore(store, storage_options), mode="r")
+        else:
+            root = _open_h5(store, stack) if kind == "h5ad" else _open_zarr(store, kind, stack)
         with reading(store.url, "obs"):
             there = "obs" in root
         if not there:

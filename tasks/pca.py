@@ -73,7 +73,7 @@ def find_pca(
 def _memory(
     url: str, storage_options: StorageOptions, cache: Cache, n_pcs: int | None, rehash: bool
 ) -> tuple[Remembered, str | None]:
-    memory = Remembered(cache, Store.at(url, storage_options), kind_of(url, storage_options), rehash)
+    memory = Remembered(cache, Store.at(url, storage_options), kind_of(url, storage_options), rehash, storage_options)
     return memory, memory.key(["X"], pca=n_pcs, scanpy=version("scanpy"))
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,11 +20,20 @@ import zarr
 from tasks import link as links
 from tasks.convert import encoding_of
 from tasks.elements import n_obs, obs_index_column
+from tasks.hdf5_chunks import opened_to_scan
 from tasks.labels_parquet import write_labels_parquet
-from tasks.legacy import is_legacy_frame, moved_graphs, read_frame, uns_categories
-from tasks.nodes import attrs_of, index_key, is_array
+from tasks.legacy import is_legacy_frame, read_frame, uns_categories
+from tasks.link_mode import Mode, link_mode
+from tasks.linked import RECORD
+from tasks.nodes import attrs_of, index_key
 from tasks.opening import DataError, InputError, Root, kind_of, open_anndata, zarr_store, zipped
+from tasks.overlay import commit_overlay, finish_overlay, own_name
+from tasks.own_prefixes import only_leftovers
 from tasks.quiet import quiet
+from tasks.reference_store import LinkedStore
+from tasks.referenced import Referenced, ReferencedChunks
+from tasks.references import INSIDE, OWN, has_document, read_references
+from tasks.resolved import Resolved
 from tasks.staging import StagedStore
 from tasks.store import StorageOptions, Store, is_local, join, local_path, scratch_folder, staged_folder
 from tasks.untouched import Converted, Copied, Linked, OutputError, Untouched
@@ -46,17 +55,16 @@ __all__ = [
 ]
 
 MADE_BY = "cellstrata"
-RECORD = "cellstrata"
 LAYOUT = 1  # of the stored elements; an older result of another layout is not taken over
-LINK_MODES = ("auto", "symlink", "copy")
 
 
 @dataclass(frozen=True)
 class PublishReport:
     """How a result was made.
 
-    `mode` is `linked`, `copied` or `converted`; `linked` counts symbolic links, or elements shared
-    with an older result; `bytes_written` counts what was really stored, in bytes.
+    `mode` is `linked`, `referenced`, `copied` or `converted`; `linked` counts symbolic links, elements
+    that are referred to, or shared with an older result; `bytes_written` counts what was really
+    stored, in bytes.
     """
 
     mode: str
@@ -111,22 +119,23 @@ def publish(
     `obs` are categoricals of strings of length n, put behind the other columns in this order, in
     place where one of the name exists; `obsm` arrays (n, d), `obsp` matrices (n, n); `uns` top-level
     entries. `uns['clustering']` always gets `made_by`. Everything else is as in the input, dtypes
-    included. A local zarr is linked for `link` auto and symlink, anything else copied; an h5ad is
-    converted by streaming. `reuse` is the path of an older result that the caller knows to be made
+    included, in the way that `link` asks for (`tasks.link_mode`): linked, referred to, copied or
+    converted. `reuse` is the path of an older result that the caller knows to be made
     from the same h5ad: what it took from there is shared with it instead of converted again.
     `obs_kept` and `slots_kept` name the columns of the input's obs and the other slots that the
     result has of it, None for all.
 
-    On a local disk the result appears in one step. In a bucket its root metadata are removed first
-    and written last, so that a reader sees no store or a whole one.
+    On a local disk the result appears in one step, and in a bucket one that refers to its input too. Of
+    a copy in a bucket the root metadata are removed first and written last, so that a reader who opens
+    it sees no store or a whole one.
 
     Raises
     ------
     InputError
         If the input cannot be read.
     OutputError
-        If something not ours stands at `output_url`, it lies in the input (or the input in it), or
-        `link` is `symlink` where that cannot be.
+        If something not ours stands at `output_url`, it lies in the input (or the input in it), it
+        cannot be linked as asked, or another run is writing a copy there.
     ValueError
         If an entry has another number of cells than the input.
     """
@@ -135,25 +144,38 @@ def publish(
     _check_places(source, target, storage_options)
     clustering = {**dict((uns or {}).get("clustering", {})), "made_by": MADE_BY}
     uns = {**(uns or {}), "clustering": clustering}
-    with open_anndata(input_url, storage_options) as root, _workplace(target) as staged:
+    mode = link_mode(input_url, output_url, link, storage_options)
+    own = own_name() if mode == "reference" else ""
+    with _opened(source, mode, storage_options) as root, _workplace(target) as staged:
         removed = frozenset([*remove_uns, *uns_categories(root)])
         changes = _Changes(obs or {}, obsm or {}, obsp or {}, uns, removed, obs_kept, slots_kept)
         _check_lengths(root, changes)
-        untouched = _way(source, target, root, staged, link, reuse, kind_of(input_url, storage_options))
-        _build(root, staged, untouched, changes)
+        build = staged / own / INSIDE[OWN] if own else staged
+        untouched = _way(mode, source, target, root, build, reuse, storage_options)
+        _build(root, build, untouched, changes)
+        if isinstance(untouched, (Referenced, ReferencedChunks)):
+            finish_overlay(staged, own, untouched, changes.names(), target, storage_options)
         if target.is_local:
             untouched.finish(Store(str(staged)))
             size = links.own_bytes(staged)
+        elif own:
+            size = commit_overlay(staged, own, target)
         else:
             size = upload(staged, target, untouched)
     return PublishReport(untouched.mode, untouched.linked, size, time.perf_counter() - started)
 
 
 def is_ours(output_url: str, storage_options: StorageOptions | None = None) -> bool:
-    """Tell whether a result of cellstrata stands at a URL: `uns/clustering/made_by` says so.
+    """Tell whether a result of cellstrata stands at a URL: `uns/clustering/made_by` or its document says so.
 
     True also for one whose upload to a bucket was interrupted.
     """
+    place = Store.at(output_url, storage_options)
+    if has_document(place):
+        try:
+            return bool(read_references(place).own)
+        except InputError:
+            return False
     mark = Store.at(join(output_url, "uns", "clustering", "made_by"), storage_options)
     try:
         with quiet():
@@ -165,7 +187,9 @@ def is_ours(output_url: str, storage_options: StorageOptions | None = None) -> b
 def is_foreign(output_url: str, storage_options: StorageOptions | None = None) -> bool:
     """Tell whether something stands at a URL that cellstrata did not make; an empty folder is nothing."""
     there = Store.at(output_url, storage_options)
-    return there.exists() and (there.is_file() or bool(there.list())) and not is_ours(output_url, storage_options)
+    if not there.exists():
+        return False
+    return there.is_file() or not (only_leftovers(there.list()) or is_ours(output_url, storage_options))
 
 
 def _build(root: Root, staged: Path, untouched: Untouched, changes: _Changes) -> None:
@@ -189,7 +213,7 @@ def _build(root: Root, staged: Path, untouched: Untouched, changes: _Changes) ->
                     untouched.place(f"{slot}/{name}")
         _write(group, changes.of(slot))
     clustering: Any = new["uns/clustering"]
-    clustering.attrs[RECORD] = {"layout": LAYOUT, "written": changes.names()}
+    clustering.attrs[RECORD] = {"layout": LAYOUT, "written": changes.names(), **untouched.record()}
     zarr.consolidate_metadata(new.store)
 
 
@@ -223,27 +247,33 @@ def _write(group: zarr.Group, entries: Mapping[str, Any]) -> None:
         write_elem(group, name, value)
 
 
-def _way(source: Store, target: Store, root: Root, staged: Path, link: str, reuse: str | None, kind: str) -> Untouched:
-    if link not in LINK_MODES:
-        raise ValueError(f"link: {link!r} is none of {', '.join(LINK_MODES)}")
-    old = bool(moved_graphs(root)) or is_array(root["obs"])  # a form that is not to be carried on
-    linkable = kind == "zarr" and source.is_local and target.is_local and not old
-    if link == "symlink" and not linkable:
-        message = f"{source.url} can be linked only as a zarr folder on the same machine; set `link: auto`"
-        raise OutputError(target.url, "", message)
-    if linkable and link != "copy":
-        return Linked(source, root, staged, Path(target.root))
-    if kind == "h5ad":
-        older, written = _older(reuse)
-        return Converted(root, staged, older, written)
-    if old or source.url.startswith(("http://", "https://")):  # the latter cannot be listed
-        return Converted(root, staged)
-    return Copied(zipped(source) if kind == "zip" else source, root, staged)
+def _opened(source: Store, mode: Mode, options: StorageOptions | None) -> AbstractContextManager[Root]:
+    """Open the input; of an h5ad in a bucket that is referred to, little is read here and there."""
+    if mode == "reference" and not source.is_local and kind_of(source.url, options) == "h5ad":
+        return opened_to_scan(source)
+    return open_anndata(source.url, options)
+
+
+def _way(
+    mode: Mode, source: Store, target: Store, root: Root, build: Path, reuse: str | None, options: StorageOptions | None
+) -> Untouched:
+    if mode == "symlink":
+        return Linked(source, root, build, Path(target.root))
+    if mode == "reference":
+        if isinstance(root, zarr.Group):
+            return Referenced(source, root, build, target, options)
+        return ReferencedChunks(source, root, build)
+    if mode == "convert":
+        older, written = _older(reuse) if not isinstance(root, zarr.Group) else (None, {})
+        return Converted(root, build, older, written)
+    if isinstance(root.store, LinkedStore):
+        return Resolved(root.store, root, build)
+    return Copied(zipped(source) if kind_of(source.url, options) == "zip" else source, root, build)
 
 
 def _older(reuse: str | None) -> tuple[Path | None, dict[str, list[str]]]:
     """Return an older result and what it holds of its own, or nothing if it cannot be shared."""
-    if reuse is None or not is_local(reuse) or not is_ours(reuse):
+    if reuse is None or not is_local(reuse) or not is_ours(reuse) or has_document(Store.at(reuse)):
         return None, {}
     own = zarr_store(Store.at(join(reuse, "uns", "clustering")))
     record: Any = zarr.open_group(own, mode="r").attrs.get(RECORD)

@@ -15,7 +15,8 @@ from typing import Any
 
 from tasks.cache import Cache, Record
 from tasks.digest import digest_values
-from tasks.store import Store
+from tasks.reference_store import LinkedStore, overlay_marks
+from tasks.store import StorageOptions, Store
 
 RECENT = 3.0  # seconds; file systems with times of one or two seconds are still in use
 SURE = ("ETag", "etag", "generation", "VersionId", "md5Hash", "content_md5")
@@ -30,6 +31,7 @@ class Remembered:
     source: Store
     kind: str
     forget: bool = False
+    storage_options: StorageOptions | None = None
 
     def key(self, elements: Iterable[str], **what: object) -> str | None:
         """Return the key of something found out of these elements, None where the store tells too little."""
@@ -50,6 +52,8 @@ class Remembered:
     def _marks(self, elements: Iterable[str]) -> list[list[Any]] | None:
         found: list[list[Any]] = []
         try:
+            if self.kind == "overlay":
+                return overlay_marks(LinkedStore(self.source, self.storage_options), elements)
             for element in [""] if self.kind != "zarr" else sorted(elements):
                 marks = list((_local if self.source.is_local else _remote)(self.source, element))
                 known = [mark for mark in marks if mark is not None]

@@ -17,8 +17,10 @@ from tasks.elements import obs_names, open_anndata
 from tasks.inputs import Input
 from tasks.labels import column_name, level_column
 from tasks.labels_parquet import has_key, write_labels_parquet
+from tasks.link_mode import tied_to_this_machine
+from tasks.linked import refers_rightly
 from tasks.neighbors import connectivities_matrix, distances_matrix
-from tasks.opening import kind_of
+from tasks.opening import DataError, kind_of
 from tasks.plan import EmbeddingChoice
 from tasks.provenance import column_facts, provenance, versions
 from tasks.publish import is_ours, publish
@@ -65,17 +67,25 @@ class Finished:
 
     def notices(self) -> list[str]:
         """Return what the user should know of the trees: cells without a parent, clusters that do not exist."""
+        tied = [
+            f"the result in {self.source.output} refers to data on this machine; `link: copy`, or `cellstrata "
+            "materialize`, makes one that others can read in whole"
+        ] * tied_to_this_machine(self.source.url, self.source.output, self.link)
         without = [
             f"{n} cells have no label in {tree.given.column}, and get none below it"
             for tree in self.trees
             if tree.given is not None and (n := int((tree.codes < 0).sum()))
         ]
-        return without + [
-            f"{tree.plan.name}: the hierarchy names {', '.join(unknown)}, which "
-            f"{'is no cluster' if len(unknown) == 1 else 'are no clusters'} there"
-            for tree in self.trees
-            if (unknown := tree.plan.unknown_clusters(set(tree.outcomes)))
-        ]
+        return (
+            tied
+            + without
+            + [
+                f"{tree.plan.name}: the hierarchy names {', '.join(unknown)}, which "
+                f"{'is no cluster' if len(unknown) == 1 else 'are no clusters'} there"
+                for tree in self.trees
+                if (unknown := tree.plan.unknown_clusters(set(tree.outcomes)))
+            ]
+        )
 
     def key(self) -> str:
         """Identify the result: it depends on the input, the labels, what is added, and how it is linked."""
@@ -122,7 +132,8 @@ def publish_result(finished: Finished, cache: Cache, storage_options: StorageOpt
         "written": False,
     }
     older = older_record(source.output, storage_options)
-    if older.get("publish_key") == key and has_key(source.labels, key, storage_options):
+    there = older.get("publish_key") == key and has_key(source.labels, key, storage_options)
+    if there and refers_rightly(source.output, storage_options):
         return report
     labels = columns(finished.trees)
     created = datetime.now(UTC).isoformat(timespec="seconds")
@@ -194,6 +205,9 @@ def older_record(output: str, storage_options: StorageOptions) -> dict[str, str]
     """Return what an older result of ours says of itself, texts by the names of `provenance`; else nothing."""
     if not is_ours(output, storage_options):
         return {}
-    with open_anndata(output, storage_options) as root:
-        record = root["uns/clustering"]
-        return {name: str(record[name][()]) for name in record if name != "tree"}
+    try:
+        with open_anndata(output, storage_options) as root:
+            record = root["uns/clustering"]
+            return {name: str(record[name][()]) for name in record if name != "tree"}
+    except (DataError, KeyError):  # it was interrupted, or is damaged, and is made anew
+        return {}

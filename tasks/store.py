@@ -41,7 +41,7 @@ from tasks.urls import protocol_of as protocol_of
 from tasks.urls import real as real
 
 _INSIDE_ZIP = "zip://::"
-MARKS = ("zarr.json", ".zmetadata", ".zgroup")  # of the root of a zarr
+MARKS = ("references.json", "zarr.json", ".zmetadata", ".zgroup")  # of the root of a zarr, or of an overlay
 
 
 @dataclass(frozen=True)

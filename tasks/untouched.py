@@ -10,6 +10,7 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,26 +19,36 @@ import zarr
 
 from tasks import link
 from tasks.convert import ZARR_FORMAT, copy_element, encoding_of, group_attrs, write_old
+from tasks.data_errors import InputError
+from tasks.data_errors import OutputError as OutputError
 from tasks.legacy import moved_graphs, old_children
 from tasks.nodes import attrs_of
-from tasks.opening import DataError, InputError, Root
+from tasks.opening import Root
+from tasks.source_state import Listing
 from tasks.staging import StagedStore
 from tasks.store import Store
 
 # The root's own come last when a result is uploaded: without them there is no store to read.
 METADATA = (".zattrs", ".zmetadata", ".zgroup", ".zarray", "zarr.json")
 
+COPY_THEMSELVES = ("s3", "gs", "gcs", "abfs", "az", "memory")  # file systems whose stores copy without sending
+
 
 def copy_objects(source: Store, keys: Iterable[str], target: Store) -> int:
     """Copy objects to the same keys of another store, several at a time; return the bytes copied."""
     if source.is_local and target.is_local:
         return sum(source.copy_to(key, target) for key in keys)
-    with ThreadPoolExecutor(16) as pool:  # the time goes into waiting for the network
-        return sum(pool.map(lambda key: source.copy_to(key, target), keys))
+    with ThreadPoolExecutor(32) as pool:  # the time goes into waiting for the network
+        return sum(pool.map(lambda key: copy_object(source, key, target), keys))
 
 
-class OutputError(DataError):
-    """A result cannot be written where it was asked for."""
+def copy_object(source: Store, key: str, target: Store) -> int:
+    """Copy an object to the same key of another store, within the bucket's own service where that can be."""
+    if source.is_local or source.fs is not target.fs or target.fs.protocol[0] not in COPY_THEMSELVES:
+        return source.copy_to(key, target)
+    size = int(source.fs.size(source.path(key)))
+    target.fs.cp_file(source.path(key), target.path(key))
+    return size
 
 
 class Untouched(ABC):
@@ -62,6 +73,10 @@ class Untouched(ABC):
     def finish(self, target: Store) -> int:
         """Copy what was put off to where the result will stand; return its bytes."""
         return 0
+
+    def record(self) -> dict[str, Any]:
+        """Return what the result should say of what it depends on."""
+        return {}
 
 
 class _Zarr(Untouched):
@@ -122,6 +137,7 @@ class Linked(_Zarr):
         super().__init__(source, root, staged)
         self.final = link.real_place(final)
         self._copied = Copied(source, root, staged)
+        self._states: dict[str, Any] = {}
 
     def place(self, path: str) -> None:
         here = self.source.path(path)
@@ -141,8 +157,13 @@ class Linked(_Zarr):
                 self.place(f"{path}/{name}")
         elif link.symlink(real, staged, os.path.join(self.final, path)):
             self.linked += 1
+            self._states[path] = asdict(Listing.of(Store(real)).state(""))
         else:
             self._copied.place(path)
+
+    def record(self) -> dict[str, Any]:
+        """Return the state of what is linked, by element."""
+        return {"links": self._states}
 
     def finish(self, target: Store) -> int:
         return self._copied.finish(target)
@@ -200,7 +221,11 @@ class Converted(Untouched):
         elif not write_old(self.root, path, self._target):
             parent, _, name = path.rpartition("/")
             source = self.root[self.moved.get(path, path)]
-            copy_element(source, self._target[parent] if parent else self._target, name)
+            self.copy(source, self._target[parent] if parent else self._target, name)
+
+    def copy(self, source: Any, parent: Any, name: str) -> None:
+        """Copy one element into a group of the result."""
+        copy_element(source, parent, name)
 
     def _shared(self, path: str, own: list[str]) -> bool:
         name = path.partition("/")[2]

@@ -15,6 +15,7 @@ import scipy.sparse as sp
 import zarr
 
 from tasks.publish import InputError, OutputError, PublishReport, is_ours, publish, write_labels_parquet
+from tasks.source_state import Listing
 from tasks.store import Store
 from tasks.untouched import Converted, Copied
 from tests.tasks.everything import FORMATS, N, assert_kept, load, save, saved, tree_hash
@@ -180,14 +181,14 @@ def test_a_failure_leaves_the_old_result(tmp_path: Path, monkeypatch: pytest.Mon
 @pytest.mark.parametrize("form", ["h5ad", "zarr3"])
 def test_a_bucket_gets_the_same(tmp_path: Path, form: str) -> None:
     source, out = saved(tmp_path, form), f"memory://{tmp_path.name}/out.zarr"
-    report = ours(source, out)
+    report = ours(source, out, link="copy")
     assert report.mode == ("converted" if form == "h5ad" else "copied")
-    ours(source, out, obs={"other": LABELS["leiden_0.5_1"]})
+    ours(source, out, obs={"other": LABELS["leiden_0.5_1"]}, link="copy")
     assert is_ours(out)
     files = fsspec.filesystem("memory").find(f"/{tmp_path.name}")
     assert not any("leiden_0.5_1" in file for file in files)
     back = str(tmp_path / "back.zarr")
-    assert publish(out, back, uns=RECORD).mode == "copied"
+    assert publish(out, back, uns=RECORD, link="copy").mode == "copied"
     assert_kept(load(source), load(back), {**ADDED, "obs": ["other"]})
 
 
@@ -201,11 +202,13 @@ def test_a_zip_is_copied(tmp_path: Path, form: str) -> None:
 
 def test_an_input_that_cannot_be_listed_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source, url = saved(tmp_path, "zarr2"), f"memory://{tmp_path.name}/in.zarr"
-    publish(source, url)
-    names = Store.list
+    publish(source, url, link="copy")
+    names, walk = Store.list, Listing.of
     monkeypatch.setattr(Store, "list", lambda self, key="": [n for n in names(self, key) if n != "code"])
-    with pytest.raises(InputError, match="code"):
-        ours(url, str(tmp_path / "out.zarr"))
+    monkeypatch.setattr(Listing, "of", lambda *a: Listing({k: v for k, v in walk(*a).marks.items() if "code" not in k}))
+    for link in ("copy", "reference"):
+        with pytest.raises(InputError, match="code"):
+            ours(url, str(tmp_path / "out.zarr"), link=link)
 
 
 def test_an_interrupted_upload_is_no_store_and_still_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -214,16 +217,16 @@ def test_an_interrupted_upload_is_no_store_and_still_ours(tmp_path: Path, monkey
     def broken(self: Any, target: Any) -> int:
         raise OSError("the network is gone")
 
-    ours(source, out)
+    ours(source, out, link="copy")
     with monkeypatch.context() as patch:
         patch.setattr(Copied, "finish", broken)
         with pytest.raises(OSError, match="network"):
-            ours(source, out)
+            ours(source, out, link="copy")
     with pytest.raises(InputError):
         publish(out, str(tmp_path / "x.zarr"))
     assert is_ours(out)
-    ours(source, out)
-    assert publish(out, str(tmp_path / "x.zarr")).mode == "copied"
+    ours(source, out, link="copy")
+    assert publish(out, str(tmp_path / "x.zarr"), link="copy").mode == "copied"
 
 
 def test_what_is_not_ours_is_left_alone(tmp_path: Path) -> None:

@@ -1,0 +1,33 @@
+"""`cellstrata materialize`: a result that depends on its input becomes one that does not."""
+
+from __future__ import annotations
+
+import os
+
+from configs.amounts import size_text
+from configs.errors import ConfigError
+from flows.collect_command import storage_options
+from flows.exit_codes import DONE, FAILED, INTERRUPTED, WRONG_INPUT
+from flows.terminal import Terminal, unexpected
+from tasks.materialize import materialize as copy_result
+from tasks.opening import DataError
+
+
+def materialize(url: str, destination: str, overwrite: bool) -> int:
+    """Copy a result with all that it links or refers to; returns the exit code."""
+    terminal = Terminal(as_json=False, verbose=False)
+    try:
+        options = storage_options(os.environ)
+        with terminal.status(f"copying {url}"):
+            made = copy_result(url, destination, overwrite=overwrite, storage_options=options)
+    except (ConfigError, DataError) as error:
+        terminal.wrong(str(error))
+        return WRONG_INPUT
+    except KeyboardInterrupt:
+        terminal.failed("interrupted; run again")
+        return INTERRUPTED
+    except Exception as error:
+        terminal.failed(unexpected(error))
+        return FAILED
+    print(f"{made.url}\n{made.objects:,} objects, {size_text(made.bytes)}, {made.seconds:.1f} s", flush=True)
+    return DONE

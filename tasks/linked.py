@@ -1,0 +1,120 @@
+"""Opening a result, however it holds what its input held: linked, referred to, copied or converted.
+
+    from tasks.linked import linked_store, open_linked
+
+    adata = open_linked("s3://lab/out/clustering/dataset~lung/file_id~core.zarr")
+    root = zarr.open_group(linked_store("s3://lab/out/…/file_id~core.zarr"), mode="r")
+
+The first reads all of it. Of the second, a `zarr.Group`, each element is read when it is asked for;
+`anndata.read_zarr` and `anndata.experimental.read_lazy` take it too.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import zarr
+from zarr.abc.store import Store as ZarrStore
+
+from tasks.data_errors import InputError
+from tasks.opening import kind_of, zarr_store, zipped
+from tasks.quiet import quiet
+from tasks.reference_store import LinkedStore
+from tasks.source_state import ElementState, Listing
+from tasks.store import StorageOptions, Store
+
+if TYPE_CHECKING:
+    import anndata
+
+RECORD = "cellstrata"  # the attribute of uns/clustering that says how a result was made
+
+
+def linked_store(url: str, storage_options: StorageOptions | None = None) -> ZarrStore:
+    """Return a read-only zarr store of a result, or of any AnnData zarr.
+
+    `storage_options` are by protocol: `{"s3": {"profile": "lab"}}`. Of an overlay each element is
+    compared with what was recorded of its source when it is first read, and an InputError says which
+    source has changed or gone.
+
+    Raises
+    ------
+    InputError
+        If there is no zarr at `url`, or it links to what is gone.
+    """
+    kind, place = kind_of(url, storage_options), Store.at(url, storage_options)
+    if kind == "overlay":
+        return LinkedStore(place, storage_options)
+    if kind == "h5ad":
+        raise InputError(place.url, "", "is an h5ad file; read it with anndata.read_h5ad")
+    if kind == "zarr":
+        check_links(place)
+    return zarr_store(zipped(place) if kind == "zip" else place)
+
+
+def open_linked(url: str, storage_options: StorageOptions | None = None) -> anndata.AnnData:
+    """Read a result of any kind into memory, as `anndata.read_zarr` reads a plain zarr.
+
+    Raises
+    ------
+    InputError
+        As `linked_store`, and if what the result refers to has changed or gone.
+    """
+    import anndata
+
+    with quiet():
+        return anndata.read_zarr(zarr.open_group(linked_store(url, storage_options), mode="r"))
+
+
+def refers_rightly(url: str, storage_options: StorageOptions | None = None) -> bool:
+    """Tell whether all that a result links or refers to is there and as it was when the result was made."""
+    try:
+        store = linked_store(url, storage_options)
+        if isinstance(store, LinkedStore):
+            store.check_all()
+    except InputError:
+        return False
+    return True
+
+
+def check_links(place: Store) -> None:
+    """Compare what a result on a local disk links to with what it was when the result was made.
+
+    Raises
+    ------
+    InputError
+        With all that has changed or gone: a zarr reader takes a link that leads nowhere for absent.
+    """
+    if not place.is_local:
+        return
+    then, problems = _recorded(place), []
+    for path in _links(place):
+        target = os.path.realpath(place.path(path))
+        now = Listing.of(Store(target)).state("")
+        if not os.path.exists(target):
+            problems.append(f"links to {target}, which has gone")
+        elif path in then and now != then[path]:
+            problems.append(f"links to {target}, which has changed since: it was {then[path]}, and is {now}")
+        else:
+            continue
+        problems[-1] += "; restore it, or run again to make the result from what is there now"
+    if problems:
+        raise InputError("", "", "\n".join(f"{place.url}: {problem}" for problem in problems[:9]))
+
+
+def _links(place: Store) -> list[str]:
+    """The links in a result: slots, or elements in them."""
+    found = []
+    for folder in ["", *(name for name in place.list() if not os.path.islink(place.path(name)))]:
+        names = [f"{folder}/{name}" if folder else name for name in place.list(folder)]
+        found += [name for name in names if os.path.islink(place.path(name))]
+    return found
+
+
+def _recorded(place: Store) -> dict[str, ElementState]:
+    try:
+        with quiet():
+            record: Any = zarr.open_group(zarr_store(Store(place.path("uns/clustering"))), mode="r").attrs.get(RECORD)
+        return {path: ElementState(**state) for path, state in record.get("links", {}).items()}
+    except (OSError, ValueError, KeyError, AttributeError, TypeError):  # not ours, or an older one
+        return {}

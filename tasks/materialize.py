@@ -1,0 +1,113 @@
+"""Making a result independent of its input: a plain zarr with everything in it."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from tasks.data_errors import InputError, OutputError
+from tasks.linked import check_links, linked_store
+from tasks.opening import kind_of, open_anndata
+from tasks.publish import is_foreign, is_ours
+from tasks.reference_store import LinkedStore
+from tasks.resolved import copy_resolved
+from tasks.source_state import Listing
+from tasks.store import StorageOptions, Store, real, staged_folder
+from tasks.untouched import copy_objects
+from tasks.upload import put_zarr
+
+
+@dataclass(frozen=True)
+class Materialized:
+    """Where the copy stands, how many objects and bytes it has, and the seconds it took."""
+
+    url: str
+    objects: int
+    bytes: int
+    seconds: float
+
+
+def materialize(
+    url: str, destination: str, *, overwrite: bool = False, storage_options: StorageOptions | None = None
+) -> Materialized:
+    """Copy a result, with all that it links or refers to, to `destination`, which becomes a plain zarr.
+
+    Within one bucket service objects are copied there, elsewhere streamed through this machine. What
+    the result refers to is compared with its recorded state first. On a local disk the copy appears
+    in one step; in a bucket its root metadata are written last.
+
+    Raises
+    ------
+    InputError
+        If there is no result at `url`, or what it refers to has changed or gone.
+    OutputError
+        If something stands at `destination` that is not ours, or that is and `overwrite` is false; if
+        it is the result, lies in it or holds it.
+    """
+    started = time.perf_counter()
+    source, target = Store.at(url, storage_options), Store.at(destination, storage_options)
+    with open_anndata(url, storage_options):  # it is an AnnData at all
+        pass
+    if kind_of(url, storage_options) not in ("zarr", "overlay"):
+        raise InputError(source.url, "", "is no zarr folder, and needs nothing else; copy it as it is")
+    if not is_ours(url, storage_options):
+        raise InputError(source.url, "", "is no result of cellstrata; copy it as it is")
+    _check_destination(source, target, overwrite, storage_options)
+    objects = _Overlay(url, storage_options) if kind_of(url, storage_options) == "overlay" else _Plain(source)
+    objects.check(target)
+    if target.is_local:
+        with staged_folder(Path(target.root)) as staged:
+            size = objects.copy(objects.keys, Store(str(staged)))
+    else:
+        size = put_zarr(target, objects.keys, objects.copy)
+    return Materialized(target.url, len(objects.keys), size, round(time.perf_counter() - started, 3))
+
+
+class _Overlay:
+    def __init__(self, url: str, storage_options: StorageOptions | None) -> None:
+        store = linked_store(url, storage_options)
+        assert isinstance(store, LinkedStore)
+        self.store = store
+        self.keys = sorted(store.keys())
+
+    def check(self, target: Store) -> None:
+        self.store.check_all()
+        for source in self.store.references.sources:
+            _check_apart(source.url, target)
+
+    def copy(self, keys: list[str], target: Store) -> int:
+        return copy_resolved(self.store, keys, target)
+
+
+class _Plain:
+    def __init__(self, source: Store) -> None:
+        self.source = source
+        self.keys = Listing.of(source).keys  # with what lies behind links
+
+    def check(self, target: Store) -> None:
+        check_links(self.source)
+        if self.source.is_local:
+            for folder, names, _ in os.walk(self.source.root):
+                for name in names:
+                    if os.path.islink(os.path.join(folder, name)):
+                        _check_apart(os.path.realpath(os.path.join(folder, name)), target)
+
+    def copy(self, keys: list[str], target: Store) -> int:
+        return copy_objects(self.source, keys, target)
+
+
+def _check_destination(source: Store, target: Store, overwrite: bool, options: StorageOptions | None) -> None:
+    _check_apart(source.url, target)
+    if is_foreign(target.url, options):
+        message = "exists, was not made by cellstrata and is left alone; move it away, or choose another place"
+        raise OutputError(target.url, "", message)
+    if not overwrite and is_ours(target.url, options):
+        raise OutputError(target.url, "", "exists; choose another place, or replace it with --overwrite")
+
+
+def _check_apart(url: str, target: Store) -> None:
+    a, b = f"{real(url)}/", f"{real(target.url)}/"
+    if a.startswith(b) or b.startswith(a):
+        raise OutputError(target.url, "", f"is {url}, lies in it or holds it; choose another place")
