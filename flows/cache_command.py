@@ -12,6 +12,7 @@ from typing import Any
 
 from configs.amounts import bytes_of, seconds_of, size_text
 from configs.errors import ConfigError, Problem, at_most
+from flows.collect_command import storage_options
 from flows.exit_codes import DONE, FAILED, INTERRUPTED, WRONG_INPUT
 from flows.terminal import Terminal, unexpected
 from tasks.cache import Cache
@@ -130,7 +131,7 @@ def _say_faults(found: Verification, faults: Sequence[Fault], terminal: Terminal
 def _prune(cache: Cache, options: argparse.Namespace, terminal: Terminal) -> Result:
     older_than, max_size = _limits(options)
     with terminal.status(f"looking at {cache.store.url}"):
-        pruned = prune(cache, older_than, max_size, options.dry_run)
+        pruned = prune(cache, older_than, max_size, options.dry_run, storage_options=storage_options(os.environ))
     report = _report(pruned.found) | {
         "dry_run": pruned.dry_run,
         "before": pruned.before,
@@ -139,7 +140,7 @@ def _prune(cache: Cache, options: argparse.Namespace, terminal: Terminal) -> Res
         "notices": pruned.notices,
         "failures": pruned.failures,
     }
-    rows = [[name, f"{amount.count:,}", size_text(amount.size)] for name, amount in _removed(pruned).items()]
+    rows = [[name.replace("_", " "), f"{amount.count:,}", size_text(amount.size)] for name, amount in _removed(pruned).items()]
     lines = [f"cache  {cache.store.url}", ""]
     lines += [*_table(["would be removed" if pruned.dry_run else "removed", "number", "size"], rows), ""]
     lines.append(f"{size_text(pruned.before)} before, {size_text(pruned.after)} after")
@@ -188,7 +189,7 @@ def _opened(url: str | None, env: Mapping[str, str]) -> Cache:
 
 
 def _removed(pruned: Pruned) -> dict[str, Amount]:
-    names = ("entries", "arrays", "damaged", "leftovers")
+    names = ("entries", "arrays", "damaged", "leftovers", "beside_results")
     return {name: getattr(pruned, name) for name in names}
 
 

@@ -11,6 +11,7 @@ from flows.executors import RUNNERS
 from tasks.cache import Cache
 from tasks.engines import EngineUnavailable, choose
 from tasks.inputs import Input, inspect_input
+from tasks.link_mode import link_problem
 from tasks.store import Store
 from tasks.writable import unusable
 
@@ -90,11 +91,17 @@ def _inspect(config: RunConfig, dataset: str, file_id: str) -> Input:
             dataset, file_id, settings.input.clustering[file_id], settings.clustering,
             config.output_dir, open_cache(config), config.storage_options, config.rehash,
         )  # fmt: skip
+        if found is not None and (problem := _unlinkable(config, found)):
+            found, problems = None, [f"{dataset}/{file_id}: {problem}"]
         if found is None:
             raise UnusableInputs(problems)
         with _lock:
             _inspected[name] = found
     return _inspected[name]
+
+
+def _unlinkable(config: RunConfig, found: Input) -> str | None:
+    return link_problem(found.url, found.output, config.link, config.storage_options)
 
 
 def unavailable(config: RunConfig, output: str = "output_dir") -> list[str]:

@@ -19,6 +19,8 @@ from tasks.cache import Cache, array_folder
 from tasks.cache_care import in_parallel, survey
 from tasks.cache_contents import Amount, Entry, StoredArray, Survey
 from tasks.leases import DEAD_AFTER, Lease, live_leases
+from tasks.own_prefixes import leftovers_of
+from tasks.store import StorageOptions
 from tasks.stored_objects import StoredObject, remove_empty_folders, remove_unless_touched
 
 USE_IS_KEPT_TO = 3600.0  # seconds: the time of an entry is set no more often
@@ -34,8 +36,8 @@ class Pruned:
     """What was removed, or would be (`dry_run`), of what was `found`. `before` and `after` are the bytes of all.
 
     `damaged` are records that were damaged or lacked an array, and arrays of a wrong size; `leftovers` what
-    interrupted writes and ended runs left; `failures` say what could not be removed, `notices` what was kept
-    and why.
+    interrupted writes and ended runs left; `beside_results`, no part of the cache, what runs left in buckets
+    where results stand. `failures` say what could not be removed, `notices` what was kept and why.
     """
 
     dry_run: bool
@@ -44,6 +46,7 @@ class Pruned:
     arrays: Amount = field(default_factory=Amount)
     damaged: Amount = field(default_factory=Amount)
     leftovers: Amount = field(default_factory=Amount)
+    beside_results: Amount = field(default_factory=Amount)
     notices: list[str] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
 
@@ -76,11 +79,14 @@ def prune(
     max_size: int | None = None,
     dry_run: bool = False,
     now: float | None = None,
+    storage_options: StorageOptions | None = None,
 ) -> Pruned:
     """Remove entries last used more than `older_than` seconds ago, and until `max_size` bytes remain.
 
     What a run uses that holds a lease stays, whatever the limits. Damaged records, arrays of a wrong size,
-    leftovers of interrupted writes (after a day) and leases of runs that have ended go too.
+    leftovers of interrupted writes (after a day) and leases of runs that have ended go too. So does what
+    runs left in buckets beside the results that the cache knows of; `storage_options`, by protocol, are
+    those of the results.
 
     Raises
     ------
@@ -96,6 +102,7 @@ def prune(
     removal = choose(found, older_than, max_size, at, dated=cache.store.is_local)
     pruned = Pruned(dry_run, found, notices=removal.notices)
     _remove(cache, found, removal, pruned, at)
+    _remove_beside_results(found, pruned, storage_options)
     if max_size is not None and pruned.after > max_size:
         pruned.notices.append(f"{size_text(pruned.after)} remain, more than the {size_text(max_size)} asked for")
     return pruned
@@ -218,6 +225,17 @@ def _remove(cache: Cache, found: Survey, removal: Removal, pruned: Pruned, now: 
             return
         for array, removed in zip(some, in_parallel(cache, array_gone, some), strict=True):
             pruned.arrays = pruned.arrays.with_one(array.size) if removed else pruned.arrays
+
+
+def _remove_beside_results(found: Survey, pruned: Pruned, storage_options: StorageOptions | None) -> None:
+    for output in sorted({dataset.output for dataset in found.datasets}):
+        for store, stored in leftovers_of(output, storage_options):
+            try:
+                if pruned.dry_run or remove_unless_touched(store, stored):
+                    pruned.beside_results = pruned.beside_results.with_one(stored.size)
+            except OSError as error:
+                if len(pruned.failures) < MOST_FAILURES:
+                    pruned.failures.append(f"{output}: {stored.key}: {error.strerror or error}")
 
 
 def _batches(items: list[T]) -> Iterable[list[T]]:

@@ -88,7 +88,7 @@ def check_links(place: Store) -> None:
     if not place.is_local:
         return
     then, problems = _recorded(place), []
-    for path in _links(place):
+    for path in links_in(place):
         target = os.path.realpath(place.path(path))
         now = Listing.of(Store(target)).state("")
         if not os.path.exists(target):
@@ -102,8 +102,8 @@ def check_links(place: Store) -> None:
         raise InputError("", "", "\n".join(f"{place.url}: {problem}" for problem in problems[:9]))
 
 
-def _links(place: Store) -> list[str]:
-    """The links in a result: slots, or elements in them."""
+def links_in(place: Store) -> list[str]:
+    """Return the links in a result on a local disk: slots, or elements in them."""
     found = []
     for folder in ["", *(name for name in place.list() if not os.path.islink(place.path(name)))]:
         names = [f"{folder}/{name}" if folder else name for name in place.list(folder)]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tasks.data_errors import InputError, OutputError
-from tasks.linked import check_links, linked_store
+from tasks.linked import check_links, linked_store, links_in
 from tasks.opening import kind_of, open_anndata
 from tasks.publish import is_foreign, is_ours
 from tasks.reference_store import LinkedStore
@@ -88,11 +88,9 @@ class _Plain:
 
     def check(self, target: Store) -> None:
         check_links(self.source)
-        if self.source.is_local:
-            for folder, names, _ in os.walk(self.source.root):
-                for name in names:
-                    if os.path.islink(os.path.join(folder, name)):
-                        _check_apart(os.path.realpath(os.path.join(folder, name)), target)
+        for path in links_in(self.source) if self.source.is_local else ():
+            leads_to = os.path.realpath(self.source.path(path))
+            _check_apart(leads_to.removesuffix(f"/{path}"), target)  # the input itself
 
     def copy(self, keys: list[str], target: Store) -> int:
         return copy_objects(self.source, keys, target)

@@ -10,10 +10,11 @@ import contextlib
 from collections.abc import Iterable
 
 from tasks.data_errors import InputError
-from tasks.references import DOCUMENT, OWN_PREFIX, has_document, read_references
-from tasks.store import Store
+from tasks.references import DOCUMENT, OWN_PREFIX, read_references
+from tasks.store import StorageOptions, Store
 from tasks.stored_objects import StoredObject, list_objects, remove_unless_touched
 
+WRITER = "cellstrata-writer.json"  # the marker of a run that writes a copy
 BEING_WRITTEN = 600.0  # seconds since its newest object
 SUPERSEDED_KEPT = 3600.0  # seconds since another result took its place
 
@@ -21,9 +22,6 @@ SUPERSEDED_KEPT = 3600.0  # seconds since another result took its place
 def only_leftovers(names: Iterable[str]) -> bool:
     """Tell whether all that stands at a place is what interrupted runs of ours left."""
     return all(OWN_PREFIX.fullmatch(name) or name == WRITER for name in names)
-
-
-WRITER = "cellstrata-writer.json"
 
 
 def removable(store: Store, now: float | None = None) -> list[StoredObject]:
@@ -62,6 +60,16 @@ def remove_superseded(store: Store) -> int:
     return size
 
 
-def is_overlay_place(store: Store) -> bool:
-    """Tell whether an overlay, or what is left of one, stands at a place."""
-    return has_document(store) or any(OWN_PREFIX.fullmatch(name) for name in store.list())
+def leftovers_of(url: str, storage_options: StorageOptions | None = None) -> list[tuple[Store, StoredObject]]:
+    """List what nobody needs of the result at a URL in a bucket; nothing where it cannot be asked.
+
+    A place that is no result of ours has nothing that would be removed but folders of our own name.
+    """
+    store = Store.at(url, storage_options)
+    try:
+        names = [] if store.is_local else store.list()
+        if not any(OWN_PREFIX.fullmatch(name) for name in names):
+            return []
+        return [(store, stored) for stored in removable(store)]
+    except Exception:  # whatever a store raises that is out of reach: these are leftovers alone
+        return []

@@ -6,6 +6,7 @@ An ETag, generation or version where the store has one, else the time of writing
 from __future__ import annotations
 
 import bisect
+import contextlib
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -83,8 +84,9 @@ def file_state(store: Store) -> dict[str, Any]:
 
 def _local(store: Store, path: str) -> Iterator[tuple[str, tuple[int, str]]]:
     for key in store.walk(path):
-        stat = os.stat(store.path(key))
-        yield key, (stat.st_size, str(stat.st_mtime_ns))
+        with contextlib.suppress(FileNotFoundError):  # a link that leads nowhere
+            stat = os.stat(store.path(key))
+            yield key, (stat.st_size, str(stat.st_mtime_ns))
 
 
 def _remote(store: Store, path: str) -> Iterator[tuple[str, tuple[int, str]]]:
