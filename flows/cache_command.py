@@ -140,7 +140,8 @@ def _prune(cache: Cache, options: argparse.Namespace, terminal: Terminal) -> Res
         "notices": pruned.notices,
         "failures": pruned.failures,
     }
-    rows = [[name.replace("_", " "), f"{amount.count:,}", size_text(amount.size)] for name, amount in _removed(pruned).items()]
+    removed = {name.replace("_", " "): amount for name, amount in _removed(pruned).items()}
+    rows = [[name, f"{amount.count:,}", size_text(amount.size)] for name, amount in removed.items()]
     lines = [f"cache  {cache.store.url}", ""]
     lines += [*_table(["would be removed" if pruned.dry_run else "removed", "number", "size"], rows), ""]
     lines.append(f"{size_text(pruned.before)} before, {size_text(pruned.after)} after")
