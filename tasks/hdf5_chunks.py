@@ -6,9 +6,8 @@ variable length, records, and what went through other filters cannot.
 
 from __future__ import annotations
 
-import contextlib
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,19 +17,8 @@ import numpy as np
 import zarr
 
 from tasks.references import Ref
-from tasks.store import Store
 
 CHUNK_BYTES = 1 << 22
-SCAN_BLOCK = 1 << 16  # an index of chunks is spread over its file in pieces of about 2 KB
-SCAN_BLOCKS = 1024
-
-
-@contextlib.contextmanager
-def opened_to_scan(store: Store) -> Iterator[h5py.File]:
-    """Open an h5ad in a bucket to read little of it here and there."""
-    cache: dict[str, Any] = {"cache_type": "blockcache", "cache_options": {"maxblocks": SCAN_BLOCKS}}
-    with store.fs.open(store.root, "rb", block_size=SCAN_BLOCK, **cache) as raw, h5py.File(raw, "r") as file:
-        yield file
 
 
 @dataclass(frozen=True)

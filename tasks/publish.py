@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,6 @@ import zarr
 from tasks import link as links
 from tasks.convert import encoding_of
 from tasks.elements import n_obs, obs_index_column
-from tasks.hdf5_chunks import opened_to_scan
 from tasks.labels_parquet import write_labels_parquet
 from tasks.legacy import is_legacy_frame, read_frame, uns_categories
 from tasks.link_mode import Mode, link_mode
@@ -146,7 +145,7 @@ def publish(
     uns = {**(uns or {}), "clustering": clustering}
     mode = link_mode(input_url, output_url, link, storage_options)
     own = own_name() if mode == "reference" else ""
-    with _opened(source, mode, storage_options) as root, _workplace(target) as staged:
+    with open_anndata(input_url, storage_options) as root, _workplace(target) as staged:
         removed = frozenset([*remove_uns, *uns_categories(root)])
         changes = _Changes(obs or {}, obsm or {}, obsp or {}, uns, removed, obs_kept, slots_kept)
         _check_lengths(root, changes)
@@ -245,13 +244,6 @@ def _write(group: zarr.Group, entries: Mapping[str, Any]) -> None:
 
     for name, value in entries.items():
         write_elem(group, name, value)
-
-
-def _opened(source: Store, mode: Mode, options: StorageOptions | None) -> AbstractContextManager[Root]:
-    """Open the input; of an h5ad in a bucket that is referred to, little is read here and there."""
-    if mode == "reference" and not source.is_local and kind_of(source.url, options) == "h5ad":
-        return opened_to_scan(source)
-    return open_anndata(source.url, options)
 
 
 def _way(

@@ -44,11 +44,16 @@ def copy_objects(source: Store, keys: Iterable[str], target: Store) -> int:
 
 def copy_object(source: Store, key: str, target: Store) -> int:
     """Copy an object to the same key of another store, within the bucket's own service where that can be."""
-    if source.is_local or source.fs is not target.fs or target.fs.protocol[0] not in COPY_THEMSELVES:
+    if source.is_local or _service(source) is not _service(target) or target.fs.protocol[0] not in COPY_THEMSELVES:
         return source.copy_to(key, target)
     size = int(source.fs.size(source.path(key)))
     target.fs.cp_file(source.path(key), target.path(key))
     return size
+
+
+def _service(store: Store) -> Any:
+    """The file system of a bucket below what tries again: fsspec makes one for the same options."""
+    return getattr(store.fs, "_fs", store.fs)
 
 
 class Untouched(ABC):

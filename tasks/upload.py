@@ -96,19 +96,20 @@ class Writer:
         for _ in range(3):
             try:
                 self.target.fs.pipe_file(self.target.path(WRITER), self._text(), mode="create")
-                self.check()  # where a store knows no such creating, the last of two at once remains
-                threading.Thread(target=self._renew, name="cellstrata-writer", daemon=True).start()
-                return
-            except OutputError:
-                raise
+                break
             except OSError:  # stores differ in what they raise when it is there
                 other = self._there()
                 if other is None:
                     raise
+                if other.get("run") == self.run:  # it was tried again, though the first time had succeeded
+                    break
                 if self._lives(other):
                     raise self._taken(other) from None
                 self.target.remove(WRITER)
-        raise OutputError(self.target.url, "", "other runs write there too; run again when they have ended")
+        else:
+            raise OutputError(self.target.url, "", "other runs write there too; run again when they have ended")
+        self.check()  # where a store knows no such creating, the last of two at once remains
+        threading.Thread(target=self._renew, name="cellstrata-writer", daemon=True).start()
 
     def check(self) -> None:
         """Raise OutputError if another run has taken the place over."""

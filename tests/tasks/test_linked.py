@@ -140,9 +140,7 @@ def test_a_source_that_changes_or_goes_is_named(tmp_path: Path, s3: str, form: s
     bytes_before = place.read(key)
     place.write(key, bytes_before[:-1] + b"\x00\x01")
     root = zarr.open_group(linked_store(out), mode="r")
-    with pytest.raises(
-        InputError, match=r"in, which has changed since: it was .*, and is .*; restore it, or"
-    ):
+    with pytest.raises(InputError, match=r"in, which has changed since: it was .*, and is .*; restore it, or"):
         root["obsm/X_pca"][:]
     if form != "h5ad":
         assert root["obsm/big"][:].shape == (60, 3)  # what has not changed can be read
