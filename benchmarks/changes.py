@@ -1,7 +1,10 @@
 """`python -m benchmarks.changes DATA.h5ad`: what each change to a run makes it compute, expected and counted.
 
-Three resolutions, three levels, on a graph that is computed. The expected numbers come from the trees
-themselves: keys of splits in the changed run's tree that no run before it had.
+Three resolutions, three levels, on a graph that is computed. What is expected is said for each change
+in terms of the tree (`concerned`: which clusters' splits may be new) and counted in the tree that came
+out: the distinct splits of those clusters that no run before had. A split computed anywhere else, or one
+that is missing, makes the numbers differ. So with the graphs of sub-clusters, which depend on their
+cells and neighbours alone.
 """
 
 from __future__ import annotations
@@ -9,16 +12,21 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import shutil
+import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import anndata
 import numpy as np
+import pandas as pd
 
 from configs.model import RunConfig
 
 RESOLUTIONS = [0.2, 0.5, 1.0]
+Concerned = Callable[[pd.DataFrame], Any]
 
 
 def main() -> None:
@@ -27,59 +35,140 @@ def main() -> None:
     parser.add_argument("data")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        os.environ.setdefault("PREFECT_HOME", f"{folder}/prefect")
+        os.environ["PREFECT_HOME"] = f"{folder}/prefect"
         os.environ["PREFECT_LOGGING_LEVEL"] = "CRITICAL"
         from flows.embedded_server import EmbeddedServer
 
-        server = EmbeddedServer()
-        server.start()
-        os.environ["PREFECT_API_URL"] = server.url
-        server.wait()
+        servers = [EmbeddedServer() for _ in range(2)]
+        servers[0].start()
+        os.environ["PREFECT_HOME"] = f"{folder}/another"
+        servers[1].start()
+        os.environ["PREFECT_API_URL"] = servers[0].url
         try:
-            _table(Path(options.data), Path(folder))
+            for server in servers:
+                server.wait()
+            table = Table(Path(folder))
+            _rows(table, Path(options.data), Path(folder), servers[1].url)
         finally:
-            server.stop()
+            for server in servers:
+                server.stop()
+    sys.exit(table.differs > 0)
 
 
-def _table(data: Path, folder: Path) -> None:
-    seen: set[str] = set()
-    print(f"{'change':52} {'expected':>9} {'counted':>8} {'cached':>7} {'seconds':>8}")
+def _rows(table: Table, data: Path, folder: Path, other_server: str) -> None:
+    from prefect.settings import PREFECT_API_URL, temporary_settings
 
-    def row(name: str, datasets: dict[str, tuple[Path, dict[str, Any]]], **more: Any) -> None:
-        report = _run(folder, datasets, **more)
-        keys = {key for one in report["datasets"].values() for key in _keys(one["output"])}
-        splits = [one["splits"] for one in report["datasets"].values()]
-        expected, counted = len(keys - seen), sum(one["executed"] for one in splits)
-        if more.get("refresh"):
-            expected = len(keys)
-        seen.update(keys)
-        mark = "" if counted == expected else "  <- differs"
-        cached = sum(one["cached"] for one in splits)
-        print(f"{name:52} {expected:9} {counted:8} {cached:7} {report['seconds']:8.1f}{mark}", flush=True)
+    from tasks import engines
 
-    base: dict[str, Any] = {"hierarchy": 3}
-    row("cold", {"a": (data, base)})
-    row("identical", {"a": (data, base)})
-    renamed = folder / "renamed.h5ad"
+    row, base = table.row, {"hierarchy": 3}
+    row("cold", {"a": (data, base)}, everything)
+    row("identical", {"a": (data, base)}, nothing)
+    renamed, copied, touched = (folder / f"{name}.h5ad" for name in ("renamed", "copied", "touched"))
     adata = anndata.read_h5ad(data)
     adata.obs["added"] = 1.5
     adata.write_h5ad(renamed)
-    row("the file renamed, an obs column added", {"a": (renamed, base)})
-    row("other colours", {"a": (renamed, base | {"umap_colors": ["added"]})})
-    row("the same cells in a second dataset, in other order", {"b": (renamed, base), "a": (data, base)})
-    row("one worker, threads", {"a": (data, base)}, runner="threads", workers=1)
-    row("another grain", {"a": (data, base)}, grain=500)
-    row("one added resolution", {"a": (data, base)}, resolutions=[*RESOLUTIONS, 0.8])
-    own = {"levels": {2: {}, 3: {}}, "clusters": {"3": {"resolution": 0.4}}}
-    row("cluster 3 with its own resolution", {"a": (data, base | {"hierarchy": own})})
-    row("a deeper hierarchy", {"a": (data, base | {"hierarchy": 4})})
-    row("another seed", {"a": (data, base | {"seed": 1})}, resolutions=[0.5])
+    shutil.copyfile(data, copied)
+    row("the file renamed, an obs column added", {"a": (renamed, base)}, nothing)
+    row("the file copied", {"a": (copied, base)}, nothing)
+    row("other colours", {"a": (renamed, base | {"umap_colors": ["added"]})}, nothing)
+    row("a second dataset of the same cells", {"a": (data, base), "b": (renamed, base)}, nothing)
+    row("the datasets in another order", {"b": (renamed, base), "a": (data, base)}, nothing)
+    row("another runner, one worker", {"a": (data, base)}, nothing, runner="threads", workers=1)
+    row("three workers", {"a": (data, base)}, nothing, workers=3)
+    row("another grain", {"a": (data, base)}, nothing, grain=500)
+    with temporary_settings({PREFECT_API_URL: other_server}):
+        row("another Prefect server", {"a": (data, base)}, nothing)
+    row("one added resolution", {"a": (data, base)}, of("leiden_0.8"), resolutions=[*RESOLUTIONS, 0.8])
+    finer: dict[str, Any] = {"levels": {2: {}, 3: {"resolution": 0.7}}}
+    row("another resolution at level 3", {"a": (data, {"hierarchy": finer})}, level(2))
+    own: dict[str, Any] = {"levels": {2: {}, 3: {}}, "clusters": {"3": {"resolution": 0.4}}}
+    row("cluster 3 with its own resolution", {"a": (data, {"hierarchy": own})}, below("3"))
+    row("a deeper hierarchy", {"a": (data, {"hierarchy": 4})}, level(3))
+    wider: dict[str, Any] = {"levels": {2: {}, 3: {"n_neighbors": 20}}}
+    row("other neighbours at level 3", {"a": (data, {"hierarchy": wider})}, level(2))
+    row("another seed", {"a": (data, base | {"seed": 1})}, everything, resolutions=[0.5])
     adata.obsm["X_pca"] = np.array(adata.obsm["X_pca"])
     adata.obsm["X_pca"][0, 0] += 1e-3
-    touched = folder / "touched.h5ad"
     adata.write_h5ad(touched)
-    row("one value of one cell changed", {"a": (touched, base)})
-    row("refresh", {"a": (data, base)}, refresh=True)
+    row("one value of one cell changed", {"a": (touched, base)}, table.cells_are_new)
+    version = engines._version
+    engines._version = lambda package: "99.0"  # type: ignore[assignment]
+    row("another version of the engine", {"a": (data, base)}, everything, runner="threads")
+    engines._version = version
+    row("refresh", {"a": (data, base)}, everything, refresh=True)
+
+
+def everything(tree: pd.DataFrame) -> Any:
+    """All splits may be new."""
+    return tree["level"] >= 0
+
+
+def nothing(tree: pd.DataFrame) -> Any:
+    """No split may be new."""
+    return tree["level"] < 0
+
+
+def of(column: str) -> Concerned:
+    """Only those of the tree of one algorithm and resolution."""
+    return lambda tree: tree["column"].str.rpartition("_")[0] == column
+
+
+def level(number: int) -> Concerned:
+    """Only those of the clusters of one level."""
+    return lambda tree: tree["level"] == number
+
+
+def below(cluster: str) -> Concerned:
+    """Only those of one cluster and of all below it."""
+    return lambda tree: (tree["cluster"] == cluster) | tree["cluster"].str.startswith(f"{cluster}_")
+
+
+class Table:
+    """Runs over one cache, and what is known of its splits and graphs."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.keys: set[str] = set()
+        self.graphs: set[tuple[Any, ...]] = set()
+        self.cells: set[str] = set()
+        self.differs = 0
+        head = f"{'splits':>17} {'':9} {'graphs':>17}\n{'change':40} {'expected':>9} {'counted':>8} {'cached':>8}"
+        print(f"{'':40}{head} {'expected':>9} {'counted':>8} {'seconds':>8}")
+
+    def row(self, name: str, datasets: dict[str, tuple[Path, Any]], concerned: Concerned, **more: Any) -> None:
+        """Run a configuration and print what was expected of it and what it did."""
+        before = self._stored_graphs()
+        report = _run(self.folder, datasets, **more)
+        splits = [one["splits"] for one in report["datasets"].values()]
+        trees = [anndata.read_zarr(one["output"]).uns["clustering"]["tree"] for one in report["datasets"].values()]
+        tree = pd.concat(trees)
+        tree = tree[tree["key"] != ""]
+        may = tree[concerned(tree)]
+        refresh = more.get("refresh", False)
+        expected = len(set(may["key"]) - (set() if refresh else self.keys))
+        graphs = len(_graphs(may) - self.graphs)  # the root's is a graph too
+        counted, built = sum(one["executed"] for one in splits), self._stored_graphs() - before
+        self.keys |= set(tree["key"])
+        self.graphs |= _graphs(tree)
+        self.cells |= set(tree["cells"])
+        wrong = (counted, built) != (expected, graphs)
+        self.differs += wrong
+        print(
+            f"{name:40} {expected:9} {counted:8} {sum(one['cached'] for one in splits):8} {graphs:9} {built:8} "
+            f"{report['seconds']:8.1f}{'  <- differs' if wrong else ''}",
+            flush=True,
+        )
+
+    def cells_are_new(self, tree: pd.DataFrame) -> Any:
+        """Only those of clusters whose cells, with these values, were in none before."""
+        return ~tree["cells"].isin(self.cells)
+
+    def _stored_graphs(self) -> int:
+        return sum('"kind":"graph"' in file.read_text() for file in self.folder.glob("cache/v1/records/*/*.json"))
+
+
+def _graphs(tree: pd.DataFrame) -> set[tuple[Any, ...]]:
+    return set(zip(tree["cells"], tree["n_neighbors"], strict=True))
 
 
 def _run(
@@ -95,11 +184,6 @@ def _run(
     config = RunConfig(output_dir=f"{folder}/out", cache=f"{folder}/cache", DATASETS=given, **more)
     report: dict[str, Any] = asyncio.run(cluster(config))
     return report
-
-
-def _keys(output: str) -> set[str]:
-    tree = anndata.read_zarr(output).uns["clustering"]["tree"]
-    return set(tree["key"]) - {""}
 
 
 if __name__ == "__main__":

@@ -1,12 +1,14 @@
-"""`python -m benchmarks.kills DATA.h5ad`: kill -9 a run at random moments, resume it, compare.
+"""`python -m benchmarks.kills DATA.h5ad`: kill -9 a run, a worker or its server at random moments, resume, compare.
 
-Each time: the labels must equal those of a run that nobody disturbed, and both runs together compute
-at most its number of splits plus the number of workers.
+Most of a short run is spent on starting and publishing, so every other moment is one within the
+splits: when a random number of them is done. Each time the labels must equal those of a run that
+nobody disturbed, and both runs together compute at most its number of splits plus the number of workers.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import random
@@ -20,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import psutil
 
 RUN = [sys.executable, "-m", "flows.command", "run"]
 
@@ -31,6 +34,7 @@ def main() -> None:
     parser.add_argument("--times", type=int, default=10)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--victim", choices=["run", "worker", "server"], default="run")
     options = parser.parse_args()
     rng, wrong = random.Random(options.seed), 0
     with tempfile.TemporaryDirectory() as folder:
@@ -42,26 +46,34 @@ def main() -> None:
         whole = _report(subprocess.run(arguments, env=environment, capture_output=True, text=True, check=True).stdout)
         lasted = time.monotonic() - started
         labels = pd.read_parquet(whole["labels"]).astype(str)
-        print(f"undisturbed: {lasted:.1f} s, {whole['splits']['executed']} splits")
-        print(f"{'killed after':>13} {'kept':>6} {'resumed':>8} {'labels':>7}")
-        for _ in range(options.times):
-            shutil.rmtree(place / "cache")
-            shutil.rmtree(place / "out")
-            moment = rng.uniform(0.2, 0.95) * lasted
+        splits = whole["splits"]["executed"]
+        print(f"undisturbed: {lasted:.1f} s, {splits} splits")
+        print(f"{'killed':>7} {'after':>12} {'kept':>6} {'resumed':>8} {'labels':>7}")
+        for number in range(options.times):
+            shutil.rmtree(place / "cache", ignore_errors=True)
+            shutil.rmtree(place / "out", ignore_errors=True)
             with subprocess.Popen(
                 arguments, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
             ) as process:
-                time.sleep(moment)
-                process.send_signal(signal.SIGKILL)
+                if number % 2:
+                    seconds = rng.uniform(0.2, 0.95) * lasted
+                    after = f"{seconds:.1f} s"
+                    time.sleep(seconds)
+                else:
+                    done = rng.randrange(splits)
+                    after = f"{done} splits"
+                    _wait_for(place / "cache", done, process)
+                _kill(process, options.victim)
             kept = _splits(place / "cache")
-            done = subprocess.run(arguments, env=environment, capture_output=True, text=True, check=True)
-            report = _report(done.stdout)
+            again = subprocess.run(arguments, env=environment, capture_output=True, text=True, check=True)
+            report = _report(again.stdout)
             equal = pd.read_parquet(report["labels"]).astype(str).equals(labels)
-            few = kept + report["splits"]["executed"] <= whole["splits"]["executed"] + options.workers
+            few = kept + report["splits"]["executed"] <= splits + options.workers
             wrong += not (equal and few)
             print(
-                f"{moment:11.1f} s {kept:6} {report['splits']['executed']:8} {'equal' if equal else 'WRONG':>7}"
-                f"{'' if few else '  too many splits'}"
+                f"{options.victim:>7} {after:>12} {kept:6} {report['splits']['executed']:8} "
+                f"{'equal' if equal else 'WRONG':>7}{'' if few else '  too many splits'}",
+                flush=True,
             )
     sys.exit(wrong > 0)
 
@@ -81,6 +93,25 @@ def _config(place: Path, data: str) -> Path:
 def _report(printed: str) -> dict[str, Any]:
     report: dict[str, Any] = json.loads(printed.splitlines()[-1])["datasets"]["d/f"]
     return report
+
+
+def _wait_for(cache: Path, splits: int, process: subprocess.Popen[bytes]) -> None:
+    while process.poll() is None and _splits(cache) < splits:
+        time.sleep(0.02)
+
+
+def _kill(process: subprocess.Popen[bytes], victim: str) -> None:
+    """Kill the run, or one of its processes, whereupon the run ends by itself, well or not."""
+    if victim == "run":
+        process.send_signal(signal.SIGKILL)
+        return
+    word = {"worker": "spawn_main", "server": "embedded_server"}[victim]
+    with contextlib.suppress(psutil.NoSuchProcess):
+        for child in psutil.Process(process.pid).children():
+            if word in " ".join(child.cmdline()):
+                child.kill()
+                break
+    process.wait(timeout=300)
 
 
 def _splits(cache: Path) -> int:

@@ -15,6 +15,7 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from typing import Any, Protocol, TypeVar
 
+from flows.turns import Turns
 from tasks.engine_igraph import igraph
 from tasks.worker import start_worker
 
@@ -29,7 +30,7 @@ WORKER_ENVIRONMENT = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "
 
 
 class WorkerDied(RuntimeError):
-    """A worker process was killed twice over the same work, most often for want of memory."""
+    """A worker process was killed over some work and again when that ran alone, most often for want of memory."""
 
 
 class Stopped(RuntimeError):
@@ -70,12 +71,12 @@ class Threads:
 
 
 class Processes:
-    """A pool of spawned processes. When one dies, all that was under way is run again, alone."""
+    """A pool of spawned processes. When one dies, all that was under way is run again, each alone."""
 
     def __init__(self, workers: int) -> None:
         self._workers = workers
         self._lock = threading.Lock()
-        self._alone = threading.Lock()
+        self._turns = Turns()
         self._pools: set[ProcessPoolExecutor] = set()
         self._stopped = False
         for name, value in WORKER_ENVIRONMENT.items():
@@ -83,39 +84,48 @@ class Processes:
         self._pool = self._new_pool(workers)
 
     def run(self, function: Callable[..., T], *args: Any) -> T:
-        """Run in the pool; a worker that dies costs one retry on its own.
+        """Run in the pool; a worker that dies, or has no memory left, costs one retry while nothing else runs.
 
         Raises
         ------
         WorkerDied
-            If a worker dies over it twice.
+            If a worker dies over it also then.
         """
+        return self._twice(self._in_pool, function, *args)
+
+    def run_apart(self, function: Callable[..., T], *args: Any) -> T:
+        """Run in a process that ends afterwards; it is retried like `run`.
+
+        Raises
+        ------
+        WorkerDied
+            If the process dies also then.
+        """
+        return self._twice(self._apart, function, *args)
+
+    def _twice(self, attempt: Callable[..., T], function: Callable[..., T], *args: Any) -> T:
+        with contextlib.suppress(BrokenProcessPool, MemoryError), self._turns.beside_others():
+            return attempt(function, *args)
+        with self._turns.alone():  # so that whoever dies now has done it by itself
+            try:
+                return attempt(function, *args)
+            except BrokenProcessPool:
+                raise WorkerDied(
+                    "the worker process was killed, also when nothing else was computed; most often it ran out of memory"
+                ) from None
+
+    def _in_pool(self, function: Callable[..., T], *args: Any) -> T:
         pool = self._pool
         try:
             return self._result(pool, function, *args)
         except BrokenProcessPool:
             self._replace(pool)
-        with self._alone:
-            pool = self._pool
-            try:
-                return self._result(pool, function, *args)
-            except BrokenProcessPool:
-                self._replace(pool)
-                raise WorkerDied("the worker process was killed, twice; most often it ran out of memory") from None
+            raise
 
-    def run_apart(self, function: Callable[..., T], *args: Any) -> T:
-        """Run in a process that ends afterwards.
-
-        Raises
-        ------
-        WorkerDied
-            If the process dies.
-        """
+    def _apart(self, function: Callable[..., T], *args: Any) -> T:
         pool = self._new_pool(1)
         try:
             return self._result(pool, function, *args)
-        except BrokenProcessPool:
-            raise WorkerDied("the process was killed; most often it ran out of memory") from None
         finally:
             self._pools.discard(pool)
             pool.shutdown(wait=not self._stopped)

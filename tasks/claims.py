@@ -6,6 +6,7 @@ and whoever computes a split although another claims it gets the same result.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -57,26 +58,23 @@ class Claims:
             if key not in self._held:
                 return
             self._held.discard(key)
-        try:
+        with contextlib.suppress(Exception):  # whatever a store raises
             self.cache.store.remove(_path(key))
-        except OSError:
-            return
 
     def _elsewhere(self, key: str) -> bool:
         try:
             claim = json.loads(self.cache.store.read(_path(key)))
-            if claim["run"] == self.run or time.time() - claim["time"] > VALID:
+            age = abs(time.time() - claim["time"])  # nor does one of a clock that is ahead count for longer
+            if claim["run"] == self.run or not age <= VALID:
                 return False
             return claim["host"] != socket.gethostname() or _lives(int(claim["pid"]))
-        except (OSError, ValueError, KeyError, TypeError):
+        except Exception:  # none there, rubbish, or a store that fails: nothing to wait for
             return False
 
     def _write(self, key: str) -> None:
         claim = {"run": self.run, "host": socket.gethostname(), "pid": os.getpid(), "time": time.time()}
-        try:
+        with contextlib.suppress(Exception):
             self.cache.store.write(_path(key), json.dumps(claim).encode())
-        except OSError:
-            return
 
     def _renew(self) -> None:
         while not self._ended.wait(RENEW):

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,62 @@ def test_a_worker_that_always_dies_is_reported_and_others_go_on() -> None:
             pool.run_apart(die)
     finally:
         pool.close()
+
+
+def short_of_memory(marker: str) -> str:
+    if not os.path.exists(marker):
+        Path(marker).touch()
+        raise MemoryError
+    return "done"
+
+
+def test_without_memory_it_is_tried_again(tmp_path: Path) -> None:
+    pool = Processes(1)
+    try:
+        assert pool.run(short_of_memory, str(tmp_path / "marker")) == "done"
+        assert pool.run_apart(short_of_memory, str(tmp_path / "other")) == "done"
+    finally:
+        pool.close()
+
+
+def test_only_who_kills_workers_is_blamed_and_its_retry_is_alone(tmp_path: Path) -> None:
+    """Others whose worker it takes along succeed; nothing is under way when it is tried again."""
+    running, deaths = tmp_path / "running", tmp_path / "deaths"
+    running.mkdir()
+    deaths.mkdir()
+    pool = Processes(3)
+    try:
+        with ThreadPoolExecutor(5) as threads:
+            asked = [
+                threads.submit(pool.run, kill_noting, str(running), str(deaths), f"bad{number}")
+                if number % 4 == 1
+                else threads.submit(pool.run, work_noting, str(running), f"good{number}")
+                for number in range(12)
+            ]
+            outcomes = [one.exception() for one in asked]
+    finally:
+        pool.close()
+    assert [isinstance(outcome, WorkerDied) for outcome in outcomes] == [number % 4 == 1 for number in range(12)]
+    assert [outcome for outcome in outcomes if not isinstance(outcome, WorkerDied)] == [None] * 9
+    for bad in (1, 5, 9):
+        beside = (deaths / f"bad{bad}").read_text().split()
+        assert len(beside) <= 2
+        assert beside[-1] == "0"
+
+
+def work_noting(running: str, name: str) -> None:
+    own = Path(running, f"{name}-{os.getpid()}")
+    own.touch()
+    time.sleep(0.15)
+    own.unlink()
+
+
+def kill_noting(running: str, deaths: str, name: str) -> None:
+    """Note how many others are at work whose process lives, and die."""
+    time.sleep(0.05)
+    with Path(deaths, name).open("a") as file:
+        file.write(f"{sum(alive(int(name.split('-')[1])) for name in os.listdir(running))} ")
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_stopping_frees_whoever_waits() -> None:

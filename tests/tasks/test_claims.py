@@ -46,11 +46,11 @@ def test_the_dead_have_no_claims(tmp_path: Path) -> None:
 def test_another_machines_claim_runs_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cache = cache_at(tmp_path)
     path = "v1/claims/k.json"
-    for age, free in ((0.0, False), (claims.VALID + 1, True)):
+    for age, free in ((0.0, False), (claims.VALID + 1, True), (-3600.0, True), (float("nan"), True)):
         claim = {"run": "x", "host": "elsewhere", "pid": 1, "time": time.time() - age}
         cache.store.write(path, json.dumps(claim).encode())
         assert Claims(cache).take("k") is free
-    for rubbish in (b"", b"[]", b'{"run": 1}', b"\x00\xff"):
+    for rubbish in (b"", b"[]", b'{"run": 1}', b"\x00\xff", b'{"run": "x", "host": 1, "pid": 1e99, "time": []}'):
         cache.store.write(path, rubbish)
         assert Claims(cache).take("k")
     monkeypatch.setattr(claims, "RENEW", 0.05)
@@ -61,13 +61,17 @@ def test_another_machines_claim_runs_out(tmp_path: Path, monkeypatch: pytest.Mon
         assert json.loads(cache.store.read("v1/claims/k2.json"))["time"] > first
 
 
-def test_a_cache_that_cannot_be_written_hinders_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("error", [PermissionError("read-only"), RuntimeError("whatever a bucket raises")])
+def test_a_cache_that_cannot_be_written_hinders_nobody(
+    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     cache = cache_at(tmp_path)
 
     def refuse(*_: object) -> None:
-        raise PermissionError("read-only")
+        raise error
 
-    monkeypatch.setattr(type(cache.store), "write", refuse)
+    for method in ("write", "remove"):
+        monkeypatch.setattr(type(cache.store), method, refuse)
     with Claims(cache) as own:
         assert own.take("k")
     assert threading.active_count() < 50
