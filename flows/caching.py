@@ -9,6 +9,7 @@ write it; writing here only makes sure that it is there.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Mapping
@@ -33,9 +34,13 @@ class NodeKey(CachePolicy):
     def compute_key(
         self, task_ctx: Any, inputs: dict[str, Any], flow_parameters: dict[str, Any], **kwargs: Any
     ) -> str | None:
-        """Return the task's parameter `key`."""
+        """Return the task's parameter `key`, and note it in the task run, where Prefect shows a cache key."""
         key = inputs.get("key")
-        return key if isinstance(key, str) else None
+        if not isinstance(key, str):
+            return None
+        with contextlib.suppress(Exception):
+            task_ctx.task_run.cache_key = key
+        return key
 
 
 class CellstrataCache(WritableFileSystem):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -158,16 +159,30 @@ def test_only_what_changed_is_computed(one: Run, blobs: Path, tmp_path: Path) ->
 def test_damaged_cache_is_computed_again_and_never_unpickled(one: Run, blobs: Path, tmp_path: Path) -> None:
     import pickle
 
+    from prefect._internal.result_records import ResultRecord, ResultRecordMetadata
+    from prefect.serializers import PickleSerializer
+    from prefect.settings import PREFECT_LOCAL_STORAGE_PATH
+
     first = one(blobs, LATENT, **SMALL)
     marker = tmp_path / "executed"
 
     class Planted:
         def __reduce__(self) -> tuple[Any, tuple[str]]:
-            return Path.touch, (marker,)  # type: ignore[return-value]
+            return os.mkdir, (str(marker),)
 
+    def asks_for_pickle(key: str) -> bytes:
+        """Return a result record of Prefect's own, whose metadata ask for unpickling."""
+        metadata = ResultRecordMetadata(storage_key=key, serializer=PickleSerializer())
+        record: ResultRecord[Any] = ResultRecord(metadata=metadata, result=Planted())
+        return record.serialize()
+
+    own = PREFECT_LOCAL_STORAGE_PATH.value()
+    own.mkdir(parents=True, exist_ok=True)
     records = sorted((tmp_path / "cache" / "v1" / "records").rglob("*.json"))
-    for path in records[::3]:
-        path.write_bytes(pickle.dumps(Planted()))
+    for number, path in enumerate(records[::3]):
+        path.write_bytes(pickle.dumps(Planted()) if number % 2 else asks_for_pickle(path.stem))
+    for path in records:
+        (own / path.stem).write_bytes(asks_for_pickle(path.stem))
     for path in records[1::3]:
         path.write_text(path.read_text()[:-40])
     chunks = sorted((tmp_path / "cache" / "v1" / "arrays").rglob("c/*"))
@@ -178,6 +193,8 @@ def test_damaged_cache_is_computed_again_and_never_unpickled(one: Run, blobs: Pa
     assert same(first, again)
     assert again["splits"]["executed"] > 0
     assert not marker.exists()
+    ResultRecord.deserialize(asks_for_pickle("any"))
+    assert marker.exists(), "the trap works"
 
 
 def test_a_missing_pca_is_computed_and_said(one: Run, pbmc: Path, tmp_path: Path) -> None:
@@ -250,7 +267,7 @@ def test_wrong_inputs_are_reported_together_before_any_work(run: Run, blobs: Pat
     assert not (tmp_path / "out").exists()
 
 
-def test_prefect_records_names_states_and_keys(one: Run, blobs: Path) -> None:
+def test_prefect_records_names_states_and_keys(one: Run, blobs: Path, tmp_path: Path) -> None:
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.sorting import FlowRunSort, TaskRunSort
 
@@ -274,6 +291,9 @@ def test_prefect_records_names_states_and_keys(one: Run, blobs: Path) -> None:
     splits = [task for task in tasks if "leiden" in task.name]
     assert "d/f · leiden 1.0 · all · 2,400 cells" in {task.name for task in splits}
     assert {task.state_name for task in splits} == {"Cached"}
+    records = {path.stem for path in (tmp_path / "cache/v1/records").rglob("*.json")}
+    assert {task.cache_key for task in splits} <= records
+    assert len({task.cache_key for task in splits}) > 5
 
 
 def test_zarr_input_is_linked_and_left_alone(one: Run, pbmc: Path, tmp_path: Path) -> None:
