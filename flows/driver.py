@@ -108,16 +108,12 @@ class Driver:
         if not work.key:
             recurse = work.recurse
             work.key = bundle_key(plan, work.nodes, self.cache) if recurse else key_of(plan, work.nodes[0], self.cache)
-        known = self.refresh or not self._worth_a_claim(work) or self.cache.read_record(work.key) is not None
+        known = self.refresh or self.cache.read_record(work.key) is not None
         if not known and not claims.take(work.key):
             return None
         job = Job(work.key, plan, work.nodes, self.cache, work.recurse, self.refresh)
         parents = [work.parent] if work.parent else None
         return self.submit(name=work.name, key=work.key, job=quote(job), wait_for=parents)
-
-    def _worth_a_claim(self, work: _Work) -> bool:
-        """In a bucket, asking and saying takes as long as a small split."""
-        return self.cache.store.is_local or work.n_cells >= 4 * self.grain
 
     async def _finish(self, work: _Work, future: Any) -> str:
         """Take what came of a piece of work; returns why it failed, or nothing."""

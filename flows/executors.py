@@ -111,7 +111,7 @@ class Processes:
                 return attempt(function, *args)
             except BrokenProcessPool:
                 raise WorkerDied(
-                    "the worker process was killed, also when nothing else was computed; most often it ran out of memory"
+                    "the worker process was killed, even while nothing else ran; most often it ran out of memory"
                 ) from None
 
     def _in_pool(self, function: Callable[..., T], *args: Any) -> T:

@@ -50,6 +50,10 @@ class Claims:
         with self._lock:
             self._held.add(key)
         self._write(key)
+        if not self.cache.store.is_local and self._elsewhere(key):  # both asked before either wrote: the last has it
+            with self._lock:
+                self._held.discard(key)
+            return False
         return True
 
     def release(self, key: str) -> None:

@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import pickle
 import random
+import re
+import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +20,8 @@ import numpy as np
 import pandas as pd
 import psutil
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from configs import RunConfig
 from configs.clustering import ClusteringConfig
@@ -34,13 +40,23 @@ def labels(report: dict[str, Any]) -> pd.DataFrame:
     return pd.read_parquet(report["labels"]).astype(str)
 
 
-@pytest.mark.parametrize("victim", ["run", "worker"])
-def test_a_kill_costs_only_what_was_under_way(victim: str, server: str, run: Run, tmp_path: Path, blobs: Path) -> None:
+@pytest.fixture(scope="module")
+def whole(server: str, blobs: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The report of a run that nobody disturbs."""
+    from flows.cluster import cluster
+
+    folder = tmp_path_factory.mktemp("whole")
+    given = json.loads(Path(config(folder, blobs, **SETTINGS)).read_text())
+    report: dict[str, Any] = asyncio.run(cluster(RunConfig(runner="threads", workers=2, **given)))
+    return report["datasets"]["d/f"]  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(("victim", "done"), [("run", 0.1), ("run", 0.6), ("worker", 0.3)])
+def test_a_kill_costs_only_what_was_under_way(
+    victim: str, done: float, server: str, whole: dict[str, Any], tmp_path: Path, blobs: Path
+) -> None:
+    """When that part of the splits is done; `python -m benchmarks.kills` does it at random moments."""
     path = config(tmp_path, blobs, **SETTINGS)
-    undisturbed = run(
-        **{**json.loads(Path(path).read_text()), "cache": str(tmp_path / "other"), "output_dir": "memory://x"}
-    )
-    whole = undisturbed["datasets"]["d/f"]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "PREFECT_API_URL": server}
     records, arguments = tmp_path / "cache" / "v1" / "records", ["--grain", "200", "--workers", "2"]
     with subprocess.Popen(
@@ -48,7 +64,7 @@ def test_a_kill_costs_only_what_was_under_way(victim: str, server: str, run: Run
         env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, start_new_session=True,
     ) as process:  # fmt: skip
         until = time.monotonic() + 60
-        while splits(records) < 6 and time.monotonic() < until:
+        while splits(records) < done * whole["splits"]["executed"] and time.monotonic() < until:
             time.sleep(0.01)
         if victim == "run":
             os.kill(process.pid, signal.SIGKILL)
@@ -81,25 +97,52 @@ def splits(records: Path) -> int:
     return found
 
 
-def test_two_runs_at_once_share_the_work(server: str, tmp_path: Path, blobs: Path) -> None:
+def test_a_cluster_that_takes_its_worker_along(
+    run: Run, whole: dict[str, Any], blobs: Path, pbmc: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is tried once more, named with its size, and fails its dataset alone; its siblings are kept."""
+    import tasks.split
+    from tests.flows import mortal
+
+    noted = tmp_path / "noted"
+    monkeypatch.setenv("KILLS_AT", "leiden 1.0 (0,)")
+    monkeypatch.setenv("KILLS_NOTED", str(noted))
+    bad = {"input": {"clustering": {"f": str(blobs)}}, "clustering": {"algorithm": "leiden", **SETTINGS}}
+    good = {"input": {"clustering": {"f": str(pbmc)}}, "clustering": {"algorithm": "leiden", "resolutions": [0.5]}}
+    config: dict[str, Any] = {"DATASETS": {"bad": bad, "good": good}, "grain": 200}
+    config |= {"output_dir": str(tmp_path / "out"), "cache": str(tmp_path / "cache")}
+    with monkeypatch.context() as patch:
+        patch.setattr(tasks.split, "run_job", mortal.run_job)
+        reports = run(**config, runner="processes")["datasets"]
+    assert "error" not in reports["good/f"]
+    assert re.search(r"bad/f · leiden 1.0 · 0 · \d\d\d cells: WorkerDied: .*out of memory", reports["bad/f"]["error"])
+    assert len(noted.read_text().split()) == 2
+    kept = splits(tmp_path / "cache/v1/records") - reports["good/f"]["splits"]["executed"]
+    resumed = run(**config)["datasets"]["bad/f"]
+    assert labels(resumed).equals(labels(whole))
+    missing = whole["splits"]["executed"] - kept
+    assert resumed["splits"]["executed"] == missing
+    assert 1 <= missing < whole["splits"]["executed"] / 2
+
+
+def test_two_runs_at_once_share_the_work(server: str, whole: dict[str, Any], tmp_path: Path, blobs: Path) -> None:
     from flows.cluster import cluster
 
-    def asked(out: str, cache: str) -> RunConfig:
+    def asked(out: str) -> RunConfig:
         data = {"d": {"input": {"clustering": {"f": str(blobs)}}, "clustering": {"algorithm": "leiden", **SETTINGS}}}
         return RunConfig(
-            output_dir=str(tmp_path / out), cache=str(tmp_path / cache), runner="threads", workers=2, grain=200,
+            output_dir=str(tmp_path / out), cache=str(tmp_path / "shared"), runner="threads", workers=2, grain=200,
             DATASETS=data,
         )  # fmt: skip
 
     async def both() -> list[dict[str, Any]]:
-        return list(await asyncio.gather(cluster(asked("a", "shared")), cluster(asked("b", "shared"))))
+        return list(await asyncio.gather(cluster(asked("a")), cluster(asked("b"))))
 
-    alone = asyncio.run(cluster(asked("c", "own")))["datasets"]["d/f"]
     reports = [report["datasets"]["d/f"] for report in asyncio.run(both())]
     for report in reports:
-        assert labels(report).equals(labels(alone))
+        assert labels(report).equals(labels(whole))
     executed = sum(report["splits"]["executed"] for report in reports)
-    assert alone["splits"]["executed"] <= executed <= alone["splits"]["executed"] + 4
+    assert whole["splits"]["executed"] <= executed <= whole["splits"]["executed"] + 4
     assert not list((tmp_path / "shared/v1/claims").glob("*"))
 
 
@@ -137,46 +180,70 @@ def clustered(data: Path, cache: Cache, folder: Path) -> tuple[list[list[str]], 
 PICKLE = b"cbuiltins\nexec\n(Vopen('unpickled', 'w').close()\ntR."  # leaves a file if it is ever loaded
 
 
-def damage(file: Path, files: list[Path], rng: random.Random) -> None:
+KINDS = ["delete", "truncate", "flip a bit", "another file's content", "a pickle", "noise", "another scheme", "longer"]
+Damage = tuple[int, str, int]  # which file, what is done to it, a number for where and how
+
+
+def damage(file: Path, files: list[Path], kind: str, number: int) -> None:
     """Do one of the things that happen to files, and some that somebody would have to do."""
     content = file.read_bytes()
-    kind = rng.randrange(8)
-    if kind == 0:
+    if kind == "delete":
         file.unlink()
-    elif kind == 1:
-        file.write_bytes(content[: rng.randrange(len(content) + 1)])
-    elif kind == 2 and content:
-        place = rng.randrange(len(content))
-        file.write_bytes(content[:place] + bytes([content[place] ^ (1 << rng.randrange(8))]) + content[place + 1 :])
-    elif kind == 3:
-        file.write_bytes(rng.choice(files).read_bytes())
-    elif kind == 4:
+    elif kind == "truncate":
+        file.write_bytes(content[: number % (len(content) + 1)])
+    elif kind == "flip a bit" and content:
+        place = number % len(content)
+        file.write_bytes(content[:place] + bytes([content[place] ^ (1 << number % 8)]) + content[place + 1 :])
+    elif kind == "another file's content":
+        file.write_bytes(files[number % len(files)].read_bytes())
+    elif kind == "a pickle":
         file.write_bytes(PICKLE)
-    elif kind == 5:
-        file.write_bytes(rng.randbytes(rng.randrange(200)))
-    elif kind == 6:
+    elif kind == "noise":
+        file.write_bytes(random.Random(number).randbytes(number % 200))
+    elif kind == "another scheme":
         file.write_bytes(content.replace(b'"scheme":1', b'"scheme":9').replace(b"split", b"graph"))
     else:
-        file.write_bytes(content + b"\x00" * rng.randrange(1, 50))
+        file.write_bytes(content + b"\x00" * (number % 50 + 1))
 
 
-@pytest.mark.parametrize("seed", range(25))
+def damage_all(folder: Path, damages: Iterable[Damage]) -> None:
+    """Damage files of a folder; a file that is gone meanwhile is not damaged again."""
+    files = sorted(file for file in folder.rglob("*") if file.is_file())
+    for which, kind, number in damages:
+        if (file := files[which % len(files)]).exists():
+            damage(file, [file for file in files if file.exists()], kind, number)
+
+
+NUMBERS = st.integers(0, 2**32)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(damages=st.lists(st.tuples(NUMBERS, st.sampled_from(KINDS), NUMBERS), min_size=8, max_size=8))
 def test_no_damage_to_the_cache_is_ever_believed(
-    seed: int, damaged: tuple[Path, Cache, list[list[str]]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    damages: list[Damage],
+    damaged: tuple[Path, Cache, list[list[str]]],
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """8 files a seed: 200 in all."""
-    monkeypatch.chdir(tmp_path)
-    data, cache, expected = damaged
-    rng = random.Random(seed)
-    files = sorted(file for file in Path(cache.store.root).rglob("*") if file.is_file())
-    for file in rng.sample(files, 8):
-        if file.exists():
-            damage(file, [file for file in files if file.exists()], rng)
-    found, _ = clustered(data, cache, tmp_path)
+    """8 files each: 200 in all."""
+    data, whole, expected = damaged
+    folder = tmp_path_factory.mktemp("case")
+    monkeypatch.chdir(folder)
+    shutil.copytree(whole.store.root, folder / "cache")
+    cache = cache_at(folder / "cache")
+    damage_all(folder / "cache", damages)
+    found, _ = clustered(data, cache, folder)
     assert found == expected
-    assert not (tmp_path / "unpickled").exists()
-    again, executed = clustered(data, cache, tmp_path)  # and it is mended
+    assert not (folder / "unpickled").exists()
+    again, executed = clustered(data, cache, folder)  # and it is mended
     assert (again, executed) == (expected, 0)
+    shutil.rmtree(folder / "cache")
+
+
+def test_the_pickle_would_do_harm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    pickle.loads(PICKLE)
+    assert (tmp_path / "unpickled").exists()
 
 
 @pytest.fixture(scope="module")
@@ -201,13 +268,13 @@ def test_damage_met_by_the_command(cluster: Cluster, forms: dict[str, Path], tmp
     expected = [level(1), level(2)]
     rng = random.Random(0)
     for _ in range(4):
-        files = sorted(file for file in (tmp_path / "cache").rglob("*") if file.is_file())
-        for file in rng.sample(files, len(files) // 3):
-            damage(file, [file for file in files if file.exists()], rng)
+        there = sum(file.is_file() for file in (tmp_path / "cache").rglob("*"))
+        chosen = rng.sample(range(there), there // 3)
+        damage_all(tmp_path / "cache", [(which, rng.choice(KINDS), rng.randrange(2**32)) for which in chosen])
         assert all(np.array_equal(level(number), expected[number - 1]) for number in (1, 2))
 
 
-def test_the_server_may_die(tmp_path: Path, blobs: Path, run: Run) -> None:
+def test_the_server_may_die(tmp_path: Path, blobs: Path, run: Run, whole: dict[str, Any]) -> None:
     """Killed in the middle of a run, it takes the run with it, at once; the next one finishes."""
     path = config(tmp_path, blobs, **SETTINGS)
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PREFECT_HOME": str(tmp_path / "prefect")}
@@ -231,5 +298,4 @@ def test_the_server_may_die(tmp_path: Path, blobs: Path, run: Run) -> None:
     assert "run again to resume" in errors
     assert "Traceback" not in errors
     report = run(**json.loads(Path(path).read_text()))["datasets"]["d/f"]
-    fresh = {**json.loads(Path(path).read_text()), "cache": str(tmp_path / "fresh"), "output_dir": str(tmp_path / "o")}
-    assert labels(report).equals(labels(run(**fresh)["datasets"]["d/f"]))
+    assert labels(report).equals(labels(whole))
