@@ -1,6 +1,8 @@
-"""`python -m benchmarks [DATA.h5ad …]`: a cold and a warm run against the bare loop, in turn, as ratios.
+"""`python -m benchmarks [DATA …]`: our command against the ancestor's way and a bare loop, in turn.
 
-Without data, the 700 cells of the demo. `--json FILE` writes the table with versions and machine.
+For each data set, on one machine and in one go: the bare loop over our own functions on one core, the
+ancestor's way (`benchmarks/ancestor.py`), and `cellstrata run`, cold and warm, with a Prefect server
+running and with its own. Without data, the 700 cells of the demo; `--synthetic N` adds planted ones.
 """
 
 from __future__ import annotations
@@ -9,100 +11,122 @@ import argparse
 import json
 import os
 import platform
-import sys
 import tempfile
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measure import measure
+from benchmarks.chart import draw
+from benchmarks.contestants import Task, ancestor, bare_loop, command, ours, row
+from benchmarks.server import running_server
+from benchmarks.synthetic import write_synthetic
+
+BARE, ANCESTOR = "bare loop", "ancestor's way"
 
 
 def main() -> None:
-    """Measure each data set and print a table."""
-    parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__)
-    parser.add_argument("data", nargs="*", help="h5ad or zarr files with an embedding")
-    parser.add_argument("--use_rep", default="X_pca", help="the embedding (default: %(default)s)")
-    parser.add_argument("--resolutions", type=float, nargs="+", default=[0.2, 0.5, 1.0])
-    parser.add_argument("--depth", type=int, default=3, help="levels (default: %(default)s)")
-    parser.add_argument("--json", help="write the measurements here")
-    options = parser.parse_args()
-    rows = []
-    with tempfile.TemporaryDirectory() as folder:
-        for path in options.data or [_demo_data(folder)]:
-            rows += _measure_file(path, options, Path(folder))
-    print(
-        f"{'data':24} {'what':12} {'wall s':>8} {'CPU s':>8} {'peak MB':>8} {'of bare':>8}  splits computed, from cache"
-    )
-    for row in rows:
-        ratio = f"{row['of_bare']:.2f}" if row["of_bare"] else ""
-        print(
-            f"{row['data'][:24]:24} {row['what']:12} {row['wall']:8.1f} {row['cpu']:8.1f} {row['peak_mb']:8.0f} "
-            f"{ratio:>8}  {row['splits']}"
-        )
+    """Measure each data set, print the table, and write what is asked for."""
+    options = _options()
+    rows: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory() as folder, running_server(f"{folder}/server") as server:
+        if options.config:
+            rows += _configuration(options.config, server, folder)
+        for path in _data(options, Path(folder)):
+            task = Task(path, options.use_rep, tuple(options.resolutions), options.depth, labels=tuple(options.labels))
+            rows.append(bare_loop(task, options.repeat))
+            for url in (server, None):
+                rows += ours(task, url, f"{folder}/home", options.repeat)
+            if not options.without_ancestor:
+                rows.append(ancestor(task))
+    _add_ratios(rows)
+    print(table(rows))
     if options.json:
         from tasks.provenance import versions
 
-        machine = {"platform": platform.platform(), "cpus": len(os.sched_getaffinity(0))}
+        machine = {"platform": platform.platform(), "processor": _processor(), "cpus": len(os.sched_getaffinity(0))}
         document = {"date": datetime.now(UTC).isoformat(timespec="seconds"), "machine": machine,
                     "versions": versions(), "rows": rows}  # fmt: skip
         Path(options.json).write_text(json.dumps(document, indent=1) + "\n")
+    if options.chart:
+        draw(rows, Path(options.chart))
 
 
-def _measure_file(path: str, options: argparse.Namespace, folder: Path) -> list[dict[str, Any]]:
-    name, place = Path(path).stem, folder / f"{Path(path).stem}-{time.monotonic_ns()}"
-    place.mkdir()
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    bare = measure(
-        [sys.executable, "-c", _BARE, path, options.use_rep, json.dumps(options.resolutions), str(options.depth)],
-        environment,
-    )
-    settings = {
-        "algorithm": "leiden",
-        "resolutions": options.resolutions,
-        "hierarchy": options.depth,
-        "recompute_neighbors": True,
-        "neighbors": {"use_rep": options.use_rep},
-    }
-    config = {
-        "output_dir": str(place / "out"),
-        "cache": str(place / "cache"),
-        "DATASETS": {name: {"input": {"clustering": {"data": path}}, "clustering": settings}},
-    }
-    (place / "config.yaml").write_text(json.dumps(config))
-    rows = [_row(name, "bare loop", bare, 0, json.loads(bare.stdout))]
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__)
+    parser.add_argument("data", nargs="*", help="h5ad or zarr files with an embedding")
+    parser.add_argument("--synthetic", type=int, nargs="*", default=[], metavar="N", help="planted sets of N cells")
+    parser.add_argument("--config", help="a configuration of your own, cold and warm")
+    parser.add_argument("--use_rep", default="X_pca", help="the embedding (default: %(default)s)")
+    parser.add_argument("--resolutions", type=float, nargs="+", default=[0.2, 0.5, 1.0])
+    parser.add_argument("--depth", type=int, default=3, help="levels (default: %(default)s)")
+    parser.add_argument("--labels", nargs="*", default=[], help="obs columns of known labels")
+    parser.add_argument("--repeat", type=int, default=1, help="how often we run; the median counts")
+    parser.add_argument("--without_ancestor", action="store_true", help="leave the slowest out")
+    parser.add_argument("--json", help="write the measurements here")
+    parser.add_argument("--chart", help="draw them into this PNG")
+    return parser.parse_args()
+
+
+def _data(options: argparse.Namespace, folder: Path) -> list[str]:
+    made = [str(write_synthetic(folder / f"synthetic_{n}.h5ad", n)) for n in options.synthetic]
+    if options.data or made or options.config:
+        return [*options.data, *made]
+    from flows.demo import DATA, write_demo
+
+    write_demo(str(folder))
+    return [str(folder / DATA)]
+
+
+def _configuration(path: str, server: str, folder: str) -> list[dict[str, Any]]:
+    """Run a configuration cold and warm, its output and cache in a folder of our own."""
+    text = Path(path).read_text()
+    own = Path(folder) / Path(path).name
+    own.write_text(text)
+    os.environ.update(CELLSTRATA_CACHE=f"{folder}/own-cache", CELLSTRATA_OUTPUT_DIR=f"{folder}/own-out")
+    rows = []
     for what in ("cold", "warm"):
-        run = measure(
-            [sys.executable, "-m", "flows.command", "run", str(place / "config.yaml"), "--json"], dict(os.environ)
-        )
-        splits = json.loads(run.stdout.splitlines()[-1])["datasets"][f"{name}/data"]["splits"]
-        rows.append(_row(name, what, run, run.wall / bare.wall, splits))
+        run, document = command(own, server, f"{folder}/home")
+        rows.append(row(Path(path).stem, f"{what}, server running", [run], splits=_sum(document)))
     return rows
 
 
-def _row(name: str, what: str, measured: Any, of_bare: float, splits: dict[str, Any]) -> dict[str, Any]:
-    facts = {key: round(getattr(measured, key), 2) for key in ("wall", "cpu", "peak_mb")}
-    shown = (
-        f"{splits['executed']}, {splits['cached']}"
-        if "executed" in splits
-        else str(int(sum(value for key, value in splits.items() if key.startswith("splits"))))
-    )
-    return {"data": name, "what": what, **facts, "of_bare": round(of_bare, 3), "splits": shown}
+def _sum(document: dict[str, Any]) -> dict[str, int]:
+    every = [report["splits"] for report in document["datasets"].values()]
+    return {name: sum(splits[name] for splits in every) for name in ("executed", "cached")}
 
 
-def _demo_data(folder: str) -> str:
-    from flows.demo import DATA, write_demo
+def _add_ratios(rows: list[dict[str, Any]]) -> None:
+    """Add to each row its wall time over the bare loop's, and the ancestor's over its own."""
+    walls = {(one["data"], one["what"]): one["wall"] for one in rows}
+    for one in rows:
+        bare, old = walls.get((one["data"], BARE)), walls.get((one["data"], ANCESTOR))
+        one["of_bare"] = round(one["wall"] / bare, 3) if bare else None
+        one["times_faster"] = round(old / one["wall"], 1) if old else None
 
-    write_demo(folder)
-    return str(Path(folder) / DATA)
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Return the rows as text."""
+    lines = [
+        f"{'data':22} {'what':20} {'wall s':>8} {'CPU s':>8} {'peak MB':>8} {'of bare':>8} {'faster':>7} "
+        f"{'modularity':>22}  splits; agreement (NMI, ARI)"
+    ]
+    for one in rows:
+        modularity = " ".join(f"{value:.4f}" for value in one.get("modularity", {}).values())
+        bare = f"{one['of_bare']:.2f}" if one["of_bare"] else ""
+        faster = f"{one['times_faster']:.1f}x" if one["times_faster"] else ""
+        splits = one.get("splits", "")
+        splits = f"{splits['executed']}+{splits['cached']}" if isinstance(splits, dict) else splits
+        agrees = "; ".join(f"{name} {a['nmi']:.3f} {a['ari']:.3f}" for name, a in one.get("agreement", {}).items())
+        lines.append(
+            f"{one['data'][:22]:22} {one['what']:20} {one['wall']:8.1f} {one['cpu']:8.1f} {one['peak_mb']:8.0f} "
+            f"{bare:>8} {faster:>7} {modularity:>22}  {splits}; {agrees}"
+        )
+    return "\n".join(lines)
 
 
-_BARE = (
-    "import json, sys\n"
-    "from benchmarks.bare_loop import bare_loop\n"
-    "print(json.dumps(bare_loop(sys.argv[1], sys.argv[2], json.loads(sys.argv[3]), int(sys.argv[4]))))\n"
-)
+def _processor() -> str:
+    with open("/proc/cpuinfo") as file:
+        return next((line.split(":", 1)[1].strip() for line in file if line.startswith("model name")), "")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import sys
+from typing import Any
+
 import numpy as np
 
 from tasks.connectivities import connectivities
@@ -11,23 +15,22 @@ from tasks.knn import nearest_neighbors
 from tasks.partition import partition
 
 
-def bare_loop(path: str, use_rep: str, resolutions: list[float], depth: int, n_neighbors: int = 15) -> dict[str, float]:
+def bare_loop(path: str, use_rep: str, resolutions: list[float], depth: int, n_neighbors: int = 15) -> dict[str, Any]:
     """Cluster a file at several resolutions and levels.
 
-    Returns for each resolution `splits r`, how many graphs were partitioned, and `modularity r`, that
-    of level 1.
+    Returns `splits`, how many graphs were partitioned in all, and `modularity`, that of level 1 by column.
     """
     with open_anndata(path) as root:
         embedding = read_obsm(root, use_rep)
     engine = load_engine("igraph")
     graph = connectivities(nearest_neighbors(embedding, n_neighbors))
     prepared = engine.prepare(graph)
-    facts: dict[str, float] = {}
+    splits, modularity = 0, {}
     for resolution in resolutions:
         spec = PartitionSpec("leiden", resolution)
         first = partition(graph, spec, engine, prepared)
         clusters = [np.flatnonzero(first.labels == number) for number in range(len(first.sizes))]
-        splits = 1
+        splits += 1
         for _ in range(2, depth + 1):
             below: list[np.ndarray] = []
             for rows in clusters:
@@ -39,5 +42,10 @@ def bare_loop(path: str, use_rep: str, resolutions: list[float], depth: int, n_n
                 splits += 1
                 below += [rows[found.labels == number] for number in range(len(found.sizes))]
             clusters = below
-        facts |= {f"splits {resolution}": splits, f"modularity {resolution}": round(first.modularity, 4)}
-    return facts
+        modularity[f"leiden_{resolution}_1"] = first.modularity
+    return {"splits": splits, "modularity": modularity}
+
+
+if __name__ == "__main__":
+    path, use_rep, resolutions, depth, n_neighbors = sys.argv[1:]
+    print(json.dumps(bare_loop(path, use_rep, json.loads(resolutions), int(depth), int(n_neighbors))))

@@ -13,7 +13,8 @@ INTERVAL = 0.1  # seconds between looks at the processes
 
 @dataclass(frozen=True)
 class Measured:
-    """What a command took. `peak_mb` is the sum of the processes' own memory (USS) at its highest."""
+    """What a command took. `peak_mb` (MiB) is the memory of all its processes at its highest, pages that
+    several share counted once (PSS; elsewhere than on Linux USS)."""
 
     wall: float
     cpu: float
@@ -36,7 +37,7 @@ def measure(command: list[str], environment: dict[str, str]) -> Measured:
         memory = 0
         try:
             for member in [watched, *watched.children(recursive=True)]:
-                memory += member.memory_full_info().uss
+                memory += _memory(member)
                 times = member.cpu_times()
                 cpu[member.pid] = times.user + times.system
         except psutil.Error:  # it has just ended
@@ -48,3 +49,8 @@ def measure(command: list[str], environment: dict[str, str]) -> Measured:
     if process.returncode:
         raise subprocess.CalledProcessError(process.returncode, command, stdout, stderr)
     return Measured(wall, sum(cpu.values()), peak, stdout)
+
+
+def _memory(process: psutil.Process) -> int:
+    info = process.memory_full_info()
+    return int(getattr(info, "pss", 0) or info.uss)

@@ -1,0 +1,34 @@
+"""Agreement of clusters with known labels: adjusted Rand index and normalised mutual information."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+
+def agreement(labels: str, data: str, known: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Compare every column of a table of labels with each known obs column of the data.
+
+    Returns, by known column, the `column` with the highest NMI, its `nmi` and `ari`. Cells without a
+    known label are left out.
+    """
+    if not known:
+        return {}
+    import pandas as pd
+    from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
+
+    from tasks.elements import open_anndata, read_obs_column
+
+    table = pd.read_parquet(labels)
+    columns = [name for name in table if name.startswith(("leiden_", "louvain_"))]
+    best = {}
+    with open_anndata(data) as root:
+        for name in known:
+            truth = read_obs_column(root, name)
+            there = truth.notna().to_numpy()
+            true = truth[there].astype(str)
+            nmi = {column: normalized_mutual_info_score(true, table[column][there]) for column in columns}
+            column = max(nmi, key=lambda column: nmi[column])
+            ari = adjusted_rand_score(true, table[column][there])
+            best[name] = {"column": column, "nmi": round(nmi[column], 4), "ari": round(ari, 4)}
+    return best

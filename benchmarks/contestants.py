@@ -1,0 +1,115 @@
+"""The contestants: our command cold and warm, the ancestor's way, and the bare loop; each as a row."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmarks.agreement import agreement
+from benchmarks.measure import Measured, measure
+
+SINGLE = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+
+
+@dataclass(frozen=True)
+class Task:
+    """What all are asked for: a file, its embedding, resolutions, levels, and obs columns of known labels."""
+
+    path: str
+    use_rep: str = "X_pca"
+    resolutions: tuple[float, ...] = (0.2, 0.5, 1.0)
+    depth: int = 3
+    n_neighbors: int = 15
+    labels: tuple[str, ...] = ()
+    more: Mapping[str, Any] = field(default_factory=dict)  # further keys of a dataset's `clustering`
+
+    @property
+    def name(self) -> str:
+        """The file's name."""
+        return Path(self.path).stem
+
+    def config(self, place: Path) -> Path:
+        """Write the task as a configuration whose output and cache are below `place`."""
+        clustering = {
+            "algorithm": "leiden",
+            "resolutions": list(self.resolutions),
+            "hierarchy": self.depth,
+            "recompute_neighbors": True,
+            "neighbors": {"use_rep": self.use_rep, "n_neighbors": self.n_neighbors},
+            **self.more,
+        }
+        datasets = {"data": {"input": {"clustering": {"file": self.path}}, "clustering": clustering}}
+        document = {"output_dir": f"{place}/out", "cache": f"{place}/cache", "DATASETS": datasets}
+        path = place / "config.yaml"
+        path.write_text(json.dumps(document))
+        return path
+
+
+def bare_loop(task: Task, repeat: int = 1) -> dict[str, Any]:
+    """The bare loop in one process on one core."""
+    arguments = [task.path, task.use_rep, json.dumps(task.resolutions), str(task.depth), str(task.n_neighbors)]
+    runs = [
+        measure([sys.executable, "-m", "benchmarks.bare_loop", *arguments], os.environ | SINGLE) for _ in range(repeat)
+    ]
+    facts = json.loads(runs[-1].stdout)
+    return row(task.name, "bare loop", runs, splits=facts["splits"], modularity=facts["modularity"])
+
+
+def ancestor(task: Task) -> dict[str, Any]:
+    """The ancestor's way, once."""
+    with tempfile.TemporaryDirectory() as folder:
+        options = ["--use_rep", task.use_rep, "--depth", str(task.depth), "--n_neighbors", str(task.n_neighbors)]
+        resolutions = ["--resolutions", *map(str, task.resolutions)]
+        command = [sys.executable, "-m", "benchmarks.ancestor", task.path, folder, *options, *resolutions]
+        run = measure(command, dict(os.environ))
+        printed = json.loads(run.stdout.splitlines()[-1])
+        found = agreement(printed["labels"], task.path, task.labels)
+        return row(task.name, "ancestor's way", [run], modularity=printed["modularity"], agreement=found)
+
+
+def command(config: Path, server: str | None, home: str) -> tuple[Measured, dict[str, Any]]:
+    """Run `cellstrata run` on a configuration; returns the measurement and its JSON document."""
+    environment = os.environ | {"PREFECT_HOME": home}
+    environment.pop("PREFECT_API_URL", None)
+    if server:
+        environment["PREFECT_API_URL"] = server
+    run = measure([sys.executable, "-m", "flows.command", "run", str(config), "--json"], environment)
+    return run, json.loads(run.stdout.splitlines()[-1])
+
+
+def ours(task: Task, server: str | None, home: str, repeat: int) -> list[dict[str, Any]]:
+    """Our command, cold and warm, `repeat` times each; `server` is that of a running one, None for our own."""
+    where = "server running" if server else "own server"
+    runs: dict[str, list[Measured]] = {"cold": [], "warm": []}
+    documents: dict[str, dict[str, Any]] = {}
+    for _ in range(repeat):
+        with tempfile.TemporaryDirectory() as folder:
+            config = task.config(Path(folder))
+            for what, measured in runs.items():
+                run, document = command(config, server, home)
+                measured.append(run)
+                documents[what] = document["datasets"]["data/file"]
+                if what == "cold":
+                    found = agreement(documents[what]["labels"], task.path, task.labels)
+    return [
+        row(
+            task.name, f"{what}, {where}", measured, splits=documents[what]["splits"], agreement=found,
+            modularity=documents[what].get("modularity", {}), flow=documents[what]["seconds"],
+        )
+        for what, measured in runs.items()
+    ]  # fmt: skip
+
+
+def row(data: str, what: str, runs: list[Measured], **facts: Any) -> dict[str, Any]:
+    """Return a row of the table: medians, and every wall time."""
+    middle = {
+        name: round(statistics.median(getattr(run, name) for run in runs), 2) for name in ("wall", "cpu", "peak_mb")
+    }
+    return {"data": data, "what": what, **middle, "walls": [round(run.wall, 2) for run in runs], **facts}
