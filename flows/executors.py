@@ -103,16 +103,19 @@ class Processes:
         """
         return self._twice(self._apart, function, *args)
 
-    def _twice(self, attempt: Callable[..., T], function: Callable[..., T], *args: Any) -> T:
+    def _twice(self, attempt: Callable[..., Any], function: Callable[..., T], *args: Any) -> T:
+        result: T
         with contextlib.suppress(BrokenProcessPool, MemoryError), self._turns.beside_others():
-            return attempt(function, *args)
+            result = attempt(function, *args)
+            return result
         with self._turns.alone():  # so that whoever dies now has done it by itself
             try:
-                return attempt(function, *args)
+                result = attempt(function, *args)
             except BrokenProcessPool:
                 raise WorkerDied(
                     "the worker process was killed, even while nothing else ran; most often it ran out of memory"
                 ) from None
+        return result
 
     def _in_pool(self, function: Callable[..., T], *args: Any) -> T:
         pool = self._pool
