@@ -12,6 +12,9 @@ from .clustering import STRICT, ClusteringConfig
 from .errors import ConfigError, Problem, shown
 from .values import NothingIsEmpty, Text
 
+# Of a name: file systems take 255, of which a result that is being written needs some for itself.
+MOST_BYTES = 200
+
 
 def name_problem(name: object, what: str) -> str | None:
     """Say why a name cannot be part of the name of a result, or None if it can."""
@@ -21,6 +24,8 @@ def name_problem(name: object, what: str) -> str | None:
         return f"the name of a {what} is empty"
     if str(name) in (".", "..") or any(mark in str(name) for mark in "/\\\0"):
         return f"the name of a {what} cannot be `.` or `..`, nor hold `/`, a backslash or NUL"
+    if len(str(name).encode("utf-8", "surrogatepass")) > MOST_BYTES:
+        return f"`{str(name)[:20]}…` is too long for the name of a {what}, which has at most {MOST_BYTES} bytes"
     return None
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from .dataset import MOST_BYTES
 from .errors import ConfigError, Problem, shown
 from .load import with_environment
 from .model import RunConfig
@@ -66,6 +67,13 @@ def level_call(words: Mapping[str, Any], env: Mapping[str, str] | None = None) -
     for name in ("input_file", "output_file"):
         if not words[name].strip():
             problems.append(Problem((), "is empty", source=name.removesuffix("_file").upper()))
+    if level == 1 and words["parent_key"] is not None:
+        hint = "add --level 2 to split its clusters, or drop it"
+        problems.append(Problem((), "has no effect at level 1, which splits all cells", hint, source="--parent_key"))
+    name = words["output_file"].rstrip("/").rsplit("/", 1)[-1]
+    if len(os.fsencode(name)) > MOST_BYTES:
+        message = f"`{name[:20]}…` is too long a name"
+        problems.append(Problem((), message, f"take at most {MOST_BYTES} bytes", source="OUTPUT"))
     if words["output_file"].rstrip("/").endswith((".h5ad", ".h5")):
         near = words["output_file"].rsplit(".", 1)[0]
         problems.append(Problem((), "is written as a zarr", f"name it {near}.zarr", source="OUTPUT"))

@@ -17,7 +17,7 @@ from tasks.link import real_place
 from tasks.opening import open_anndata
 from tasks.publish import is_foreign, is_ours, publish
 from tasks.quiet import quiet
-from tasks.store import StorageOptions, Store, absolute, is_local, local_path, real
+from tasks.store import StorageOptions, Store, absolute, is_local, local_path, real, unusable
 from tasks.untouched import OutputError
 
 if TYPE_CHECKING:
@@ -50,6 +50,8 @@ def check_collected_output(
             break
     else:
         problems += _in_the_way(url, suffix, overwrite, storage_options)
+    if is_local(url) and not problems and (problem := unusable(f"{url}.part")):  # it is made beside its place
+        problems.append(f"cannot be written, {problem}; choose another output")
     if problems:
         raise OutputError("", "", "\n".join(f"{url}: {problem}" for problem in problems))
 

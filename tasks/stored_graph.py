@@ -71,6 +71,11 @@ def base_neighbors(config: ClusteringConfig, recorded: Mapping[str, Any], check:
             f"the stored graph does not say which embedding it came from: deeper levels use {DEFAULT_REP} "
             f"({check.wording.neighbors_key('use_rep')} for another)"
         )
+    given = asked.model_dump(exclude_none=True) if asked else {}
+    if given and stored and config.hierarchy.depth == 1 and not (config.recompute_neighbors or config.recompute_umap):
+        check.notices.append(
+            f"the stored graph is clustered as it is, without regard to {', '.join(given)}; {check.wording.graph}"
+        )
     return NeighborsSpec(
         (asked and asked.n_neighbors) or _count(plain.get("n_neighbors")) or DEFAULT_NEIGHBORS,
         str((asked and asked.metric) or plain.get("metric") or "euclidean"),

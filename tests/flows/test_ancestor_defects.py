@@ -53,6 +53,11 @@ def facts(path: str) -> dict[str, Any]:
     return dict(json.loads(load(path).uns["clustering"]["columns"]))
 
 
+def test_each_defect_is_tested_or_named_above() -> None:
+    tested = re.findall(r"^def test_c(\d\d)_", Path(__file__).read_text(), re.MULTILINE)
+    assert {*map(int, tested), *map(int, re.findall(r"\bC(\d\d)\b", __doc__ or ""))} == {*range(1, 27)}
+
+
 def test_c01_louvain_honours_resolution_seed_and_weights(forms: dict[str, Path], cluster: Cluster) -> None:
     found = []
     for resolution in (0.1, 1.0, 5.0):
@@ -102,7 +107,7 @@ def test_c03_neighbors_key_other_than_neighbors(cluster: Cluster, one: Run, tmp_
 
 def test_c04_the_parameters_really_used_are_recorded(one: Run, pbmc: Path) -> None:
     settings = {"resolutions": [0.5, 1.0], "hierarchy": {"levels": {1: 0.1, 2: {"seed": 7}}}}
-    report = one(pbmc, settings)
+    report = one(pbmc, settings, workers=1)  # two would split level 1 at the same time, each with all below it
     assert report["splits"]["cached"] == 1  # level 1 at 0.1, of both resolutions
     record = load(report["output"]).uns["clustering"]
     said = json.loads(record["columns"])
@@ -227,6 +232,20 @@ def test_c16_wrong_words_are_refused_by_name(cluster: Cluster, pbmc: Path) -> No
     assert "did you mean `leiden`" in printed
     with pytest.raises(ValueError, match="overwrite: must be true or false"):
         ClusteringConfig(algorithm="leiden", resolutions=1, overwrite="false")
+
+
+def test_c17_graph_parameters_of_no_use_are_said(forms: dict[str, Path], cluster: Cluster, one: Run) -> None:
+    args = ["--neighbors_args", '{"n_neighbors": 5, "metric": "cosine"}']
+    code, printed = cluster(forms["zarr"], "l1.zarr", *args)
+    assert code == 0
+    assert "notice: the stored graph is clustered as it is, without regard to n_neighbors, metric; build" in printed
+    code, printed = cluster("l1.zarr", "l2.zarr", "--level", 2, *args)
+    assert code == 0
+    assert "notice" not in printed  # there they count
+    settings: dict[str, Any] = {"neighbors": {"n_neighbors": 5}}
+    for more, said in (({}, True), ({"hierarchy": 2}, False), ({"recompute_neighbors": True}, False)):
+        notices = one(forms["zarr"], {**settings, **more})["notices"]
+        assert any("without regard to n_neighbors; set `recompute_neighbors: true`" in line for line in notices) == said
 
 
 @pytest.mark.parametrize(

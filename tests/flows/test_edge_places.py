@@ -14,6 +14,7 @@ import pytest
 
 import tasks.staging
 import tasks.store
+from flows.command import main
 from flows.preparation import UnusableInputs
 from tests.flows.conftest import Cluster, Run
 from tests.flows.planted import LARGE, OPTIONS, SMALL, labels, leftovers, result, write
@@ -80,7 +81,7 @@ def test_inputs_are_never_written(form: str, cluster: Cluster, tmp_path: Path, m
 
 
 def test_a_folder_that_may_not_be_written_is_said_before_any_work(
-    cluster: Cluster, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cluster: Cluster, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     source, locked = write(tmp_path), tmp_path / "locked"
     locked.mkdir()
@@ -98,6 +99,8 @@ def test_a_folder_that_may_not_be_written_is_said_before_any_work(
         datasets = {"d": {"input": {"clustering": {"f": source}}, "clustering": settings}}
         with pytest.raises(UnusableInputs, match=f"nothing may be written to the folder {locked}"):
             run(DATASETS=datasets, output_dir=str(output.parent), cache=str(cache))
+    assert main(["collect", source, "--output", str(locked / "labels.csv")]) == 2
+    assert f"nothing may be written to the folder {locked}; choose another output" in capsys.readouterr().err
     assert not list(locked.iterdir())
     assert {path.name for path in tmp_path.iterdir()} == {"in.h5ad", "locked"}
 
