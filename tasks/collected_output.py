@@ -17,8 +17,9 @@ from tasks.link import real_place
 from tasks.opening import open_anndata
 from tasks.publish import is_foreign, is_ours, publish
 from tasks.quiet import quiet
-from tasks.store import StorageOptions, Store, absolute, is_local, local_path, real, unusable
+from tasks.store import StorageOptions, Store, absolute, is_local, local_path, real
 from tasks.untouched import OutputError
+from tasks.writable import unusable
 
 if TYPE_CHECKING:
     import pandas as pd
