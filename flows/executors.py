@@ -51,19 +51,23 @@ class Executor(Protocol):
 
 
 class Threads:
-    """Computes in place, in the thread that asks."""
+    """Computes in place, in the thread that asks, as many at once as there are workers."""
 
     def __init__(self, workers: int) -> None:
+        self._slots = threading.BoundedSemaphore(workers)
         self._stopped = False
         igraph()  # hides matplotlib while it is imported, so not beside a thread that imports that
 
     def run(self, function: Callable[..., T], *args: Any) -> T:
-        """Call the function."""
+        """Call the function when a slot is free."""
+        with self._slots:
+            return self.run_apart(function, *args)
+
+    def run_apart(self, function: Callable[..., T], *args: Any) -> T:
+        """Call the function beside the workers."""
         if self._stopped:
             raise Stopped("stopped")
         return function(*args)
-
-    run_apart = run
 
     def stop(self) -> None:
         """Start nothing more; what is running finishes."""

@@ -191,3 +191,21 @@ def test_a_worker_that_splits_imports_neither_prefect_nor_scanpy(tmp_path: Path)
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_no_more_threads_than_workers_compute_at_once() -> None:
+    threads, lock, running, most = Threads(2), threading.Lock(), 0, 0
+
+    def work() -> None:
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+        time.sleep(0.02)
+        with lock:
+            running -= 1
+
+    with ThreadPoolExecutor(6) as pool:
+        for done in [pool.submit(threads.run, work) for _ in range(12)]:
+            done.result()
+    assert most == 2
