@@ -10,6 +10,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
@@ -21,6 +22,7 @@ from flows.embedded_server import EmbeddedServer, ServerFailed, configured_serve
 from flows.executors import shared_executor, stop_all
 from flows.exit_codes import DONE, FAILED, INTERRUPTED, WRONG_INPUT
 from flows.preparation import UnusableInputs, prepare, unavailable
+from flows.server_watch import when_unreachable
 from flows.terminal import Terminal, unexpected
 
 
@@ -98,9 +100,12 @@ def _run_flow(config: RunConfig, terminal: Terminal, server: EmbeddedServer | No
 
     gc.freeze()
     gc.enable()
+    ended = threading.Event()
     if server is not None:
         server.wait()
         server.when_lost(lambda reason: _give_up(reason, terminal))
+    elif url := configured_server():
+        when_unreachable(url, lambda reason: _give_up(reason, terminal), ended)
     terminal.say("clustering")
 
     async def until_stopped() -> dict[str, Any]:
@@ -125,6 +130,7 @@ def _run_flow(config: RunConfig, terminal: Terminal, server: EmbeddedServer | No
         try:
             return asyncio.run(until_stopped())
         finally:
+            ended.set()
             if server is not None:
                 _flush_records()
 
@@ -152,6 +158,7 @@ def _quiet_prefect(verbose: bool) -> None:
     level = "INFO" if verbose else "CRITICAL"
     for name, value in {
         "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": level,
+        "PREFECT_INTERNAL_LOGGING_LEVEL": "ERROR" if verbose else level,
         "PREFECT_LOGGING_EXTRA_LOGGERS": "cellstrata",
         "DO_NOT_TRACK": "1",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",

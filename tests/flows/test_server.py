@@ -6,13 +6,16 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from flows import server_watch
 from flows.embedded_server import configured_server, no_certificates_for
 from tasks.opening import InputError
 from tests.flows.conftest import Run
@@ -139,3 +142,45 @@ def test_a_wrong_input_is_not_tried_again(
     report = run(DATASETS=data, output_dir=str(tmp_path / "out"), cache=str(tmp_path / "cache"))["datasets"]["d/f"]
     assert "is damaged" in report["error"]
     assert len(calls) == 1
+
+
+class Refuses(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_error(401)
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+def test_a_configured_server_that_goes_away_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that refuses is there, one that never answered may be reached in another way, one that comes back is back."""
+    monkeypatch.setattr(server_watch, "EVERY", 0.02)
+    monkeypatch.setattr(server_watch, "PATIENCE", 0.5)
+
+    def serving(port: int = 0) -> HTTPServer:
+        server = HTTPServer(("127.0.0.1", port), Refuses)
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        return server
+
+    def stop(server: HTTPServer) -> None:
+        server.shutdown()
+        server.server_close()
+
+    said: list[str] = []
+    ended, server = threading.Event(), serving()
+    port = server.server_port
+    watching = server_watch.when_unreachable(f"http://127.0.0.1:{port}/api", said.append, ended)
+    never = server_watch.when_unreachable("http://127.0.0.1:9/api", said.append, ended)
+    time.sleep(0.3)
+    stop(server)
+    time.sleep(0.2)
+    server = serving(port)
+    time.sleep(0.7)
+    assert said == []
+    stop(server)
+    watching.join(10)
+    assert [f":{port}/api has not answered for" in line for line in said] == [True]
+    assert never.is_alive()
+    ended.set()
+    never.join(10)
+    assert not never.is_alive()
