@@ -91,10 +91,7 @@ class Finished:
         """Identify the result: it depends on the input, the labels, what is added, and how it is linked."""
         return digest_values(
             input=self.source.identity,
-            trees=[
-                [tree.plan.name, digest_array(tree.codes), [tree.label(leaf) for leaf in tree.leaves]]
-                for tree in self.trees
-            ],
+            trees=[[tree.plan.name, *_leaves_in_order(tree)] for tree in self.trees],
             graph=self.graph,
             umap=self.umap and self.umap.digest,
             pca=self.pca and self.pca.digest,
@@ -102,6 +99,14 @@ class Finished:
             versions=versions(),
             link=self.link,
         )
+
+
+def _leaves_in_order(tree: Tree) -> tuple[str, list[str]]:
+    """Digest which leaf each cell is in, and name the leaves, in an order that does not tell which split came first."""
+    order = sorted(range(len(tree.leaves)), key=lambda number: tree.leaves[number])
+    place = np.empty(len(order) + 1, dtype=np.int64)
+    place[order], place[-1] = np.arange(len(order)), -1  # the last is for cells without a leaf
+    return digest_array(place[tree.codes]), [tree.label(tree.leaves[number]) for number in order]
 
 
 def columns(trees: tuple[Tree, ...]) -> dict[str, pd.Categorical]:

@@ -50,7 +50,7 @@ def state(url: str) -> Any:
     return Listing.of(place).marks if not place.is_file() else place.fs.info(place.root)["ETag"]
 
 
-@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("form", ["h5ad", "zarr3"])
 def test_in_a_bucket_everything_is_kept_and_ours_is_added(tmp_path: Path, s3: str, form: str) -> None:
     local = saved(tmp_path, form)
     source, out = put(local, f"{s3}/in.{'h5ad' if form == 'h5ad' else 'zarr'}"), f"{s3}/deep/out.zarr"
@@ -66,7 +66,7 @@ def test_in_a_bucket_everything_is_kept_and_ours_is_added(tmp_path: Path, s3: st
 
     # what fsspec's own reader makes of the document
     theirs = fsspec.filesystem("reference", fo=document(out), remote_protocol="s3")
-    for key in ("obsm/X_pca/.zarray", "obsm/X_pca/0.0") if form != "zarr3" else ("obsm/X_pca/c/0/0",):
+    for key in ("obsm/X_pca/.zarray", "obsm/X_pca/0.0") if form == "h5ad" else ("obsm/X_pca/c/0/0",):
         assert theirs.cat_file(key) == linked_store(out).read(key)  # type: ignore[attr-defined]
 
     # its own elements are a zarr by themselves, with the cells and nothing that is not there
@@ -97,6 +97,8 @@ def test_across_stores_and_on_one_disk(tmp_path: Path, form: str) -> None:
     ):
         assert ours(source, out, link="reference" if not number else "auto").mode == "referenced"
         assert_kept(load(local), read(out), ADDED)
+        materialize(out, str(tmp_path / "whole.zarr"), overwrite=True)
+        assert_kept(load(local), load(str(tmp_path / "whole.zarr")), ADDED)
     assert tree_hash(local) == before
     moved = str(tmp_path / "moved.zarr")
     shutil.move(tmp_path / "o" / "out.zarr", moved)

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import copy
 import itertools
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -403,3 +405,16 @@ def test_table_has_a_row_for_each_cluster(cache: Cache) -> None:
     assert set(table.loc[table.level == 1, "reason"].str.partition(":")[0]) == {"too small"}
     assert set(table.loc[table.level == 2, "reason"]) == {LAST_LEVEL}
     assert list(table.loc[table.level == 0, "cluster"]) == ["all"]
+
+
+def test_a_result_has_the_same_key_in_whatever_order_its_splits_were_done(tmp_path: Any) -> None:
+    from tests.tasks.finished_results import make_result, write_input
+
+    made = make_result(tmp_path, write_input(tmp_path, CELLS), {"hierarchy": 2})
+    (tree,) = made.trees
+    leaves = list(reversed(tree.leaves))
+    again = copy.copy(tree)
+    again.leaves, again.codes = leaves, len(leaves) - 1 - tree.codes
+    assert replace(made.finished, trees=(again,)).key() == made.finished.key()
+    again.codes = np.roll(again.codes, 1)
+    assert replace(made.finished, trees=(again,)).key() != made.finished.key()
