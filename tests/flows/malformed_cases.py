@@ -113,7 +113,6 @@ CONFIGURATIONS = [
     key("no GPU", "use_gpu: required", C.rstrip("."), "GPU"),
     key("unknown runner", "", "runner (line 2)", "`threads`", top="runner: thread"),
     key("no dask yet", "", "runner", "not available in this version", top="runner: dask"),
-    key("no reference yet", "", "link", "not available in this version", top="link: reference"),
     key("unknown engine", "engine: igrph", C + "engine", "did you mean `igraph`?"),
     key("two seeds", "clustering_args: {seed: 1, random_state: 2}", C + "clustering_args.random_state", "contradicts"),
     key("seed in defaults", "", "defaults.clustering.seed (line 2)", top="defaults: {clustering: {seed: -1}}"),
