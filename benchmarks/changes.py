@@ -16,8 +16,11 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import anndata
 import numpy as np
@@ -56,8 +59,6 @@ def main() -> None:
 
 
 def _rows(table: Table, data: Path, folder: Path, other_server: str) -> None:
-    from prefect.settings import PREFECT_API_URL, temporary_settings
-
     from tasks import engines
 
     row, base = table.row, {"hierarchy": 3}
@@ -76,8 +77,7 @@ def _rows(table: Table, data: Path, folder: Path, other_server: str) -> None:
     row("another runner, one worker", {"a": (data, base)}, nothing, runner="threads", workers=1)
     row("three workers", {"a": (data, base)}, nothing, workers=3)
     row("another grain", {"a": (data, base)}, nothing, grain=500)
-    with temporary_settings({PREFECT_API_URL: other_server}):
-        row("another Prefect server", {"a": (data, base)}, nothing)
+    row("another Prefect server", {"a": (data, base)}, nothing, server=other_server)
     row("one added resolution", {"a": (data, base)}, of("leiden_0.8"), resolutions=[*RESOLUTIONS, 0.8])
     finer: dict[str, Any] = {"levels": {2: {}, 3: {"resolution": 0.7}}}
     row("another resolution at level 3", {"a": (data, {"hierarchy": finer})}, level(2))
@@ -172,8 +172,15 @@ def _graphs(tree: pd.DataFrame) -> set[tuple[Any, ...]]:
 
 
 def _run(
-    folder: Path, datasets: dict[str, tuple[Path, dict[str, Any]]], resolutions: list[float] = RESOLUTIONS, **more: Any
+    folder: Path,
+    datasets: dict[str, tuple[Path, dict[str, Any]]],
+    resolutions: list[float] = RESOLUTIONS,
+    server: str = "",
+    **more: Any,
 ) -> dict[str, Any]:
+    if server:  # in another process, since Prefect's client does not change its server
+        with patch.dict(os.environ, PREFECT_API_URL=server), ProcessPoolExecutor(1, get_context("spawn")) as process:
+            return process.submit(_run, folder, datasets, resolutions, **more).result()
     from flows.cluster import cluster
 
     common = {"algorithm": "leiden", "resolutions": resolutions, "recompute_neighbors": True}
