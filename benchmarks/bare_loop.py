@@ -28,7 +28,7 @@ def bare_loop(path: str, use_rep: str, resolutions: list[float], depth: int, n_n
     splits, modularity = 0, {}
     for resolution in resolutions:
         spec = PartitionSpec("leiden", resolution)
-        first = partition(graph, spec, engine, prepared)
+        first = partition(graph, spec, engine, lambda: prepared)
         clusters = [np.flatnonzero(first.labels == number) for number in range(len(first.sizes))]
         splits += 1
         for _ in range(2, depth + 1):

@@ -32,6 +32,7 @@ from .values import (
     Metric,
     Neighbors,
     NothingIsEmpty,
+    Share,
     Switch,
     Text,
     TextList,
@@ -43,7 +44,7 @@ from .values import (
 from .wording import problems_in
 
 ALGORITHMS = ("leiden", "louvain")
-ENGINES = ("igraph", "leidenalg", "rapids")
+ENGINES = ("igraph", "leidenalg", "libreville", "rapids")
 
 STRICT = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
@@ -92,10 +93,8 @@ def _empty(example: str) -> Any:
 
 
 def _engine(value: Any) -> Any:
-    if value is None or value in ("igraph", "leidenalg"):
+    if value is None or value in ENGINES:
         return value
-    if value == "rapids":
-        raise refuse("`rapids` is not available in this version", "leave it out, or write igraph or leidenalg")
     raise refuse(f"must be {one_of(ENGINES)}, not {shown(value)}", did_you_mean(value, ENGINES))
 
 
@@ -152,9 +151,14 @@ class ClusteringConfig(BaseModel):
     use_gpu: Gpu = Field(
         False, description="true: a GPU when one is there; `required`: fail without one; false: CPUs only."
     )
-    n_cell_cpu: CountFromZero = Field(100_000, description="Below this many cells the CPU is used.")
+    n_cell_cpu: CountFromZero = Field(100_000, description="A split of fewer cells is the CPU's, at every level.")
+    gpu_check: Share = Field(
+        0.0, description="Share of the GPU's splits, 0 to 1, that is also computed on the CPU and compared."
+    )
     engine: Annotated[Text | None, BeforeValidator(_engine)] = Field(
-        None, description="`igraph` or `leidenalg`. Default: igraph."
+        None,
+        description="`igraph`, `leidenalg` or `libreville` (`pip install 'cellstrata[fast]'`): CPUs only, also under "
+        "`use_gpu`. `rapids` is the GPU's. Default: igraph, and rapids where a GPU is used.",
     )
     n_iterations: Iterations = Field(2, description="Iterations of Leiden; -1: until nothing changes.")
     clustering_args: Annotated[dict[str, bool], BeforeValidator(check)] = Field(
@@ -195,8 +199,11 @@ def _contradictions(data: Mapping[str, Any]) -> list[Problem]:
     found = []
     algorithm = data.get("algorithm")
     wanted = algorithm if isinstance(algorithm, list) else [algorithm]
-    if data.get("engine") == "leidenalg" and "louvain" in wanted:
-        found.append(Problem(("engine",), "leidenalg has no louvain", "write `engine: igraph`, or leave it out"))
+    engine = data.get("engine")
+    if engine in ("leidenalg", "libreville") and "louvain" in wanted:
+        found.append(Problem(("engine",), f"{engine} has no louvain", "write `engine: igraph`, or leave it out"))
+    if engine == "rapids" and data.get("use_gpu", False) is False:
+        found.append(Problem(("engine",), "rapids runs on a GPU only", "write `use_gpu: true` or `required` beside it"))
     if data.get("recompute_neighbors") is True and data.get("neighbors") is False:
         message = "false (only the stored graph) contradicts `recompute_neighbors: true`"
         found.append(Problem(("neighbors",), message, "drop one of the two"))

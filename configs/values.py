@@ -50,6 +50,12 @@ def positive_number(value: Any) -> float:
     return number
 
 
+def _share(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
+        raise refuse(f"must be a number from 0 to 1, not {shown(value)}")
+    return float(value)
+
+
 def _iterations(value: Any) -> Any:
     if isinstance(value, int) and not isinstance(value, bool) and value != -1 and value < 1:
         raise refuse(f"must be at least 1, or -1 for until nothing changes, not {shown(value)}")
@@ -107,6 +113,7 @@ Switch = StrictBool
 Text = StrictStr
 Count = Annotated[StrictInt, Field(ge=1)]
 CountFromZero = Annotated[StrictInt, Field(ge=0)]
+Share = Annotated[float, BeforeValidator(_share), Field(ge=0, le=1)]
 Neighbors = Annotated[StrictInt, Field(ge=2)]
 Iterations = Annotated[StrictInt, BeforeValidator(_iterations)]
 Resolution = Annotated[float, BeforeValidator(_resolution), Field(gt=0)]

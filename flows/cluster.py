@@ -30,6 +30,7 @@ from tasks.inputs import Input
 from tasks.leases import using
 from tasks.neighbors import compute_neighbors
 from tasks.pca import compute_pca
+from tasks.placement import placement_of
 from tasks.plan import EmbeddingChoice
 from tasks.plans import kept_partition, root_neighbors, tree_plans
 from tasks.result import Finished, publish_result
@@ -133,9 +134,11 @@ async def _graph(config: RunConfig, source: Input, cache: Cache, embeddings: dic
     """The key of level 1's graph: the stored one's, or that of one computed here."""
     if source.stored_graph is not None:
         return source.stored_graph
-    spec = root_neighbors(config.DATASETS[source.dataset].clustering, source.neighbors)
+    settings = config.DATASETS[source.dataset].clustering
+    spec, place = root_neighbors(settings, source.neighbors), placement_of(settings, config.gpu_for(source.dataset))
     name = f"{source.name} · neighbors · {source.n_cells:,} cells"
-    arguments = (cache, embeddings[spec.embedding], spec.n_neighbors, spec.metric, config.worker_count)
+    method = place.knn_method(source.n_cells)
+    arguments = (cache, embeddings[spec.embedding], spec.n_neighbors, spec.metric, config.worker_count, method)
     found = await run_step(name, "pool", compute_neighbors, *arguments, find=_find(config, find_started))
     return str(found["key"])
 
@@ -146,9 +149,12 @@ async def _umap(
     """The UMAP, where one is asked for; it is drawn beside the splits."""
     if source.umap != "compute":
         return None
-    spec, seed = source.neighbors, config.DATASETS[source.dataset].clustering.seed
-    arguments = (cache, graph, embeddings[spec.embedding], spec.metric, spec.n_neighbors, seed)
+    spec, settings = source.neighbors, config.DATASETS[source.dataset].clustering
+    method = placement_of(settings, config.gpu_for(source.dataset)).umap_method(source.n_cells)
+    arguments = (cache, graph, embeddings[spec.embedding], spec.metric, spec.n_neighbors, settings.seed, method)
     found = await run_step(f"{source.name} · UMAP", "apart", compute_umap, *arguments, find=_find(config, find_umap))
+    if found.get("fallback"):
+        get_run_logger().warning("%s: the CPU drew the UMAP, since %s", source.name, found["fallback"])
     return ArrayRef.from_json(found["arrays"]["umap"])
 
 

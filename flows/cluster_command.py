@@ -26,6 +26,7 @@ from tasks.level_result import publish_kept, publish_level
 from tasks.neighbors import compute_neighbors, find_neighbors
 from tasks.opening import DataError
 from tasks.pca import compute_pca
+from tasks.placement import placement_of
 from tasks.plan import EmbeddingChoice
 from tasks.plans import root_neighbors, tree_plans
 from tasks.result import Finished
@@ -108,8 +109,10 @@ def _graph(call: LevelCall, source: Input, cache: Cache, embeddings: dict[Embedd
     """The key of level 1's graph, computed if the input has none; deeper levels need none."""
     if call.level > 1 or source.stored_graph is not None:
         return source.stored_graph or ""
-    spec = root_neighbors(call.config.DATASETS[NAME].clustering, source.neighbors)
-    arguments = (cache, embeddings[spec.embedding], spec.n_neighbors, spec.metric, call.config.worker_count)
+    settings = call.config.DATASETS[NAME].clustering
+    spec = root_neighbors(settings, source.neighbors)
+    method = placement_of(settings, call.config.gpu_for(NAME)).knn_method(source.n_cells)
+    arguments = (cache, embeddings[spec.embedding], spec.n_neighbors, spec.metric, call.config.worker_count, method)
     found = None if call.config.refresh else find_neighbors(*arguments)
     return str((found or compute_neighbors(*arguments))["key"])
 

@@ -16,11 +16,12 @@ from flows.preparation import open_cache
 from tasks.cache import ArrayRef, Cache
 from tasks.inputs import Input
 from tasks.neighbors import compute_neighbors, find_neighbors
+from tasks.placement import placement_of
 from tasks.plans import root_neighbors
 
 AT_MOST = 2  # datasets; the others' graphs are computed when their turn comes
 
-_started: dict[tuple[str, int, str], Future[Any]] = {}
+_started: dict[tuple[str, int, str, str | None], Future[Any]] = {}
 
 
 def start_graphs(config: RunConfig, inputs: Mapping[str, Input], executor: Executor) -> None:
@@ -29,22 +30,24 @@ def start_graphs(config: RunConfig, inputs: Mapping[str, Input], executor: Execu
         return
     cache, threads = open_cache(config), ThreadPoolExecutor(AT_MOST)
     for source in list(inputs.values())[:AT_MOST]:
-        spec = root_neighbors(config.DATASETS[source.dataset].clustering, source.neighbors)
+        settings = config.DATASETS[source.dataset].clustering
+        spec, place = root_neighbors(settings, source.neighbors), placement_of(settings, config.gpu_for(source.dataset))
         embedding = source.embeddings.get(spec.embedding)
         if source.stored_graph is not None or embedding is None:
             continue
-        arguments: tuple[Any, ...] = (cache, embedding, spec.n_neighbors, spec.metric, config.worker_count)
-        key = (embedding.digest, spec.n_neighbors, spec.metric)
+        method = place.knn_method(source.n_cells)
+        key = (embedding.digest, spec.n_neighbors, spec.metric, method)
+        arguments: tuple[Any, ...] = (cache, embedding, spec.n_neighbors, spec.metric, config.worker_count, method)
         if key not in _started and find_neighbors(*arguments) is None:
             _started[key] = threads.submit(executor.run, compute_neighbors, *arguments)
     threads.shutdown(wait=False)
 
 
 def find_started(
-    cache: Cache, embedding: ArrayRef, n_neighbors: int, metric: str, threads: int
+    cache: Cache, embedding: ArrayRef, n_neighbors: int, metric: str, threads: int, method: str | None = None
 ) -> dict[str, Any] | None:
     """Return a graph that the cache has, waiting for it if it has been started here."""
-    started = _started.pop((embedding.digest, n_neighbors, metric), None)
+    started = _started.pop((embedding.digest, n_neighbors, metric, method), None)
     if started is not None:
         started.exception()  # it is computed again, by the task, if this failed
-    return find_neighbors(cache, embedding, n_neighbors, metric, threads)
+    return find_neighbors(cache, embedding, n_neighbors, metric, threads, method)

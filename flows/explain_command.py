@@ -119,11 +119,23 @@ def _split(split: Split, neighbors_key: str | None) -> Iterator[str]:
     else:
         yield _line("graph", f"computed: {split.n_neighbors} neighbors in {split.embedding}, {split.metric}")
     yield _line("engine", f"{split.engine}: {split.engine_reason or f'reason {UNKNOWN}'}")
+    if split.fallback:
+        yield _line("fallback", f"the CPU repeated what a GPU was asked for: {split.fallback}")
+    if split.gpu_check:
+        yield _line("checked", _check(split.gpu_check))
     took = "" if split.seconds is None else f", in {split.seconds:.2f} s"
     where = {True: ", taken from the cache", False: ", by this run", None: ""}
     yield _line("computed", f"{_when(split.created)}{took}{where[split.from_cache]}")
     what = "graph" if split.graph == "stored" else "cells"
     yield _line("key", f"{split.key}, of {what} {split.cells or UNKNOWN}")
+
+
+def _check(check: Mapping[str, Any]) -> str:
+    """What the CPU found of the same split."""
+    gap = check["modularity_gap"]
+    than = f"{abs(gap):.4f} {'more' if gap > 0 else 'less'} modularity" if round(gap, 4) else "equal modularity"
+    clusters = f"{check['n_clusters_cpu']} clusters for {check['n_clusters_gpu']}"
+    return f"by {check['engine']}: {than}, {clusters}, ARI {check['ari']:.2f}"
 
 
 def _fate(found: Explanation) -> str:

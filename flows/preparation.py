@@ -9,9 +9,10 @@ from configs.errors import at_most
 from configs.model import RunConfig
 from flows.executors import RUNNERS
 from tasks.cache import Cache
-from tasks.engines import EngineUnavailable, choose
+from tasks.engines import EngineUnavailable
 from tasks.inputs import Input, inspect_input
 from tasks.link_mode import link_problem
+from tasks.placement import placement_of
 from tasks.store import Store
 from tasks.writable import unusable
 
@@ -118,7 +119,7 @@ def unavailable(config: RunConfig, output: str = "output_dir") -> list[str]:
         problems.append(f"runner: `{config.runner}` is not available in this version; use {' or '.join(RUNNERS)}")
     for dataset, settings in config.selected.items():
         try:
-            choose(settings.clustering.engine, config.gpu_for(dataset))
+            placement_of(settings.clustering, config.gpu_for(dataset))
         except EngineUnavailable as error:
             problems.append(f"DATASETS.{dataset}.clustering: {error}")
     return problems

@@ -10,8 +10,9 @@ from __future__ import annotations
 import random
 import sys
 import threading
+from collections.abc import Sequence
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -48,10 +49,11 @@ class IGraphEngine:
     """igraph's `community_leiden` (modularity) and `community_multilevel`."""
 
     name = "igraph"
+    device: Literal["cpu", "gpu"] = "cpu"
     algorithms: tuple[Algorithm, ...] = ("leiden", "louvain")
     packages = ("igraph",)
 
-    def prepare(self, graph: Graph) -> Any:
+    def prepare(self, graph: Graph, resolutions: Sequence[float] = ()) -> Any:
         """Return the igraph.Graph."""
         return to_igraph(graph)
 

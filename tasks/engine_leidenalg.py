@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -26,13 +27,14 @@ class LeidenalgEngine:
     """leidenalg's `RBConfigurationVertexPartition`: modularity with a resolution."""
 
     name = "leidenalg"
+    device: Literal["cpu", "gpu"] = "cpu"
     algorithms: tuple[Algorithm, ...] = ("leiden",)
     packages = ("leidenalg", "igraph")
 
     def __init__(self) -> None:
         leidenalg()
 
-    def prepare(self, graph: Graph) -> Any:
+    def prepare(self, graph: Graph, resolutions: Sequence[float] = ()) -> Any:
         """Return the igraph.Graph."""
         return to_igraph(graph)
 

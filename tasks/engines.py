@@ -1,4 +1,4 @@
-"""The engines that partition a graph: a protocol, a registry, and one function that chooses.
+"""The engines that partition a graph: a protocol and a registry.
 
 An engine is one entry in `ENGINES`; its packages are imported when it is used, not before.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal, Protocol
@@ -16,6 +17,7 @@ import numpy.typing as npt
 from tasks.graph import Graph
 
 Algorithm = Literal["leiden", "louvain"]
+STAND_IN = "igraph"  # the default, and what computes where a GPU cannot
 
 
 class EngineUnavailable(RuntimeError):
@@ -37,11 +39,13 @@ class Engine(Protocol):
     """An engine: `prepare` builds its own graph once, `partition` may be called on it many times."""
 
     name: str
+    device: Literal["cpu", "gpu"]
     algorithms: tuple[Algorithm, ...]
     packages: tuple[str, ...]  # those whose version can change a label
 
-    def prepare(self, graph: Graph) -> Any:
-        """Return the engine's own form of the graph."""
+    def prepare(self, graph: Graph, resolutions: Sequence[float] = ()) -> Any:
+        """Return the engine's own form of the graph; `resolutions` are those that it will be asked for,
+        where they are known, for an engine that does many in one call."""
 
     def partition(self, prepared: Any, spec: PartitionSpec) -> npt.NDArray[Any]:
         """Return a cluster number for each vertex, (n,) integers in any numbering."""
@@ -50,6 +54,8 @@ class Engine(Protocol):
 ENGINES: dict[str, str] = {
     "igraph": "tasks.engine_igraph:IGraphEngine",
     "leidenalg": "tasks.engine_leidenalg:LeidenalgEngine",
+    "libreville": "tasks.engine_libreville:LibrevilleEngine",
+    "rapids": "tasks.engine_rapids:RapidsEngine",
 }
 
 
@@ -59,7 +65,7 @@ def load_engine(name: str) -> Engine:
     Raises
     ------
     EngineUnavailable
-        If there is none of this name, or its package is not installed.
+        If there is none of this name, its package is not installed, or it needs a GPU and there is none.
     """
     if name not in ENGINES:
         raise EngineUnavailable(f"there is no engine {name!r}; known: {', '.join(ENGINES)}")
@@ -67,40 +73,23 @@ def load_engine(name: str) -> Engine:
     try:
         engine: Engine = getattr(importlib.import_module(module), attribute)()
     except ImportError as error:
-        raise EngineUnavailable(f"engine {name!r} needs {error.name}, which is not installed") from error
+        raise EngineUnavailable(f"engine {name!r} needs {error.name}, which is not installed{_extra(name)}") from error
     return engine
 
 
+def _extra(name: str) -> str:
+    return "; install cellstrata[fast]" if name == "libreville" else ""
+
+
 def engine_version(engine: Engine) -> str:
-    """Return the versions of the packages that decide this engine's labels, `igraph 1.0.0`."""
-    return ", ".join(f"{package} {_version(package)}" for package in engine.packages)
+    """Return the versions of what decides this engine's labels, `igraph 1.0.0`.
+
+    A GPU's engine says them itself: they are those of the process that owns the GPU, not of this one.
+    """
+    own: str = getattr(engine, "version", "")
+    return own or ", ".join(f"{package} {_version(package)}" for package in engine.packages)
 
 
 @cache
 def _version(package: str) -> str:
     return importlib.metadata.version(package)  # 2 ms each time
-
-
-@dataclass(frozen=True)
-class Choice:
-    """The engine that will run, and why."""
-
-    engine: str
-    reason: str
-
-
-def choose(engine: str | None, use_gpu: bool | Literal["required"]) -> Choice:
-    """Choose the engine: the one asked for, else igraph; the reason is recorded with the result.
-
-    Raises
-    ------
-    EngineUnavailable
-        If a GPU is required: this version has no GPU engine.
-    """
-    if use_gpu == "required":
-        raise EngineUnavailable("use_gpu: required, but this version has no GPU engine; set use_gpu: true or false")
-    if engine is not None:
-        return Choice(engine, "asked for")
-    if use_gpu:
-        return Choice("igraph", "the default on the CPU; use_gpu is set, but this version has no GPU engine")
-    return Choice("igraph", "the default")

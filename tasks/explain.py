@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -26,8 +27,10 @@ class Sized:
 class Split:
     """A split that was tried: with what, by what, and when. None is what was not recorded.
 
-    `cells` is the digest of what was split; `n_neighbors`, `embedding` and `metric` are None for a graph
-    that came with the input. `from_cache` tells whether the run that wrote the column found it there.
+    `fallback` says why the CPU stood in for a GPU, and `gpu_check` what the CPU found of a GPU's split,
+    as `tasks.agreement` returns it. `cells` is the digest of what was split; `n_neighbors`, `embedding` and
+    `metric` are None for a graph that came with the input. `from_cache` tells whether the run that wrote
+    the column found it there.
     """
 
     algorithm: str | None
@@ -41,6 +44,8 @@ class Split:
     metric: str | None
     engine: str | None
     engine_reason: str | None
+    fallback: str | None
+    gpu_check: Mapping[str, Any] | None
     modularity: float | None
     key: str
     cells: str | None
@@ -204,7 +209,9 @@ def _split(row: Row, facts: Mapping[str, Any]) -> Split:
         embedding=str(row["embedding"]) or None,
         metric=str(row["metric"]) or None,
         engine=str(row["engine"]) or None,
-        engine_reason=facts.get("engine_reason"),
+        engine_reason=str(row["engine_reason"]) or facts.get("engine_reason"),
+        fallback=str(row["fallback"]) or None,
+        gpu_check=json.loads(row["gpu_check"]) if row["gpu_check"] else None,
         modularity=_finite(row["modularity"]),
         key=str(row["key"]),
         cells=str(row["cells"]) or None,

@@ -11,6 +11,7 @@ from tasks.inputs import Input
 from tasks.keys import graph_key
 from tasks.neighbors import find_neighbors
 from tasks.pca import find_pca
+from tasks.placement import placement_of
 from tasks.plan import EmbeddingChoice
 from tasks.plans import kept_partition, root_neighbors, tree_plans
 from tasks.split_times import SplitTimes
@@ -134,12 +135,14 @@ def _graph(
     """The key of level 1's graph, None where it is not known, and its step, None for a stored graph."""
     if source.stored_graph is not None:
         return source.stored_graph, None
-    spec = root_neighbors(config.DATASETS[source.dataset].clustering, source.neighbors)
+    settings = config.DATASETS[source.dataset].clustering
+    spec, place = root_neighbors(settings, source.neighbors), placement_of(settings, config.gpu_for(source.dataset))
     ref = embeddings.get(spec.embedding)
     if ref is None:
         return None, _step("neighbors", source, None, times)
-    key = graph_key(ref.digest, ref.shape[0], spec.n_neighbors, spec.metric)
-    there = key in seen or find_neighbors(cache, ref, spec.n_neighbors, spec.metric) is not None
+    method = place.knn_method(source.n_cells)
+    key = graph_key(ref.digest, ref.shape[0], spec.n_neighbors, spec.metric, method)
+    there = key in seen or find_neighbors(cache, ref, spec.n_neighbors, spec.metric, method=method) is not None
     seen.add(key)
     return key, _step("neighbors", source, there and not config.refresh, times)
 
@@ -155,12 +158,14 @@ def _umap(
 ) -> StepForecast | None:
     if source.umap != "compute":
         return None
-    spec, seed = source.neighbors, config.DATASETS[source.dataset].clustering.seed
+    spec, settings = source.neighbors, config.DATASETS[source.dataset].clustering
+    seed, place = settings.seed, placement_of(settings, config.gpu_for(source.dataset))
     ref = embeddings.get(spec.embedding)
     if ref is None or graph is None:
         return _step("umap", source, None, times)
     what = ("umap", graph, ref.digest, seed)
-    there = what in seen or find_umap(cache, graph, ref, spec.metric, spec.n_neighbors, seed) is not None
+    arguments = (cache, graph, ref, spec.metric, spec.n_neighbors, seed, place.umap_method(source.n_cells))
+    there = what in seen or find_umap(*arguments) is not None
     seen.add(what)
     return _step("umap", source, there and not config.refresh, times)
 

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from tasks.digest import digest_values
-from tasks.engines import Engine, PartitionSpec, engine_version
+from tasks.engines import STAND_IN, Engine, PartitionSpec, engine_version, load_engine
 from tasks.knn import method_for
 
 SCHEME = 1  # raise it when the meaning of a graph or a split changes
 
 
-def graph_key(cells_digest: str, n_cells: int, n_neighbors: int, metric: str) -> str:
-    """Key of the connectivities built from these rows of an embedding."""
+def graph_key(cells_digest: str, n_cells: int, n_neighbors: int, metric: str, method: str | None = None) -> str:
+    """Key of the connectivities built from these rows of an embedding; `method` is a GPU's search, None for ours."""
     return digest_values(
         kind="graph",
         scheme=SCHEME,
         cells=cells_digest,
         n_neighbors=min(n_neighbors, n_cells),
         metric=metric,
-        method=method_for(n_cells),
+        method=method or method_for(n_cells),
     )
 
 
@@ -28,8 +28,15 @@ def stored_graph_key(n_cells: int, edges_digest: str, weights_digest: str) -> st
     )
 
 
-def split_key(graph: str, spec: PartitionSpec, engine: Engine) -> str:
-    """Key of a split: the graph, the parameters of the partition, the engine and its version."""
+def split_key(graph: str, spec: PartitionSpec, engine: Engine, max_cluster_factor: int = 0) -> str:
+    """Key of a split: the graph, the parameters of the partition, the engine that is asked, and its version.
+
+    What a GPU is asked for has the CPU's version and the guard's threshold in its key too, since the CPU
+    may have to answer. That answer is kept under this key, with the reason: a host without a GPU asks by
+    another key and never meets it, and one with a GPU does not fail again at every run.
+    """
+    watched = engine.device == "gpu"
+    guard = {"guard": [max_cluster_factor, engine_version(load_engine(STAND_IN))]} if watched else {}
     return digest_values(
         kind="split",
         scheme=SCHEME,
@@ -41,4 +48,5 @@ def split_key(graph: str, spec: PartitionSpec, engine: Engine) -> str:
         use_weights=spec.use_weights,
         engine=engine.name,
         engine_version=engine_version(engine),
+        **guard,
     )

@@ -30,6 +30,7 @@ CANDIDATES = 6000  # at the most, where lists are long
 Floats = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.int64]
 Search = Callable[[Rows], npt.NDArray[np.int64]]
+Searcher = Callable[[Floats, int, int], tuple[Rows, Search]]
 log = logging.getLogger("cellstrata.knn")
 
 
@@ -62,7 +63,13 @@ def method_for(n_cells: int) -> str:
     return f"faiss-{faiss().__version__}-{kind}"
 
 
-def nearest_neighbors(embedding: Floats, n_neighbors: int, metric: Metric = "euclidean", threads: int = 1) -> Neighbors:
+def nearest_neighbors(
+    embedding: Floats,
+    n_neighbors: int,
+    metric: Metric = "euclidean",
+    threads: int = 1,
+    searcher: Searcher | None = None,
+) -> Neighbors:
     """Find the `n_neighbors` nearest neighbours of each cell, the cell itself counted (as UMAP and
     scanpy count).
 
@@ -76,6 +83,8 @@ def nearest_neighbors(embedding: Floats, n_neighbors: int, metric: Metric = "euc
         `cosine` is 1 - cos, and 1 to and from a cell whose coordinates are all zero.
     threads
         How many threads share the work; it does not change the result.
+    searcher
+        What finds candidates, instead of faiss.
     """
     n = len(embedding)
     k = min(n_neighbors, n)
@@ -84,7 +93,7 @@ def nearest_neighbors(embedding: Floats, n_neighbors: int, metric: Metric = "euc
     points = _normalised(embedding) if metric == "cosine" else embedding - embedding.mean(0, dtype=np.float64)
     points = np.ascontiguousarray(points, dtype=np.float32)
     searched = _zeros_apart(points) if metric == "cosine" else points
-    make = _inverted_file if n > EXACT_UP_TO else _exhaustive
+    make = searcher or (_inverted_file if n > EXACT_UP_TO else _exhaustive)
     order, search = make(searched, min(k + SPARE, n), threads)
     indices, distances = np.empty((n, k), np.int32), np.empty((n, k), np.float32)
 

@@ -12,7 +12,8 @@ from tasks.cache import ArrayRef, Cache, Record
 from tasks.connectivities import connectivities
 from tasks.digest import digest_values
 from tasks.keys import graph_key
-from tasks.knn import Neighbors, nearest_neighbors
+from tasks.knn import Neighbors
+from tasks.knn_gpu import neighbors_by
 from tasks.split import find_graph, read_graph, write_graph
 
 
@@ -22,22 +23,24 @@ def knn_key(graph: str) -> str:
 
 
 def find_neighbors(
-    cache: Cache, embedding: ArrayRef, n_neighbors: int, metric: str, threads: int = 1
+    cache: Cache, embedding: ArrayRef, n_neighbors: int, metric: str, threads: int = 1, method: str | None = None
 ) -> dict[str, Any] | None:
     """Return what `compute_neighbors` would, if the cache has it."""
-    key = graph_key(embedding.digest, embedding.shape[0], n_neighbors, metric)
+    key = graph_key(embedding.digest, embedding.shape[0], n_neighbors, metric, method)
     there = find_graph(cache, key) is not None and cache.find(knn_key(key), "knn") is not None
     return {"key": key, "seconds": 0.0} if there else None
 
 
-def compute_neighbors(cache: Cache, embedding: ArrayRef, n_neighbors: int, metric: str, threads: int) -> dict[str, Any]:
+def compute_neighbors(
+    cache: Cache, embedding: ArrayRef, n_neighbors: int, metric: str, threads: int, method: str | None = None
+) -> dict[str, Any]:
     """Compute the graph of a whole embedding and keep both its neighbours and its connectivities.
 
-    Returns `key`, the graph's, and `seconds`.
+    `method` is a GPU's search, None for that of the CPU. Returns `key`, the graph's, and `seconds`.
     """
     started = time.perf_counter()
-    key = graph_key(embedding.digest, embedding.shape[0], n_neighbors, metric)
-    found = nearest_neighbors(cache.get(embedding), n_neighbors, metric, threads)  # type: ignore[arg-type]
+    key = graph_key(embedding.digest, embedding.shape[0], n_neighbors, metric, method)
+    found = neighbors_by(method, cache.get(embedding), n_neighbors, metric, threads)
     graph = connectivities(found, threads)
     body = {
         "arrays": {name: cache.put(getattr(found, name)).to_json() for name in ("indices", "distances")},

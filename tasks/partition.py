@@ -1,15 +1,30 @@
-"""The one caller of engines: trivial graphs, numbering by size, modularity."""
+"""The one caller of engines: trivial graphs, numbering by size, modularity, and the CPU in a GPU's stead."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from tasks.engines import Engine, PartitionSpec
+from tasks.engines import STAND_IN, Engine, EngineUnavailable, PartitionSpec, engine_version, load_engine
+from tasks.gpu import first_line, free_memory, is_out_of_memory
 from tasks.graph import Graph
+from tasks.guard import bad_labels, bad_partition
+
+log = logging.getLogger("cellstrata.gpu")
+
+
+@dataclass(frozen=True)
+class Guard:
+    """How the work of a GPU is watched. `required` raises where there is no device after all; every other
+    fault is answered by the CPU in any case."""
+
+    max_cluster_factor: int
+    required: bool = False
 
 
 @dataclass(frozen=True)
@@ -18,7 +33,8 @@ class Partition:
 
     `labels` is (n,) int32, cluster 0 the largest; `modularity` is at resolution 1, so that
     resolutions can be compared, `quality` at the resolution that was used. `note` says why an engine
-    was not asked, else None.
+    was not asked, else None. `engine` and `engine_version` are what made the labels; `fallback` says
+    why the CPU did, where a GPU was asked, else None.
     """
 
     labels: npt.NDArray[np.int32]
@@ -26,22 +42,72 @@ class Partition:
     modularity: float
     quality: float
     note: str | None = None
+    engine: str = ""
+    engine_version: str = ""
+    fallback: str | None = None
 
 
-def partition(graph: Graph, spec: PartitionSpec, engine: Engine, prepared: Any = None) -> Partition:
+def partition(
+    graph: Graph,
+    spec: PartitionSpec,
+    engine: Engine,
+    prepared: Callable[[], Any] | None = None,
+    guard: Guard | None = None,
+) -> Partition:
     """Partition a graph and number its clusters by size.
 
-    A graph with fewer than two vertices or without edges is one community, and says so.
-    `prepared` is `engine.prepare(graph)`, if the caller has it at hand.
+    A graph with fewer than two vertices or without edges is one community, and says so. `prepared`
+    returns `engine.prepare(graph)`, if the caller keeps it. Where `guard` is given and the engine runs
+    on a GPU, its answer is checked, and whatever is wrong, an error too, has the CPU compute the
+    partition with the same parameters.
+
+    Raises
+    ------
+    EngineUnavailable
+        If the guard says that a GPU is required, and this process has none.
+    Exception
+        What an engine raises that runs unguarded.
     """
     n = graph.n_vertices
     if n < 2 or not len(graph.edges):
-        labels = np.zeros(n, np.int32)
-        return Partition(labels, [n] if n else [], 0.0, 0.0, "the graph has no edges" if n > 1 else None)
-    if prepared is None:
-        prepared = engine.prepare(graph)
-    labels, sizes = number_by_size(engine.partition(prepared, spec))
-    return Partition(labels, sizes, graph.modularity(labels), graph.modularity(labels, spec.resolution))
+        labels, note = np.zeros(n, np.int32), "the graph has no edges" if n > 1 else None
+        return Partition(labels, [n] if n else [], 0.0, 0.0, note, engine.name, engine_version(engine))
+    make = prepared or (lambda: engine.prepare(graph))
+    if guard is None or engine.device == "cpu":
+        return _numbered(graph, spec, engine, engine.partition(make(), spec))
+    found, fault = _watched(graph, spec, engine, make, guard)
+    if found is not None:
+        return found
+    log.warning("%s: the CPU repeats a split of %d cells, since %s", engine.name, n, fault)
+    return replace(partition(graph, spec, load_engine(STAND_IN)), fallback=fault)
+
+
+def _watched(
+    graph: Graph, spec: PartitionSpec, engine: Engine, make: Callable[[], Any], guard: Guard
+) -> tuple[Partition | None, str]:
+    """Return the engine's partition, or None and what is wrong with it."""
+    try:
+        raw = engine.partition(make(), spec)
+        if fault := bad_labels(raw, graph.n_vertices):
+            return None, fault
+        found = _numbered(graph, spec, engine, raw)
+    except EngineUnavailable as error:
+        if guard.required:
+            raise
+        return None, str(error)
+    except Exception as error:
+        if is_out_of_memory(error):
+            free_memory()
+            return None, f"the GPU is out of memory ({first_line(error)})"
+        return None, f"the GPU failed ({first_line(error)})"
+    bad = bad_partition(graph, found.labels, found.sizes, spec, guard.max_cluster_factor)
+    return (None, bad) if bad else (found, "")
+
+
+def _numbered(graph: Graph, spec: PartitionSpec, engine: Engine, raw: npt.NDArray[Any]) -> Partition:
+    labels, sizes = number_by_size(raw)
+    modularity, quality = graph.modularity(labels), graph.modularity(labels, spec.resolution)
+    return Partition(labels, sizes, modularity, quality, None, engine.name, engine_version(engine))
 
 
 def number_by_size(labels: npt.NDArray[Any]) -> tuple[npt.NDArray[np.int32], list[int]]:

@@ -9,6 +9,7 @@ from configs.hierarchy import Hierarchy, LevelParameters
 from tasks.cache import ArrayRef
 from tasks.engines import Algorithm, PartitionSpec
 from tasks.labels import Path, label_of
+from tasks.placement import Placement
 
 NOT_ASKED = "not asked for"
 LAST_LEVEL = "last level"
@@ -47,14 +48,14 @@ class SplitSpec:
 class TreePlan:
     """One algorithm at one base resolution on one dataset.
 
-    `embeddings` gives the address of each (n, d) float32 embedding in the cache; `root_graph` is the
-    key of level 1's graph and `root_graph_stored` tells that it came with the input.
+    `placement` says which engine splits how many cells, and why; `resolutions` are all those at which
+    level 1's graph is partitioned. `embeddings` gives the address of each (n, d) float32 embedding in the
+    cache; `root_graph` is the key of level 1's graph and `root_graph_stored` tells that it came with the input.
     """
 
     algorithm: Algorithm
     resolution: float
-    engine: str
-    engine_reason: str
+    placement: Placement
     partition: PartitionSpec
     neighbors: NeighborsSpec
     min_cells: int
@@ -63,6 +64,7 @@ class TreePlan:
     embeddings: Mapping[EmbeddingChoice, ArrayRef]
     root_graph: str
     root_graph_stored: bool
+    resolutions: tuple[float, ...] = ()
 
     @property
     def name(self) -> str:

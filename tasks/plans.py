@@ -8,10 +8,12 @@ from typing import Literal
 from configs.clustering import ClusteringConfig
 from tasks.cache import ArrayRef
 from tasks.elements import open_anndata, read_obs_column
-from tasks.engines import PartitionSpec, choose
+from tasks.engines import PartitionSpec
+from tasks.gpu import GpuStatus
 from tasks.inputs import Input
 from tasks.labels import column_name
 from tasks.parent_column import clusters_of
+from tasks.placement import placement_of
 from tasks.plan import EmbeddingChoice, NeighborsSpec, TreePlan, lay_over
 from tasks.store import StorageOptions
 from tasks.tree import Given
@@ -29,15 +31,24 @@ def tree_plans(
     embeddings: Mapping[EmbeddingChoice, ArrayRef],
     graph: str,
     use_gpu: bool | Literal["required"],
+    status: GpuStatus | None = None,
 ) -> list[TreePlan]:
-    """Return one plan for each algorithm and resolution, those that are kept whole from the input left out."""
-    engine = choose(settings.engine, use_gpu)
+    """Return one plan for each algorithm and resolution, those that are kept whole from the input left out.
+
+    `use_gpu` is what both gates allow, and `status` of the process that will own the GPU, by default of
+    this one.
+
+    Raises
+    ------
+    EngineUnavailable
+        If a GPU is required and there is none, or the engine that is asked for is not installed.
+    """
+    placement = placement_of(settings, use_gpu, status)
     plans = [
         TreePlan(
             algorithm,
             resolution,
-            engine.engine,
-            engine.reason,
+            placement,
             PartitionSpec(algorithm, resolution, settings.n_iterations, settings.seed, settings.use_weights),
             source.neighbors,
             settings.min_cells,
@@ -46,6 +57,7 @@ def tree_plans(
             dict(embeddings),
             graph,
             source.stored_graph is not None,
+            tuple(settings.resolutions),
         )
         for algorithm in settings.algorithm
         for resolution in settings.resolutions

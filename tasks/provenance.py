@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from platform import python_version
@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MADE_BY = "cellstrata"
-PACKAGES = ("cellstrata", "anndata", "faiss-cpu", "igraph", "leidenalg", "numpy", "pandas", "prefect", "scanpy",
-            "scipy", "umap-learn", "zarr")  # fmt: skip
+PACKAGES = ("cellstrata", "anndata", "faiss-cpu", "igraph", "leidenalg", "numpy", "pandas", "prefect",
+            "sc-cluster-libreville", "scanpy", "scipy", "umap-learn", "zarr", "cupy-cuda12x", "cupy-cuda13x",
+            "pylibcugraph-cu12", "pylibcugraph-cu13", "rapids-singlecell-cu12", "rapids-singlecell-cu13")  # fmt: skip
 
 
 @cache
@@ -42,7 +43,10 @@ def tree_table(trees: Iterable[Tree]) -> pd.DataFrame:
     `modularity` of that split (at resolution 1; NaN where none was tried), its `key`, engine and
     seconds, the digest of the `cells` that were split (of their rows of the embedding; where level 1 is
     split on a stored graph, its key; empty where an older cache does not tell), when it was `created`,
-    and whether the run that wrote this found it in the cache (`from_cache`). The rows of `cluster` `all`
+    whether the run that wrote this found it in the cache (`from_cache`), by what its neighbours were found
+    (`knn`), why that engine was chosen (`engine_reason`), why the CPU stood in for a GPU (`fallback`,
+    empty where it did not), and what a check of the GPU on the CPU found (`gpu_check`, JSON as
+    `agreement` returns it, empty where there was none). The rows of `cluster` `all`
     describe level 1 itself.
     """
     import pandas as pd
@@ -55,9 +59,11 @@ _ROW = {
     "column": "", "cluster": "", "parent": "", "level": 0, "n_cells": 0, "n_children": 0, "reason": "",
     "resolution": float("nan"), "n_neighbors": 0, "embedding": "", "metric": "", "modularity": float("nan"),
     "engine": "", "key": "", "seconds": float("nan"), "n_iterations": 0, "seed": 0, "cells": "", "created": "",
-    "from_cache": False,
+    "from_cache": False, "knn": "", "engine_reason": "", "fallback": "", "gpu_check": "",
 }  # fmt: skip
-_NEWER = frozenset({"n_iterations", "seed", "cells", "created", "from_cache"})  # absent in older tables
+_NEWER = frozenset(
+    {"n_iterations", "seed", "cells", "created", "from_cache", "knn", "engine_reason", "fallback", "gpu_check"}
+)  # absent in older tables
 
 
 def completed_table(table: Any) -> pd.DataFrame | None:
@@ -101,6 +107,10 @@ def _row(tree: Tree, outcome: Outcome) -> dict[str, Any]:
             "cells": str(outcome.facts.get("cells", "")),
             "created": str(outcome.facts.get("created", "")),
             "from_cache": not outcome.executed,
+            "knn": "" if stored else str(outcome.facts.get("method", "")),
+            "engine_reason": plan.placement.choose(outcome.n_cells).reason,
+            "fallback": str(outcome.facts.get("fallback") or ""),
+            "gpu_check": json.dumps(check, sort_keys=True) if (check := outcome.facts.get("gpu_check")) else "",
         }
     return row
 
@@ -111,7 +121,11 @@ def _column(tree: Tree, level: int) -> str:
 
 
 def column_facts(trees: Iterable[Tree]) -> dict[str, dict[str, Any]]:
-    """Return for each obs column its clusters, level, effective resolutions and parameters."""
+    """Return for each obs column its clusters, level, effective resolutions and parameters.
+
+    `engine` names all that made labels of it; `engine_reason` is that of its largest split, the tree has
+    each one's.
+    """
     facts = {}
     for tree in trees:
         plan = tree.plan
@@ -126,15 +140,41 @@ def column_facts(trees: Iterable[Tree]) -> dict[str, dict[str, Any]]:
                 "resolutions_used": used,
                 "n_clusters": len(clusters),
                 "splits": len(splits),
-                "engine": plan.engine,
-                "engine_reason": plan.engine_reason,
+                "engine": ", ".join(sorted({str(o.facts["engine"]) for o in splits})),
+                "engine_reason": plan.placement.choose(max((o.n_cells for o in splits), default=0)).reason,
                 "n_iterations": plan.partition.n_iterations if plan.algorithm == "leiden" else None,
                 "seed": plan.partition.seed,
                 "use_weights": plan.partition.use_weights,
                 "graph": "stored" if level == 1 and plan.root_graph_stored else "computed",
                 "modularity": float(splits[0].facts["modularity"]) if level == 1 and splits else None,
+                **gpu_facts([o.facts for o in splits]),
             }
     return facts
+
+
+def gpu_facts(splits: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Sum up what records of splits say of a GPU: nothing where none was asked.
+
+    `fallbacks` counts the splits that the CPU repeated, `gpu_checked` those that it computed too; of these
+    the largest gap in modularity, the mean adjusted Rand index, and both mean numbers of clusters.
+    """
+    fallbacks = sum(1 for facts in splits if facts.get("fallback"))
+    checks = [check for facts in splits if (check := facts.get("gpu_check"))]
+    if not fallbacks and not checks:
+        return {}
+
+    def mean(name: str) -> float:
+        return round(sum(float(check[name]) for check in checks) / len(checks), 4)
+
+    found: dict[str, Any] = {"fallbacks": fallbacks, "gpu_checked": len(checks)}
+    if checks:
+        found["gpu_check"] = {
+            "largest_modularity_gap": max(check["modularity_gap"] for check in checks),
+            "mean_ari": mean("ari"),
+            "mean_n_clusters_gpu": mean("n_clusters_gpu"),
+            "mean_n_clusters_cpu": mean("n_clusters_cpu"),
+        }
+    return found
 
 
 def provenance(

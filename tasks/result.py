@@ -79,6 +79,7 @@ class Finished:
         return (
             tied
             + without
+            + self._fallbacks()
             + [
                 f"{tree.plan.name}: the hierarchy names {', '.join(unknown)}, which "
                 f"{'is no cluster' if len(unknown) == 1 else 'are no clusters'} there"
@@ -86,6 +87,19 @@ class Finished:
                 if (unknown := tree.plan.unknown_clusters(set(tree.outcomes)))
             ]
         )
+
+    def _fallbacks(self) -> list[str]:
+        reasons = [
+            str(outcome.facts["fallback"])
+            for tree in self.trees
+            for outcome in tree.outcomes.values()
+            if outcome.facts.get("fallback")
+        ]
+        if not reasons:
+            return []
+        more = f" and {len(set(reasons)) - 1} more reasons" if len(set(reasons)) > 1 else ""
+        splits = f"{len(reasons)} split{'s'[: len(reasons) != 1]}"
+        return [f"the CPU repeated {splits} that a GPU was asked for: {reasons[0]}{more}; `explain` tells of each"]
 
     def key(self) -> str:
         """Identify the result: it depends on the input, the labels, what is added, and how it is linked."""

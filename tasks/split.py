@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -15,20 +16,39 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tasks.agreement import agreement, in_sample
 from tasks.cache import Cache, DamagedEntry, Record
 from tasks.connectivities import connectivities
 from tasks.digest import digest_array, digest_values
-from tasks.engines import Engine, PartitionSpec, engine_version, load_engine
+from tasks.engines import Engine, PartitionSpec, engine_version
 from tasks.graph import Graph
 from tasks.keys import graph_key, split_key
-from tasks.knn import nearest_neighbors
-from tasks.partition import partition
+from tasks.knn_gpu import neighbors_by
+from tasks.partition import Guard, partition
 from tasks.plan import TreePlan
 from tasks.tree import Node, Pending, Tree
 
-# The last level-1 graph, how it was found and the engine's form of it, for its next resolution.
-_prepared: dict[tuple[str, str], tuple[Graph, str, Any]] = {}
-_preparing = threading.Lock()
+
+@dataclass
+class _Held:
+    """The last level-1 graph, how it was found, and the engine's form of it, for its next resolution."""
+
+    graph: Graph
+    method: str
+    engine: Engine
+    resolutions: tuple[float, ...]
+    form: Any = None
+
+    def prepared(self) -> Any:
+        """Return the engine's form, made when first asked for."""
+        with _preparing:
+            if self.form is None:
+                self.form = self.engine.prepare(self.graph, self.resolutions)
+            return self.form
+
+
+_held: dict[tuple[str, str], _Held] = {}
+_preparing = threading.RLock()
 
 
 @dataclass(frozen=True)
@@ -49,6 +69,11 @@ class Job:
     def n_cells(self) -> int:
         """The cells of the topmost nodes."""
         return sum(pending.n_cells for pending in self.nodes)
+
+    @property
+    def on_gpu(self) -> bool:
+        """Tell whether a GPU is to do it, or the first and largest part of it."""
+        return any(self.plan.placement.choose(pending.n_cells).on_gpu for pending in self.nodes)
 
 
 def run_job(job: Job) -> dict[str, Any]:
@@ -86,7 +111,7 @@ def run_job(job: Job) -> dict[str, Any]:
 def key_of(plan: TreePlan, pending: Pending, cache: Cache) -> str:
     """Return the key of a node's split; its rows are read only if their digest is not known."""
     cells = _cells_of(plan, pending, cache)
-    return split_key(_graph_key_of(plan, pending, cells), pending.spec.partition, load_engine(plan.engine))
+    return _key_of(plan, pending, _graph_key_of(plan, pending, cells), plan.placement.engine_for(pending.n_cells))
 
 
 def bundle_key(plan: TreePlan, nodes: tuple[Pending, ...], cache: Cache) -> str:
@@ -103,7 +128,11 @@ def bundle_key(plan: TreePlan, nodes: tuple[Pending, ...], cache: Cache) -> str:
     neighbors = [plan.neighbors.n_neighbors, plan.neighbors.metric, str(plan.neighbors.embedding)]
     own = {node.spec.neighbors.embedding for node in nodes}  # their rows are part of the nodes' keys
     others = sorted([str(choice), ref.digest] for choice, ref in plan.embeddings.items() if {choice} != own)
-    return digest_values(kind="bundle", parts=parts, hierarchy=below, base=base, neighbors=neighbors, embeddings=others)
+    place = plan.placement  # on which side of its threshold are those below?
+    gpu = {"n_cell_cpu": place.n_cell_cpu} if any(place.choose(node.n_cells).on_gpu for node in nodes) else {}
+    return digest_values(
+        kind="bundle", parts=parts, hierarchy=below, base=base, neighbors=neighbors, embeddings=others, **gpu
+    )
 
 
 def split(plan: TreePlan, pending: Pending, cache: Cache, *, refresh: bool = False) -> tuple[Record, bool]:
@@ -111,21 +140,29 @@ def split(plan: TreePlan, pending: Pending, cache: Cache, *, refresh: bool = Fal
 
     The record's facts: `sizes`, `modularity`, `quality`, `note`, `cells` (the digest of the node's rows
     in its embedding, or the key of the graph that came with the input), `children` (digests of the
-    children's rows in the same embedding), parameters, engine, `seconds` and whether the graph was
-    `graph_built` in them; its array `labels` is (n,) int32 in the order of the node's rows.
+    children's rows in the same embedding), parameters, `engine` and `engine_version` that made the labels,
+    `engine_reason`, `fallback` (why the CPU did, where a GPU was asked), `gpu_check` (how far the CPU
+    agrees, of those in the sample), `seconds` and whether the graph was `graph_built` in them; its array
+    `labels` is (n,) int32 in the order of the node's rows.
     """
-    engine = load_engine(plan.engine)
+    placement, spec = plan.placement, pending.spec
+    choice, engine = placement.choose(pending.n_cells), placement.engine_for(pending.n_cells)
     cells = _cells_of(plan, pending, cache)
     graph_id = _graph_key_of(plan, pending, cells)
-    key = split_key(graph_id, pending.spec.partition, engine)
+    key = _key_of(plan, pending, graph_id, engine)
     if not refresh and (found := cache.find(key, "split")):
         return found, False
     started = time.perf_counter()
     stored = not pending.path and plan.root_graph_stored
     rows = None if stored else rows_of(plan, pending, cache)
     graph, method, built, prepared = _graph_of(plan, pending, cache, graph_id, rows, engine, refresh)
-    result = partition(graph, pending.spec.partition, engine, prepared)
-    spec = pending.spec
+    guard = Guard(placement.max_cluster_factor, placement.wish == "required")
+    result = partition(graph, spec.partition, engine, prepared, guard)
+    if result.fallback:
+        _held.clear()  # the CPU may need what it holds of the device
+    seconds = round(time.perf_counter() - started, 4)
+    made_on_gpu = choice.on_gpu and result.engine == engine.name and result.note is None
+    checked = made_on_gpu and in_sample(key, placement.gpu_check)
     body: dict[str, Any] = {
         "arrays": {"labels": cache.put(result.labels).to_json()},
         "n_cells": pending.n_cells,
@@ -139,12 +176,16 @@ def split(plan: TreePlan, pending: Pending, cache: Cache, *, refresh: bool = Fal
         "graph_built": built,
         "n_edges": len(graph.edges),
         "method": method,
-        "engine": engine.name,
-        "engine_version": engine_version(engine),
+        "engine": result.engine,
+        "engine_version": result.engine_version,
+        "engine_reason": choice.reason,
+        "asked_engine": engine_version(engine),
+        "fallback": result.fallback,
+        "gpu_check": agreement(graph, spec.partition, result) if checked else None,
         **_facts(spec.partition),
         "n_neighbors": None if stored else spec.neighbors.n_neighbors,
         "metric": None if stored else spec.neighbors.metric,
-        "seconds": round(time.perf_counter() - started, 4),
+        "seconds": seconds,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     return cache.write_record("split", key, body), True
@@ -214,8 +255,12 @@ def _cells_of(plan: TreePlan, pending: Pending, cache: Cache) -> str:
 def _graph_key_of(plan: TreePlan, pending: Pending, cells: str) -> str:
     if not pending.path:
         return plan.root_graph
-    neighbors = pending.spec.neighbors
-    return graph_key(cells, pending.n_cells, neighbors.n_neighbors, neighbors.metric)
+    neighbors, n = pending.spec.neighbors, pending.n_cells
+    return graph_key(cells, n, neighbors.n_neighbors, neighbors.metric, plan.placement.knn_method(n))
+
+
+def _key_of(plan: TreePlan, pending: Pending, graph: str, engine: Engine) -> str:
+    return split_key(graph, pending.spec.partition, engine, plan.placement.max_cluster_factor)
 
 
 def _graph_of(
@@ -226,25 +271,24 @@ def _graph_of(
     rows: npt.NDArray[np.float32] | None,
     engine: Engine,
     refresh: bool,
-) -> tuple[Graph, str, bool, Any]:
-    """Return the node's graph, how its neighbours were found, whether that was done here, and the
-    engine's form of it if at hand."""
+) -> tuple[Graph, str, bool, Callable[[], Any] | None]:
+    """Return the node's graph, how its neighbours were found, whether that was done here, and what
+    returns the engine's form of it where that is kept."""
     if pending.path:
-        return *_found_or_built(pending, cache, key, rows, refresh), None
+        return *_found_or_built(plan, pending, cache, key, rows, refresh), None
+    name = (key, engine_version(engine))
     with _preparing:  # resolutions that start together wait for one graph
-        if held := _prepared.get((key, engine.name)):
-            graph, method, prepared = held
-            return graph, method, False, prepared
-        graph, method, built = _found_or_built(pending, cache, key, rows, False)
-        prepared = engine.prepare(graph) if len(graph.edges) else None
-        if prepared is not None:
-            _prepared.clear()
-            _prepared[key, engine.name] = graph, method, prepared
-        return graph, method, built, prepared
+        built = False
+        if name not in _held:
+            graph, method, built = _found_or_built(plan, pending, cache, key, rows, False)
+            _held.clear()
+            _held[name] = _Held(graph, method, engine, plan.resolutions)
+        held = _held[name]
+    return held.graph, held.method, built, held.prepared
 
 
 def _found_or_built(
-    pending: Pending, cache: Cache, key: str, rows: npt.NDArray[np.float32] | None, refresh: bool
+    plan: TreePlan, pending: Pending, cache: Cache, key: str, rows: npt.NDArray[np.float32] | None, refresh: bool
 ) -> tuple[Graph, str, bool]:
     record = None if refresh else find_graph(cache, key)
     if record is not None:
@@ -252,7 +296,8 @@ def _found_or_built(
     if rows is None:
         raise DamagedEntry(f"the graph {key} in {cache.store.url} is gone since the run began")
     neighbors = pending.spec.neighbors
-    found = nearest_neighbors(rows, neighbors.n_neighbors, neighbors.metric)  # type: ignore[arg-type]
+    method = plan.placement.knn_method(len(rows))
+    found = neighbors_by(method, rows, neighbors.n_neighbors, neighbors.metric)
     graph = connectivities(found)
     write_graph(cache, key, graph, found.method)
     return graph, found.method, True

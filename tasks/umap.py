@@ -1,56 +1,108 @@
-"""The UMAP of a graph by scanpy, from the graph at hand. Runs in a process of its own."""
+"""The UMAP of a graph, from the graph at hand: by scanpy, or by rapids-singlecell where a GPU does it.
+
+Runs in a process of its own. The GPU's way has not yet run on one.
+"""
 
 from __future__ import annotations
 
+import importlib
+import logging
 import time
 import warnings
 from importlib.metadata import version
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from tasks.cache import ArrayRef, Cache
 from tasks.digest import digest_values
+from tasks.gpu import first_line, free_memory, gpu_status
 from tasks.neighbors import connectivities_matrix
+
+Floats = npt.NDArray[np.float32]
+SMALLEST = 4  # cells: a spectral start needs more vertices than dimensions
+log = logging.getLogger("cellstrata.gpu")
 
 
 def find_umap(
-    cache: Cache, graph: str, embedding: ArrayRef, metric: str, n_neighbors: int, seed: int
+    cache: Cache, graph: str, embedding: ArrayRef, metric: str, n_neighbors: int, seed: int, method: str | None = None
 ) -> dict[str, Any] | None:
     """Return what `compute_umap` would, if the cache has it."""
-    record = cache.find(_key(graph, embedding, seed), "umap")
+    record = cache.find(_key(graph, embedding, seed, method), "umap")
     return record.body if record is not None else None
 
 
 def compute_umap(
-    cache: Cache, graph: str, embedding: ArrayRef, metric: str, n_neighbors: int, seed: int
+    cache: Cache, graph: str, embedding: ArrayRef, metric: str, n_neighbors: int, seed: int, method: str | None = None
 ) -> dict[str, Any]:
-    """Compute the UMAP of a graph, seeded, with scanpy's defaults.
+    """Compute the UMAP of a graph, seeded, with scanpy's defaults; `method` is a GPU's, None for the CPU.
 
-    Returns `arrays: {"umap": …}`, the address of the (n, 2) float32 array, `n_cells` and `seconds`.
+    Returns `arrays: {"umap": …}`, the address of the (n, 2) float32 array, `n_cells`, `seconds`, and
+    `fallback`, why the CPU drew it where a GPU was asked, else None.
     """
     started = time.perf_counter()
-    values = _umap(cache, graph, embedding, metric, n_neighbors, seed)
+    values, fallback = _on_gpu(cache, graph, embedding, metric, n_neighbors, seed, method)
+    if values is None:
+        values = _umap(cache, graph, embedding, metric, n_neighbors, seed)
     seconds = round(time.perf_counter() - started, 4)
-    body = {"arrays": {"umap": cache.put(values).to_json()}, "n_cells": embedding.shape[0], "seconds": seconds}
-    return cache.write_record("umap", _key(graph, embedding, seed), body).body
+    body = {
+        "arrays": {"umap": cache.put(values).to_json()},
+        "n_cells": embedding.shape[0],
+        "seconds": seconds,
+        "fallback": fallback,
+    }
+    return cache.write_record("umap", _key(graph, embedding, seed, method), body).body
 
 
-def _key(graph: str, embedding: ArrayRef, seed: int) -> str:
+def _key(graph: str, embedding: ArrayRef, seed: int, method: str | None) -> str:
     versions = {name: version(name) for name in ("scanpy", "umap-learn")}
-    return digest_values(kind="umap", graph=graph, embedding=embedding.digest, seed=seed, versions=versions)
+    gpu = {"method": method} if method else {}
+    return digest_values(kind="umap", graph=graph, embedding=embedding.digest, seed=seed, versions=versions, **gpu)
 
 
-def _umap(
-    cache: Cache, graph: str, embedding: ArrayRef, metric: str, n_neighbors: int, seed: int
-) -> np.ndarray[Any, np.dtype[np.float32]]:
-    n = embedding.shape[0]
-    if n < 4:  # a spectral start needs more vertices than dimensions
-        return np.zeros((n, 2), np.float32)
-    import anndata
+def _on_gpu(
+    cache: Cache, graph: str, embedding: ArrayRef, metric: str, n_neighbors: int, seed: int, method: str | None
+) -> tuple[Floats | None, str | None]:
+    """Return the GPU's UMAP, or None and why there is none; both are None where none was asked for."""
+    if method is None or embedding.shape[0] < SMALLEST:
+        return None, None
+    try:
+        if gpu_status().umap != method:
+            raise RuntimeError(f"this process has {gpu_status().umap or 'no GPU UMAP'}, and {method} is planned")
+        adata = _with_graph(cache, graph, embedding, metric, n_neighbors)
+        importlib.import_module("rapids_singlecell").tl.umap(adata, random_state=seed, init_pos=_start(embedding))
+        values = np.ascontiguousarray(adata.obsm["X_umap"], dtype=np.float32)
+        if values.shape != (embedding.shape[0], 2) or not np.isfinite(values).all() or not values.std(0).all():
+            raise RuntimeError("its coordinates are missing, not finite or all the same")
+        return values, None
+    except Exception as error:
+        free_memory()
+        log.warning("%s: the CPU draws the UMAP of %d cells, since %s", method, embedding.shape[0], error)
+        return None, first_line(error)
+
+
+def _umap(cache: Cache, graph: str, embedding: ArrayRef, metric: str, n_neighbors: int, seed: int) -> Floats:
+    if embedding.shape[0] < SMALLEST:
+        return np.zeros((embedding.shape[0], 2), np.float32)
     import scanpy
 
-    adata = anndata.AnnData(obsm={"X_used": cache.get(embedding).copy()}, shape=(n, 0))
+    adata = _with_graph(cache, graph, embedding, metric, n_neighbors)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # advice of umap-learn that the user cannot follow
+        scanpy.tl.umap(adata, random_state=seed, init_pos=_start(embedding))
+    return np.ascontiguousarray(adata.obsm["X_umap"], dtype=np.float32)
+
+
+def _start(embedding: ArrayRef) -> str:
+    return "spectral" if embedding.shape[0] > 15 else "random"
+
+
+def _with_graph(cache: Cache, graph: str, embedding: ArrayRef, metric: str, n_neighbors: int) -> Any:
+    """Return an AnnData with the embedding and the graph as scanpy keeps them."""
+    import anndata
+
+    adata = anndata.AnnData(obsm={"X_used": cache.get(embedding).copy()}, shape=(embedding.shape[0], 0))
     adata.obsp["connectivities"] = connectivities_matrix(cache, graph)
     params = {"method": "umap", "metric": metric, "n_neighbors": n_neighbors, "use_rep": "X_used"}
     adata.uns["neighbors"] = {
@@ -58,7 +110,4 @@ def _umap(
         "distances_key": "none",
         "params": params,
     }
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # advice of umap-learn that the user cannot follow
-        scanpy.tl.umap(adata, random_state=seed, init_pos="spectral" if n > 15 else "random")
-    return np.ascontiguousarray(adata.obsm["X_umap"], dtype=np.float32)
+    return adata

@@ -1,4 +1,7 @@
-"""A real S3 endpoint on loopback, for the tests that need one; it starts when the first of them does."""
+"""A real S3 endpoint on loopback, for the tests that need one; it starts when the first of them does.
+
+And what becomes of tests that need a GPU: see `tests.real_gpu`.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,8 @@ import uuid
 from collections.abc import Iterator
 
 import pytest
+
+from tests.real_gpu import pytest_runtest_setup  # noqa: F401
 
 SETTINGS = {
     "AWS_ACCESS_KEY_ID": "testing",

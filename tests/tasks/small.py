@@ -21,6 +21,7 @@ from tasks.keys import stored_graph_key
 from tasks.knn import nearest_neighbors
 from tasks.labels import level_column
 from tasks.neighbors import compute_neighbors
+from tasks.placement import Placement
 from tasks.plan import EmbeddingChoice, NeighborsSpec, TreePlan, lay_over
 from tasks.split import Job, bundle_key, key_of, root_node, run_job, split, write_graph
 from tasks.store import Store
@@ -113,9 +114,14 @@ def plan_for(
     else:
         graph = store_graph(cache, stored)
     return TreePlan(
-        algorithm, resolution, engine, "asked for", partition, base, min_cells, asked,
+        algorithm, resolution, placed(engine), partition, base, min_cells, asked,
         len(cells), embeddings, graph, stored is not None,
     )  # fmt: skip
+
+
+def placed(engine: str | None = None) -> Placement:
+    """Return a placement on the CPU."""
+    return Placement("cpu", 0, 50, 0.0, engine=engine)
 
 
 def store_graph(cache: Cache, graph: Graph) -> str:

@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from tasks import split as split_module
 from tasks.cache import Cache
 from tasks.digest import digest_array
-from tasks.engines import load_engine
 from tasks.graph import from_adjacency
 from tasks.keys import graph_key, split_key
 from tasks.labels import column_name, label_of, level_column
@@ -131,7 +130,7 @@ def check_outcomes(grown: Grown) -> None:
         if path or not plan.root_graph_stored:
             graph = graph_key(digest_array(embedding[rows]), len(rows), used["n_neighbors"], used["metric"])
             assert outcome.facts["graph"] == graph
-            assert outcome.key == split_key(graph, outcome.spec.partition, load_engine(plan.engine))
+            assert outcome.key == split_key(graph, outcome.spec.partition, plan.placement.engine_for(outcome.n_cells))
     for pending in grown.pending:
         digest = pending.node.digest
         embedding = {BASE: CELLS, "other": OTHER}[pending.spec.neighbors.embedding.use_rep]

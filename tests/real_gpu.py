@@ -1,0 +1,19 @@
+"""Tests marked `gpu` run where there is one; elsewhere they are skipped, and `REQUIRE_GPU=1` fails them."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from tasks.gpu import gpu_status
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip or fail a test that needs a GPU, with the reason why there is none."""
+    if item.get_closest_marker("gpu") is None:
+        return
+    status = gpu_status()
+    if not status.available:
+        end = pytest.fail if os.environ.get("REQUIRE_GPU") == "1" else pytest.skip
+        end(f"no GPU: {status.reason}")

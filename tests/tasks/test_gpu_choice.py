@@ -1,0 +1,269 @@
+"""Where work runs, and what becomes of it when a GPU does it wrong: no GPU is needed for any of this."""
+
+from __future__ import annotations
+
+import logging
+import re
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from configs import ClusteringConfig
+from tasks.engines import Algorithm, EngineUnavailable, PartitionSpec, load_engine
+from tasks.gpu import GpuStatus, gpu_status
+from tasks.graph import Graph
+from tasks.guard import TOLERANCE, bad_partition, trivial_partitions
+from tasks.partition import Guard, partition
+from tasks.placement import Choice, GpuUnavailable, Wish, choose, placement_of
+from tests.tasks.gpu_stand_in import StandIn
+from tests.tasks.small import as_graph, blobs, graph_of
+
+NONE = GpuStatus("cupy is not installed")
+ONE = GpuStatus("", "A100", 1, 2**35, "pylibcugraph", "pylibcugraph 26.10.0, cupy 14.1.1, float64", "cuvs-1", "cuml-1")
+FEW, MANY, LIMIT = 812, 250_000, 100_000
+
+TABLE: list[tuple[Wish, int, GpuStatus, str | None, Choice | None]] = [
+    ("cpu", MANY, ONE, None, Choice("igraph", "the default")),
+    ("cpu", MANY, ONE, "leidenalg", Choice("leidenalg", "asked for")),
+    ("cpu", MANY, ONE, "rapids", Choice("igraph", "igraph instead of rapids: use_gpu is false")),
+    ("auto", MANY, NONE, None, Choice("igraph", "no device: cupy is not installed")),
+    ("auto", FEW, NONE, None, Choice("igraph", "no device: cupy is not installed")),
+    ("auto", MANY, NONE, "libreville", Choice("libreville", "asked for")),
+    ("auto", FEW, ONE, None, Choice("igraph", "812 cells < n_cell_cpu 100000")),
+    ("auto", LIMIT - 1, ONE, None, Choice("igraph", "99999 cells < n_cell_cpu 100000")),
+    ("auto", LIMIT, ONE, None, Choice("rapids", "100000 cells >= n_cell_cpu 100000, on A100")),
+    ("auto", MANY, ONE, "igraph", Choice("igraph", "asked for")),
+    ("auto", MANY, ONE, "rapids", Choice("rapids", "250000 cells >= n_cell_cpu 100000, on A100")),
+    ("auto", FEW, ONE, "rapids", Choice("igraph", "812 cells < n_cell_cpu 100000")),
+    ("required", MANY, NONE, None, None),
+    ("required", FEW, NONE, "igraph", None),
+    ("required", FEW, ONE, None, Choice("igraph", "812 cells < n_cell_cpu 100000")),
+    ("required", MANY, ONE, None, Choice("rapids", "250000 cells >= n_cell_cpu 100000, on A100")),
+    ("required", MANY, ONE, "leidenalg", Choice("leidenalg", "asked for")),
+]
+
+
+@pytest.mark.parametrize(("wish", "n", "status", "engine", "expected"), TABLE)
+def test_choice(wish: Wish, n: int, status: GpuStatus, engine: str | None, expected: Choice | None) -> None:
+    if expected is None:
+        with pytest.raises(GpuUnavailable, match="required.*cupy is not installed"):
+            choose(wish, n, LIMIT, status, engine)
+        return
+    assert choose(wish, n, LIMIT, status, engine) == expected
+    assert expected.on_gpu == (expected.engine == "rapids")
+
+
+def settings(**more: Any) -> ClusteringConfig:
+    return ClusteringConfig.model_validate({"algorithm": "leiden", "resolutions": [1.0], **more})
+
+
+def test_placement_takes_the_gates_and_keys_of_a_dataset() -> None:
+    asked = settings(use_gpu=True, n_cell_cpu=50, max_cluster_factor=7, gpu_check=0.25)
+    placement = placement_of(asked, True, ONE)
+    assert (placement.wish, placement.max_cluster_factor, placement.gpu_check) == ("auto", 7, 0.25)
+    assert [placement.choose(n).engine for n in (49, 50)] == ["igraph", "rapids"]
+    assert [placement.knn_method(n) for n in (49, 50)] == [None, "cuvs-1"]
+    assert [placement.umap_method(n) for n in (49, 50)] == [None, "cuml-1"]
+    assert placement_of(asked, False, ONE).choose(10**6).engine == "igraph"
+    with pytest.raises(GpuUnavailable):
+        placement_of(asked, "required", NONE)
+    without_search = replace(ONE, knn="", umap="")
+    assert placement_of(asked, True, without_search).knn_method(10**6) is None
+
+
+def test_an_engine_that_is_not_installed_is_found_out_before_work_starts(monkeypatch: Any) -> None:
+    import sys
+
+    monkeypatch.setitem(sys.modules, "cluster_libreville", None)
+    monkeypatch.delitem(sys.modules, "tasks.engine_libreville", raising=False)
+    with pytest.raises(EngineUnavailable, match=re.escape("cellstrata[fast]")):
+        placement_of(settings(engine="libreville"), False)
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> Any:
+    yield lambda *packages: StandIn().install(monkeypatch, *packages)
+    monkeypatch.undo()
+    gpu_status.cache_clear()
+
+
+def test_status_names_what_is_missing(machine: Any, monkeypatch: Any) -> None:
+    machine()
+    assert gpu_status() == GpuStatus("cupy is not installed") or "cupy cannot be imported" in gpu_status().reason
+    machine("cupy")
+    assert "pylibcugraph" in gpu_status().reason
+    machine("cupy", "pylibcugraph")
+    found = gpu_status()
+    assert (found.available, found.device, found.devices, found.backend) == (True, "Stand-in", 1, "pylibcugraph")
+    assert found.version == "pylibcugraph 26.10.0, cupy 14.1.1, float64"
+    assert (found.knn, found.umap) == ("", "")
+    machine("cupy", "pylibcugraph", "rapids_singlecell", "cuvs", "cuml")
+    found = gpu_status()
+    assert found.version == "rapids-singlecell 0.18.1, pylibcugraph 26.10.0, cupy 14.1.1, float64"
+    assert (found.knn, found.umap) == ("cuvs-26.10.0-brute-force", "cuml-26.10.0-umap")
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (("pylibcugraph.__version__", "26.4.1"), "26.4.1 is too old: 26.8 or newer"),
+        (("cupy.cuda.runtime.getDeviceCount", lambda: 0), "no CUDA device is visible"),
+        (("cupy.cuda.runtime.getDeviceCount", lambda: 1 / 0), "CUDA cannot be used: ZeroDivisionError"),
+    ],
+)
+def test_status_of_a_machine_that_lacks_something(machine: Any, monkeypatch: Any, change: Any, reason: str) -> None:
+    import operator
+    import sys
+
+    machine("cupy", "pylibcugraph")
+    module, _, path = change[0].partition(".")
+    holder, _, name = path.rpartition(".")
+    where = operator.attrgetter(holder)(sys.modules[module]) if holder else sys.modules[module]
+    monkeypatch.setattr(where, name, change[1])
+    assert reason in gpu_status().reason
+    with pytest.raises(EngineUnavailable, match="needs a GPU"):
+        load_engine("rapids")
+
+
+CELLS, CLOUD = blobs([60, 50, 40])
+GRAPH = graph_of(CELLS)
+N = GRAPH.n_vertices
+
+
+class Broken:
+    """An engine that says it is a GPU's, and answers what a test wants."""
+
+    name = "rapids"
+    device = "gpu"
+    algorithms: tuple[Algorithm, ...] = ("leiden",)
+    packages: tuple[str, ...] = ()
+    version = "broken 1"
+
+    def __init__(self, answer: Any = None, preparing: Exception | None = None) -> None:
+        self.answer, self.preparing = answer, preparing
+
+    def prepare(self, graph: Graph, resolutions: Any = ()) -> Any:
+        if self.preparing is not None:
+            raise self.preparing
+        return graph
+
+    def partition(self, prepared: Any, spec: PartitionSpec) -> Any:
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+class OutOfMemoryError(MemoryError):
+    """Named and derived as cupy's own."""
+
+
+TINY = np.arange(N) // 2  # pairs of cells
+INJECTED: dict[str, tuple[Broken, float, str]] = {
+    "every cell alone": (Broken(np.arange(N)), 1.0, "every cell is a cluster of its own (150 clusters)"),
+    "far too many clusters": (Broken(TINY), 1.0, "75 clusters, more than 50 (max_cluster_factor 50 x 1.0)"),
+    "labels missing": (Broken(np.where(np.arange(N) == 7, -1, CLOUD)), 1.0, "1 of 150 cells have none"),
+    "too few labels": (Broken(CLOUD[:-3]), 1.0, "labels are missing: 147 for 150 cells"),
+    "no integers": (Broken(CLOUD + 0.5), 1.0, "no integers but float64"),
+    "worse than components": (Broken(np.arange(N) % 3), 0.1, "less than that of the connected components"),
+    "an exception": (
+        Broken(RuntimeError("CUGRAPH_UNKNOWN_ERROR\nin file x")),
+        1.0,
+        "RuntimeError: CUGRAPH_UNKNOWN_ERROR",
+    ),
+    "out of memory": (Broken(OutOfMemoryError("cudaErrorMemoryAllocation")), 1.0, "out of memory (OutOfMemoryError"),
+    "no memory, by another name": (Broken(RuntimeError("std::bad_alloc: RMM")), 1.0, "out of memory (RuntimeError"),
+    "out of memory while uploading": (Broken(CLOUD, OutOfMemoryError("no room")), 1.0, "out of memory"),
+    "cannot be imported": (Broken(CLOUD, ImportError("libcugraph.so")), 1.0, "ImportError: libcugraph.so"),
+    "no device after all": (Broken(CLOUD, EngineUnavailable("this process has no device: x")), 1.0, "no device: x"),
+}
+
+
+@pytest.mark.parametrize("name", INJECTED)
+def test_the_cpu_repeats_what_a_gpu_did_wrong(name: str, caplog: pytest.LogCaptureFixture) -> None:
+    engine, resolution, reason = INJECTED[name]
+    spec = PartitionSpec("leiden", resolution, 3, 4)
+    with caplog.at_level(logging.WARNING, "cellstrata.gpu"):
+        found = partition(GRAPH, spec, engine, guard=Guard(50))  # type: ignore[arg-type]
+    plain = partition(GRAPH, spec, load_engine("igraph"))
+    assert found.fallback is not None
+    assert reason in found.fallback
+    assert "\n" not in found.fallback
+    assert found.fallback in caplog.text
+    assert (found.engine, found.engine_version) == ("igraph", plain.engine_version)
+    np.testing.assert_array_equal(found.labels, plain.labels)  # the same parameters
+    assert replace(found, labels=plain.labels, fallback=None) == plain
+
+
+def test_what_is_right_is_kept() -> None:
+    for labels in (CLOUD, CLOUD.astype(np.int64), CLOUD + 7, np.zeros(N, np.int32)):
+        resolution = 1.0 if labels.any() else 1e-9  # one cluster is as good as the components there
+        graph = GRAPH if labels.any() else graph_of(blobs([80])[0])
+        found = partition(
+            graph, PartitionSpec("leiden", resolution), Broken(labels[: graph.n_vertices]), guard=Guard(50)
+        )  # type: ignore[arg-type]
+        assert found.fallback is None
+        assert (found.engine, found.engine_version) == ("rapids", "broken 1")
+        assert found.sizes == sorted(found.sizes, reverse=True)
+
+
+def test_many_clusters_are_no_fault_of_themselves() -> None:
+    spec, sizes = PartitionSpec("leiden", 1.0), [15] * 10
+    labels = np.repeat(np.arange(10), 15).astype(np.int32)
+    blocks = as_graph(
+        150, [(i, j) for c in range(10) for i in range(15 * c, 15 * c + 15) for j in range(i + 1, 15 * c + 15)]
+    )
+    assert bad_partition(blocks, labels, sizes, spec, 50) is None
+    assert bad_partition(blocks, labels, sizes, spec, 5) is None  # the smallest has more than 10 cells
+    small = as_graph(50, [(i, j) for c in range(10) for i in range(5 * c, 5 * c + 5) for j in range(i + 1, 5 * c + 5)])
+    fives = np.repeat(np.arange(10), 5).astype(np.int32)
+    assert "10 clusters, more than 5" in str(bad_partition(small, fives, [5] * 10, spec, 5))
+    assert bad_partition(small, fives, [5] * 10, PartitionSpec("leiden", 2.0), 5) is None
+    assert "more than 1 " in str(bad_partition(small, fives, [5] * 10, spec, 0))  # at least one is allowed
+
+
+def test_equality_with_a_trivial_partition_is_legitimate() -> None:
+    (_, alone), (_, components) = trivial_partitions(GRAPH)
+    spec = PartitionSpec("leiden", 0.01)
+    sizes = np.sort(np.bincount(components))[::-1].tolist()
+    assert bad_partition(GRAPH, components, sizes, spec, 500) is None
+    heavy = PartitionSpec("leiden", 1000.0)  # so high that every cell alone is best
+    assert GRAPH.modularity(alone, 1000.0) > GRAPH.modularity(components, 1000.0) + TOLERANCE
+    assert "every cell alone" in str(bad_partition(GRAPH, components, sizes, heavy, 50))
+
+
+def test_without_weights_edges_are_counted_alike() -> None:
+    light = Graph(N, GRAPH.edges, np.where(np.arange(len(GRAPH.edges)) % 2, 1e-6, 1).astype(np.float32))
+    engine = load_engine("igraph")
+    found = partition(light, PartitionSpec("leiden", 1.0, use_weights=False), engine)
+    spec = PartitionSpec("leiden", 1.0, use_weights=False)
+    assert bad_partition(light, found.labels, found.sizes, spec, 500) is None
+
+
+def test_what_the_cpu_does_is_not_watched() -> None:
+    class Cpu(Broken):
+        device = "cpu"
+
+    found = partition(GRAPH, PartitionSpec("leiden", 1.0), Cpu(np.arange(N)), guard=Guard(50))  # type: ignore[arg-type]
+    assert len(found.sizes) == N
+    assert found.fallback is None
+    with pytest.raises(RuntimeError):
+        partition(GRAPH, PartitionSpec("leiden", 1.0), Cpu(RuntimeError()), guard=Guard(50))  # type: ignore[arg-type]
+
+
+def test_required_is_not_answered_by_the_cpu_where_there_is_no_device() -> None:
+    gone, spec = Broken(CLOUD, EngineUnavailable("this process has no device")), PartitionSpec("leiden", 1.0)
+    with pytest.raises(EngineUnavailable, match="no device"):
+        partition(GRAPH, spec, gone, guard=Guard(50, required=True))  # type: ignore[arg-type]
+    wrong = partition(GRAPH, spec, Broken(np.arange(N)), guard=Guard(50, required=True))  # type: ignore[arg-type]
+    assert wrong.fallback
+
+
+def test_an_interrupt_is_no_fault() -> None:
+    class Interrupted(Broken):
+        def partition(self, prepared: Any, spec: PartitionSpec) -> Any:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        partition(GRAPH, PartitionSpec("leiden", 1.0), Interrupted(), guard=Guard(50))  # type: ignore[arg-type]
