@@ -2,14 +2,12 @@
 
 Both are cuGraph's, another implementation than igraph's, not a faster way to the same labels. What a
 user says of iterations is not passed on: cuGraph's argument of that name bounds the levels of the
-hierarchy instead, and its theta does nothing. Calls hold the GIL and share one device: a lock makes them
-follow one another. Not yet run on a GPU.
+hierarchy instead, and its theta does nothing. Calls take turns on a device. Not yet run on a GPU.
 """
 
 from __future__ import annotations
 
 import importlib
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -18,13 +16,12 @@ import numpy as np
 import numpy.typing as npt
 
 from tasks.engines import Algorithm, EngineUnavailable, PartitionSpec
-from tasks.gpu import GpuStatus, gpu_status
+from tasks.gpu import GpuStatus, device_turn, gpu_status
 from tasks.graph import Graph
 
 MOST_LEVELS = 100  # of cuGraph's hierarchy; it stops by itself long before
 THRESHOLD = 1e-7  # of Louvain: the gain of a level below which it stops, cuGraph's default
 LARGEST_INT32 = 2**31 - 1
-LOCK = threading.Lock()
 
 
 @dataclass
@@ -89,12 +86,12 @@ class RapidsEngine:
         adjacency = graph.to_csr().astype(np.float64)
         if here.backend == "rapids-singlecell":
             return OnHost(adjacency, tuple(dict.fromkeys(float(each) for each in resolutions)))
-        with LOCK:
+        with device_turn():
             return _upload(adjacency)
 
     def partition(self, prepared: OnDevice | OnHost, spec: PartitionSpec) -> npt.NDArray[Any]:
         """Return cuGraph's labels, (n,) int32, -1 for a vertex that it has left out."""
-        with LOCK:
+        with device_turn():
             return _by_pylibcugraph(prepared, spec) if isinstance(prepared, OnDevice) else _by_rsc(prepared, spec)
 
 

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import importlib
+import os
 import re
+import tempfile
+import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -66,6 +71,23 @@ def gpu_status() -> GpuStatus:
         knn=_named("cuvs.neighbors.brute_force", "cuvs", "brute-force"),
         umap=_named("cuml", "cuml", "umap") if backend.__name__ == "rapids_singlecell" else "",
     )
+
+
+_turn = threading.Lock()
+
+
+@contextlib.contextmanager
+def device_turn() -> Iterator[None]:
+    """Wait until no other thread or process of this user, on this machine, computes on the same device.
+
+    cuGraph's calls hold the GIL and fill the device: beside one another they gain nothing, and what runs
+    out of memory there would be the CPU's to repeat, with other labels than on a quiet day.
+    """
+    device = re.sub(r"\W+", "-", os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0])
+    path = os.path.join(tempfile.gettempdir(), f"cellstrata-gpu-{os.getuid()}-{device}.lock")
+    with _turn, open(path, "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -8,19 +8,17 @@ from __future__ import annotations
 
 import importlib
 import logging
-import threading
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from tasks.gpu import first_line, free_memory, gpu_status, is_out_of_memory
+from tasks.gpu import device_turn, first_line, free_memory, gpu_status, is_out_of_memory
 from tasks.knn import METRICS, Floats, Neighbors, Rows, Search, nearest_neighbors
 
 SAMPLED = 32  # cells whose neighbours are compared with the true ones
 RECALL = 0.9  # of them, at least; an exact search finds all
-LOCK = threading.Lock()
 log = logging.getLogger("cellstrata.gpu")
 
 
@@ -57,11 +55,11 @@ def neighbors_by(method: str | None, embedding: Floats, n_neighbors: int, metric
 def _brute_force(points: Floats, k: int, threads: int) -> tuple[Rows, Search]:
     """Return all rows, and a function from rows to their (m, k) candidates, compared with every cell."""
     cupy, cuvs = importlib.import_module("cupy"), importlib.import_module("cuvs.neighbors.brute_force")
-    with LOCK:
+    with device_turn():
         index = cuvs.build(cupy.asarray(points), metric="sqeuclidean")
 
     def search(rows: Rows) -> npt.NDArray[np.int64]:
-        with LOCK:
+        with device_turn():
             _, found = cuvs.search(index, cupy.asarray(points[rows]), k)
             candidates: npt.NDArray[np.int64] = cupy.asnumpy(cupy.asarray(found)).astype(np.int64)
         if candidates.shape != (len(rows), k) or candidates.min() < 0 or candidates.max() >= len(points):

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from tasks.cache import ArrayRef, Cache
 from tasks.digest import digest_values
-from tasks.gpu import first_line, free_memory, gpu_status
+from tasks.gpu import device_turn, first_line, free_memory, gpu_status
 from tasks.neighbors import connectivities_matrix
 
 Floats = npt.NDArray[np.float32]
@@ -71,7 +71,9 @@ def _on_gpu(
         if gpu_status().umap != method:
             raise RuntimeError(f"this process has {gpu_status().umap or 'no GPU UMAP'}, and {method} is planned")
         adata = _with_graph(cache, graph, embedding, metric, n_neighbors)
-        importlib.import_module("rapids_singlecell").tl.umap(adata, random_state=seed, init_pos=_start(embedding))
+        rapids = importlib.import_module("rapids_singlecell")
+        with device_turn():
+            rapids.tl.umap(adata, random_state=seed, init_pos=_start(embedding))
         values = np.ascontiguousarray(adata.obsm["X_umap"], dtype=np.float32)
         if values.shape != (embedding.shape[0], 2) or not np.isfinite(values).all() or not values.std(0).all():
             raise RuntimeError("its coordinates are missing, not finite or all the same")

@@ -14,6 +14,7 @@ from configs.model import RunConfig
 from tasks.cache import Cache
 from tasks.inputs import inspect_input
 from tasks.neighbors import compute_neighbors
+from tasks.placement import placement_of
 from tasks.plans import kept_partition, root_neighbors, tree_plans
 from tasks.result import Finished, publish_result
 from tasks.split import first_nodes, split
@@ -50,8 +51,9 @@ def make_result(folder: Path, source: str, settings: dict[str, Any], out: str = 
     graph = found.stored_graph
     if graph is None:
         spec = root_neighbors(asked, found.neighbors)
-        graph = compute_neighbors(cache, embeddings[spec.embedding], spec.n_neighbors, spec.metric, 1)["key"]
-    plans = tree_plans(asked, found, embeddings, graph, False)
+        method = placement_of(asked, config.gpu_for("d")).knn_method(found.n_cells)
+        graph = compute_neighbors(cache, embeddings[spec.embedding], spec.n_neighbors, spec.metric, 1, method)["key"]
+    plans = tree_plans(asked, found, embeddings, graph, config.gpu_for("d"))
     trees = [_grown(Tree(plan, kept_partition(plan, found, {})), cache) for plan in plans]
     finished = Finished.of(found, trees, graph, None, embeddings, config)
     report = publish_result(finished, cache, {})

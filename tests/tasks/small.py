@@ -102,20 +102,24 @@ def plan_for(
     engine: str = "igraph",
     others: Mapping[str, Floats] | None = None,
     stored: Graph | None = None,
+    placement: Placement | None = None,
+    resolutions: tuple[float, ...] = (),
 ) -> TreePlan:
     """Plan a tree over cells; `others` are further embeddings, `stored` a graph that came with the input."""
+    place = placement or placed(engine)
     base = NeighborsSpec(n_neighbors, metric, EmbeddingChoice(BASE))
     found = {BASE: cells, **(others or {})}
     embeddings = {EmbeddingChoice(name): cache.put(values) for name, values in found.items()}
     partition, asked = PartitionSpec(algorithm, resolution, 2, seed), Hierarchy.parse(hierarchy)
     if stored is None:
         root = lay_over(partition, base, asked.parameters(()) or LevelParameters()).neighbors
-        graph = compute_neighbors(cache, embeddings[root.embedding], root.n_neighbors, root.metric, 1)["key"]
+        method = place.knn_method(len(cells))
+        graph = compute_neighbors(cache, embeddings[root.embedding], root.n_neighbors, root.metric, 1, method)["key"]
     else:
         graph = store_graph(cache, stored)
     return TreePlan(
-        algorithm, resolution, placed(engine), partition, base, min_cells, asked,
-        len(cells), embeddings, graph, stored is not None,
+        algorithm, resolution, place, partition, base, min_cells, asked,
+        len(cells), embeddings, graph, stored is not None, resolutions,
     )  # fmt: skip
 
 

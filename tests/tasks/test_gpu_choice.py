@@ -15,7 +15,7 @@ from tasks.engines import Algorithm, EngineUnavailable, PartitionSpec, load_engi
 from tasks.gpu import GpuStatus, gpu_status
 from tasks.graph import Graph
 from tasks.guard import TOLERANCE, bad_partition, trivial_partitions
-from tasks.partition import Guard, partition
+from tasks.partition import Guard, Partition, partition
 from tasks.placement import Choice, GpuUnavailable, Wish, choose, placement_of
 from tests.tasks.gpu_stand_in import StandIn
 from tests.tasks.small import as_graph, blobs, graph_of
@@ -48,7 +48,7 @@ TABLE: list[tuple[Wish, int, GpuStatus, str | None, Choice | None]] = [
 @pytest.mark.parametrize(("wish", "n", "status", "engine", "expected"), TABLE)
 def test_choice(wish: Wish, n: int, status: GpuStatus, engine: str | None, expected: Choice | None) -> None:
     if expected is None:
-        with pytest.raises(GpuUnavailable, match="required.*cupy is not installed"):
+        with pytest.raises(GpuUnavailable, match=r"required.*cupy is not installed"):
             choose(wish, n, LIMIT, status, engine)
         return
     assert choose(wish, n, LIMIT, status, engine) == expected
@@ -180,12 +180,22 @@ INJECTED: dict[str, tuple[Broken, float, str]] = {
 }
 
 
+def run(engine: Any, spec: PartitionSpec, graph: Graph = GRAPH, required: bool = False) -> Partition:
+    return partition(graph, spec, engine, guard=Guard(50, required))
+
+
+def blocks(size: int) -> Graph:
+    """Ten complete graphs."""
+    one = [(i, j) for i in range(size) for j in range(i + 1, size)]
+    return as_graph(10 * size, [(i + start, j + start) for start in range(0, 10 * size, size) for i, j in one])
+
+
 @pytest.mark.parametrize("name", INJECTED)
 def test_the_cpu_repeats_what_a_gpu_did_wrong(name: str, caplog: pytest.LogCaptureFixture) -> None:
     engine, resolution, reason = INJECTED[name]
     spec = PartitionSpec("leiden", resolution, 3, 4)
     with caplog.at_level(logging.WARNING, "cellstrata.gpu"):
-        found = partition(GRAPH, spec, engine, guard=Guard(50))  # type: ignore[arg-type]
+        found = run(engine, spec)
     plain = partition(GRAPH, spec, load_engine("igraph"))
     assert found.fallback is not None
     assert reason in found.fallback
@@ -197,30 +207,24 @@ def test_the_cpu_repeats_what_a_gpu_did_wrong(name: str, caplog: pytest.LogCaptu
 
 
 def test_what_is_right_is_kept() -> None:
-    for labels in (CLOUD, CLOUD.astype(np.int64), CLOUD + 7, np.zeros(N, np.int32)):
-        resolution = 1.0 if labels.any() else 1e-9  # one cluster is as good as the components there
-        graph = GRAPH if labels.any() else graph_of(blobs([80])[0])
-        found = partition(
-            graph, PartitionSpec("leiden", resolution), Broken(labels[: graph.n_vertices]), guard=Guard(50)
-        )  # type: ignore[arg-type]
+    one_cloud = graph_of(blobs([80])[0])
+    right = [(GRAPH, CLOUD, 1.0), (GRAPH, CLOUD.astype(np.int64), 1.0), (GRAPH, CLOUD + 7, 1.0)]
+    right.append((one_cloud, np.zeros(80, np.int32), 1e-9))  # as good as the components there
+    for graph, labels, resolution in right:
+        found = run(Broken(labels), PartitionSpec("leiden", resolution), graph)
         assert found.fallback is None
         assert (found.engine, found.engine_version) == ("rapids", "broken 1")
         assert found.sizes == sorted(found.sizes, reverse=True)
 
 
 def test_many_clusters_are_no_fault_of_themselves() -> None:
-    spec, sizes = PartitionSpec("leiden", 1.0), [15] * 10
-    labels = np.repeat(np.arange(10), 15).astype(np.int32)
-    blocks = as_graph(
-        150, [(i, j) for c in range(10) for i in range(15 * c, 15 * c + 15) for j in range(i + 1, 15 * c + 15)]
-    )
-    assert bad_partition(blocks, labels, sizes, spec, 50) is None
-    assert bad_partition(blocks, labels, sizes, spec, 5) is None  # the smallest has more than 10 cells
-    small = as_graph(50, [(i, j) for c in range(10) for i in range(5 * c, 5 * c + 5) for j in range(i + 1, 5 * c + 5)])
-    fives = np.repeat(np.arange(10), 5).astype(np.int32)
-    assert "10 clusters, more than 5" in str(bad_partition(small, fives, [5] * 10, spec, 5))
-    assert bad_partition(small, fives, [5] * 10, PartitionSpec("leiden", 2.0), 5) is None
-    assert "more than 1 " in str(bad_partition(small, fives, [5] * 10, spec, 0))  # at least one is allowed
+    spec = PartitionSpec("leiden", 1.0)
+    large, small = (np.repeat(np.arange(10), size).astype(np.int32) for size in (15, 5))
+    assert bad_partition(blocks(15), large, [15] * 10, spec, 50) is None
+    assert bad_partition(blocks(15), large, [15] * 10, spec, 5) is None  # the smallest has more than 10 cells
+    assert "10 clusters, more than 5" in str(bad_partition(blocks(5), small, [5] * 10, spec, 5))
+    assert bad_partition(blocks(5), small, [5] * 10, PartitionSpec("leiden", 2.0), 5) is None
+    assert "more than 1 " in str(bad_partition(blocks(5), small, [5] * 10, spec, 0))  # at least one is allowed
 
 
 def test_equality_with_a_trivial_partition_is_legitimate() -> None:
@@ -245,19 +249,18 @@ def test_what_the_cpu_does_is_not_watched() -> None:
     class Cpu(Broken):
         device = "cpu"
 
-    found = partition(GRAPH, PartitionSpec("leiden", 1.0), Cpu(np.arange(N)), guard=Guard(50))  # type: ignore[arg-type]
+    found = run(Cpu(np.arange(N)), PartitionSpec("leiden", 1.0))
     assert len(found.sizes) == N
     assert found.fallback is None
     with pytest.raises(RuntimeError):
-        partition(GRAPH, PartitionSpec("leiden", 1.0), Cpu(RuntimeError()), guard=Guard(50))  # type: ignore[arg-type]
+        run(Cpu(RuntimeError()), PartitionSpec("leiden", 1.0))
 
 
 def test_required_is_not_answered_by_the_cpu_where_there_is_no_device() -> None:
     gone, spec = Broken(CLOUD, EngineUnavailable("this process has no device")), PartitionSpec("leiden", 1.0)
     with pytest.raises(EngineUnavailable, match="no device"):
-        partition(GRAPH, spec, gone, guard=Guard(50, required=True))  # type: ignore[arg-type]
-    wrong = partition(GRAPH, spec, Broken(np.arange(N)), guard=Guard(50, required=True))  # type: ignore[arg-type]
-    assert wrong.fallback
+        run(gone, spec, required=True)
+    assert run(Broken(np.arange(N)), spec, required=True).fallback
 
 
 def test_an_interrupt_is_no_fault() -> None:
@@ -266,4 +269,4 @@ def test_an_interrupt_is_no_fault() -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        partition(GRAPH, PartitionSpec("leiden", 1.0), Interrupted(), guard=Guard(50))  # type: ignore[arg-type]
+        run(Interrupted(), PartitionSpec("leiden", 1.0))
