@@ -47,7 +47,7 @@ class _Held:
             return self.form
 
 
-_held: dict[tuple[str, str], _Held] = {}
+_prepared: dict[tuple[str, str], _Held] = {}
 _preparing = threading.RLock()
 
 
@@ -159,7 +159,7 @@ def split(plan: TreePlan, pending: Pending, cache: Cache, *, refresh: bool = Fal
     guard = Guard(placement.max_cluster_factor, placement.wish == "required")
     result = partition(graph, spec.partition, engine, prepared, guard)
     if result.fallback:
-        _held.clear()  # the CPU may need what it holds of the device
+        _prepared.clear()  # the CPU may need what it holds of the device
     seconds = round(time.perf_counter() - started, 4)
     made_on_gpu = choice.on_gpu and result.engine == engine.name and result.note is None
     checked = made_on_gpu and in_sample(key, placement.gpu_check)
@@ -279,11 +279,11 @@ def _graph_of(
     name = (key, engine_version(engine))
     with _preparing:  # resolutions that start together wait for one graph
         built = False
-        if name not in _held:
+        if name not in _prepared:
             graph, method, built = _found_or_built(plan, pending, cache, key, rows, False)
-            _held.clear()
-            _held[name] = _Held(graph, method, engine, plan.resolutions)
-        held = _held[name]
+            _prepared.clear()
+            _prepared[name] = _Held(graph, method, engine, plan.resolutions)
+        held = _prepared[name]
     return held.graph, held.method, built, held.prepared
 
 

@@ -20,7 +20,8 @@ import pytest
 
 from configs import ClusteringConfig
 from tasks.cache import ArrayRef
-from tasks.engines import choose
+from tasks.gpu import GpuStatus
+from tasks.placement import choose
 from tests.flows.conftest import Cluster, Run
 from tests.tasks.everything import assert_kept, assert_same, load, save, saved, tree_hash
 from tests.tasks.small import blobs, graph_of
@@ -78,7 +79,8 @@ def test_c02_a_flavor_is_an_engine_wherever_a_gpu_may_be_used(forms: dict[str, P
     args = ["--clustering_args", '{"flavor": "leidenalg", "n_iterations": 3}', "--n_cell_cpu", 1]
     assert cluster(forms["zarr"], "out.zarr", *args)[0] == 0  # under `use_gpu: true`
     assert facts("out.zarr")["leiden_1.0_1"]["engine"] == "leidenalg"
-    assert choose("igraph", True).engine == choose("igraph", False).engine == "igraph"
+    device = GpuStatus("", "a GPU")
+    assert {choose(wish, 10**6, 1, device, "igraph").engine for wish in ("cpu", "auto", "required")} == {"igraph"}
 
 
 def test_c03_neighbors_key_other_than_neighbors(cluster: Cluster, one: Run, tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ Installed = Callable[..., StandIn]
 
 @pytest.fixture
 def installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[Installed]:
-    split_module._held.clear()
+    split_module._prepared.clear()
     with pytest.MonkeyPatch.context() as patch:
 
         def install(*packages: str) -> StandIn:
@@ -54,7 +54,7 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[Installed]:
 
         yield install
     gpu_status.cache_clear()
-    split_module._held.clear()
+    split_module._prepared.clear()
 
 
 def placed(n_cell_cpu: int = 60, check: float = 0.0, factor: int = 50) -> Placement:
@@ -363,7 +363,7 @@ def test_the_result_and_explain_tell_of_it(installed: Installed, tmp_path: Path,
     assert "by igraph" in text
     assert "ARI" in text
     sys.modules["pylibcugraph"].leiden = lambda **_: {}["gone"]  # type: ignore[attr-defined]
-    split_module._held.clear()
+    split_module._prepared.clear()
     (tmp_path / "b").mkdir()
     broken = make_result(tmp_path / "b", write_input(tmp_path, cells), asked)
     text = "\n".join(lines(explain(broken.url, "0", "leiden_0.5_1")))
