@@ -9,7 +9,12 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("configs", "tasks", "flows")
-FILES = sorted(path for package in PACKAGES for path in (ROOT / package).glob("*.py"))
+FILES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+
+
+def module_of(path: Path) -> str:
+    """Return what a file is called when it is imported."""
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts)
 
 
 def imports(path: Path) -> set[str]:
@@ -21,20 +26,21 @@ def imports(path: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
             found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.level == 1:
-            found |= {f"{path.parent.name}.{node.module}"} if node.module else set()
+            found |= {f"{module_of(path.parent)}.{node.module}"} if node.module else set()
     return found
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.name}")
+@pytest.mark.parametrize("path", FILES, ids=module_of)
 def test_imports_point_left(path: Path) -> None:
-    right = PACKAGES[PACKAGES.index(path.parent.name) + 1 :]
+    package = module_of(path).split(".")[0]
+    right = PACKAGES[PACKAGES.index(package) + 1 :]
     assert not {name for name in imports(path) if name.split(".")[0] in right}
-    if path.parent.name == "tasks":
+    if package == "tasks":
         assert not {name for name in imports(path) if name.split(".")[0] == "prefect"}
 
 
 def test_no_circles() -> None:
-    modules = {f"{path.parent.name}.{path.stem}": path for path in FILES}
+    modules = {module_of(path): path for path in FILES}
     edges = {name: {other for other in imports(path) if other in modules} for name, path in modules.items()}
     done: set[str] = set()
 
