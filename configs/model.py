@@ -27,7 +27,7 @@ from .dataset import DatasetConfig
 from .errors import ConfigError, Problem
 from .merging import merged, written_at
 from .secrets_mask import MaskedOptions, masked
-from .values import Count, Gpu, NothingIsEmpty, Switch, Text, TextList, one_word_of, refuse, text_keys
+from .values import Count, Figures, Gpu, NothingIsEmpty, Switch, Text, TextList, one_word_of, refuse, text_keys
 from .wording import problems_in
 
 RUNNERS = ("processes", "threads", "dask", "gpu")
@@ -94,6 +94,9 @@ class RunConfig(BaseSettings):
 
     output_dir: Text = Field(min_length=1, description="Where results go: a folder or any fsspec URL.")
     images: Text | None = Field(None, description="Where figures go. Default: `{output_dir}/images`.")
+    figures: Figures = Field(
+        "auto", description="Draw figures: true, false, or `auto`: if `umap_colors`, `plots` or `images` are given."
+    )
     cache: Text | None = Field(
         None,
         description="Where finished splits are kept: a folder or URL. Default: the user's cache directory.",

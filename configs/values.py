@@ -62,12 +62,15 @@ def _iterations(value: Any) -> Any:
     return value
 
 
-def _gpu(value: Any) -> Any:
-    if isinstance(value, bool) or value == "required":
-        return value
-    near = {"true": "write true without quotes", "false": "write false without quotes"}
-    suggestion = near.get(str(value).lower()) or did_you_mean(value, ["required"])
-    raise refuse(f"must be true, false or `required`, not {shown(value)}", suggestion)
+def _switch_or(word: str) -> BeforeValidator:
+    def check(value: Any) -> Any:
+        if isinstance(value, bool) or value == word:
+            return value
+        near = {"true": "write true without quotes", "false": "write false without quotes"}
+        suggestion = near.get(str(value).lower()) or did_you_mean(value, [word])
+        raise refuse(f"must be true, false or `{word}`, not {shown(value)}", suggestion)
+
+    return BeforeValidator(check)
 
 
 def _nothing_is_empty(value: Any) -> Any:
@@ -118,6 +121,7 @@ Neighbors = Annotated[StrictInt, Field(ge=2)]
 Iterations = Annotated[StrictInt, BeforeValidator(_iterations)]
 Resolution = Annotated[float, BeforeValidator(_resolution), Field(gt=0)]
 Metric = Annotated[Literal["euclidean", "cosine"], one_word_of(METRICS)]
-Gpu = Annotated[StrictBool | Literal["required"], BeforeValidator(_gpu)]
+Gpu = Annotated[StrictBool | Literal["required"], _switch_or("required")]
+Figures = Annotated[StrictBool | Literal["auto"], _switch_or("auto")]
 TextList = Annotated[list[StrictStr], BeforeValidator(_texts)]
 NothingIsEmpty = BeforeValidator(_nothing_is_empty)

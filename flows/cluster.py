@@ -15,10 +15,13 @@ from prefect import flow, get_run_logger, tags
 from prefect.client.schemas.objects import State
 
 from configs.model import RunConfig
+from flows.artifacts import LiveArtifacts, column_rows
+from flows.assets import publishing
 from flows.caching import CellstrataCache, cache_block
 from flows.driver import Driver
 from flows.early import find_started
 from flows.executors import shared_executor
+from flows.figures import figures_of
 from flows.preparation import forget, open_cache, prepare, take_input
 from flows.progress import Counts, Progress, announce
 from flows.steps import run_step, split
@@ -96,23 +99,31 @@ async def cluster_dataset(config: RunConfig, dataset: str, file_id: str) -> dict
         refresh=config.refresh,
         on_progress=lambda settled, counts: announce(Progress(source.name, settled, total, counts)),
     )
-    grown, drawn = await asyncio.gather(driver.grow(trees), umap, return_exceptions=True)
-    if isinstance(grown, BaseException):
-        raise grown
-    if isinstance(drawn, BaseException):
-        raise drawn
+    async with LiveArtifacts(source.name) as live:
+        grown, drawn = await asyncio.gather(driver.grow(trees), umap, return_exceptions=True)
+        if isinstance(grown, BaseException):
+            raise grown
+        if isinstance(drawn, BaseException):
+            raise drawn
 
-    await meanwhile
-    finished = Finished.of(source, trees, graph, drawn, embeddings, config)
-    published: dict[str, Any] = await run_step(
-        f"{source.name} · publish", "here", publish_result, finished, cache, config.storage_options
-    )
-    await asyncio.to_thread(note_use, cache, source.name, finished)
-    notices = [*source.notices, *finished.notices()]
+        await meanwhile
+        announce(Progress(source.name, total, total, driver.counts, "publishing"))
+        finished = Finished.of(source, trees, graph, drawn, embeddings, config)
+        published: dict[str, Any] = await run_step(
+            f"{source.name} · publish", "here", publish_result, finished, cache, config.storage_options,
+            task=publishing(source),
+        )  # fmt: skip
+        await asyncio.to_thread(note_use, cache, source.name, finished)
+        announce(Progress(source.name, total, total, driver.counts, "drawing figures"))
+        figures, not_drawn = await figures_of(config, source, published.pop("key"))
+        links = {"result": source.output, **({"figures": figures["folder"]} if figures else {})}
+        await live.tell(column_rows(published, trees), links, figures.get("previews", {}))
+    notices = [*source.notices, *finished.notices(), *not_drawn]
     for notice in notices:
         get_run_logger().warning("%s: %s", source.name, notice)
     seconds = round(time.perf_counter() - started, 3)
-    return published | {"splits": vars(driver.counts), "seconds": seconds, "notices": notices}
+    report = published | {"splits": vars(driver.counts), "seconds": seconds, "notices": notices}
+    return report | ({"figures": figures["folder"]} if figures else {})
 
 
 async def _result_storage(config: RunConfig, cache: Cache) -> CellstrataCache:

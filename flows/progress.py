@@ -16,12 +16,16 @@ class Counts:
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a dataset is: cells times levels that are settled, of how many, and its splits so far."""
+    """Where a dataset is: cells times levels that are settled, of how many, and its splits so far.
+
+    `doing` says what is done when all are settled.
+    """
 
     dataset: str
     settled: int
     total: int
     counts: Counts
+    doing: str = ""
 
 
 # Whatever shows progress; called from the flow's event loop, so it must be quick.

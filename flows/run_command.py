@@ -172,7 +172,7 @@ def _quiet_prefect(verbose: bool) -> None:
 
 def _document(summary: dict[str, Any]) -> dict[str, Any]:
     """Return what `--json` prints: for each dataset its output, columns, splits and seconds, or its error."""
-    kept = ("output", "labels", "columns", "clusters", "modularity", "splits", "seconds", "error", "notices")
+    kept = ("output", "labels", "figures", "columns", "clusters", "modularity", "splits", "seconds", "error", "notices")
     datasets = {
         name: {key: report[key] for key in kept if key in report} for name, report in summary["datasets"].items()
     }

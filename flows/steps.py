@@ -6,7 +6,7 @@ import asyncio
 import errno
 from typing import Any
 
-from prefect import task
+from prefect import Task, task
 from prefect.cache_policies import NO_CACHE
 from prefect.utilities.annotations import quote
 
@@ -70,13 +70,17 @@ def step(name: str, where: str, function: Any, arguments: tuple[Any, ...], find:
     return (executor.run if where == "pool" else executor.run_apart)(function, *arguments)
 
 
-async def run_step(name: str, where: str, function: Any, *arguments: Any, find: Any = None) -> Any:
+async def run_step(
+    name: str, where: str, function: Any, *arguments: Any, find: Any = None, task: Task[Any, Any] = step
+) -> Any:
     """Submit a step and wait for its result without holding up the other datasets.
+
+    `task` is `step`, or what does the same and says more of it.
 
     Raises
     ------
     Exception
         What the step's function raised, its retries used up.
     """
-    future = step.submit(name, where, function, quote(arguments), find)
+    future = task.submit(name, where, function, quote(arguments), find)
     return await asyncio.to_thread(future.result)

@@ -7,17 +7,29 @@ import errno
 import os
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from rich.console import Console, RenderableType
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskID,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
 from rich.status import Status
 from rich.table import Table
+from rich.text import Text
 
 from flows import progress as progress_of_run
+from flows.estimate import Estimate, spoken
 
 MEND = {
     errno.ENOSPC: "free some space there",
@@ -34,6 +46,14 @@ def unexpected(error: BaseException) -> str:
     frame = traceback.extract_tb(error.__traceback__)[-1]
     text = ", ".join([f"{type(error).__name__}: {error}", *getattr(error, "__notes__", ())])
     return f"{text}\nin {os.path.basename(frame.filename)}, line {frame.lineno}"
+
+
+class _Rest(ProgressColumn):
+    """How long it still takes, or what is done now."""
+
+    def render(self, task: Task) -> Text:
+        """Return the text for a bar."""
+        return Text(task.fields["doing"] or spoken(task.fields["estimate"].left(time.monotonic())))
 
 
 class Terminal:
@@ -100,17 +120,22 @@ class Terminal:
             TextColumn("{task.description}"),
             BarColumn(bar_width=30),
             TaskProgressColumn(),
-            TextColumn("{task.fields[splits]}"),
+            TextColumn("{task.fields[cells]}, {task.fields[splits]}"),
             TimeElapsedColumn(),
+            _Rest(),
             console=self._errors,
         )
 
         def show(now: progress_of_run.Progress) -> None:
             with self._lock:
                 splits = f"{now.counts.executed} splits computed, {now.counts.cached} from cache"
+                cells = f"{now.settled:,} of {now.total:,} cells × levels"
                 if now.dataset not in self._started:
-                    self._started[now.dataset] = bars.add_task(escape(now.dataset), total=now.total, splits=splits)
-                bars.update(self._started[now.dataset], completed=now.settled, splits=splits)
+                    fields: dict[str, Any] = {"splits": splits, "cells": cells, "estimate": Estimate(now.total), "doing": ""}
+                    self._started[now.dataset] = bars.add_task(escape(now.dataset), total=now.total, **fields)
+                bar = self._started[now.dataset]
+                bars.tasks[bar].fields["estimate"].note(time.monotonic(), now.settled)
+                bars.update(bar, completed=now.settled, splits=splits, cells=cells, doing=now.doing)
 
         progress_of_run.listeners.append(show)
         try:
@@ -151,6 +176,8 @@ class Terminal:
             if "output" in report:
                 self._results.print(f"result  {escape(report['output'])}", soft_wrap=True)
                 self._results.print(f"labels  {escape(report['labels'])}", soft_wrap=True)
+            if "figures" in report:
+                self._results.print(f"figures {escape(report['figures'])}", soft_wrap=True)
 
     def level(self, report: dict[str, Any], seconds: float) -> None:
         """Print what one level came to, and where it is."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from tasks import elements
 from tasks.cache import Cache
+from tasks.figures.palette import color_entries, tree_palette
 from tasks.link_mode import link_mode
 from tasks.linked import refers_rightly
 from tasks.opening import Root, open_anndata
@@ -46,8 +47,9 @@ def publish_level(finished: Finished, cache: Cache, storage_options: StorageOpti
     record["column"] = name
     if tree.given is not None:
         record |= _with_parent(record, source.url, tree.given.column, storage_options)
+    colors = color_entries(tree_palette(record["tree"], json.loads(record["columns"])), labels)
     publish(
-        source.url, source.output, obs=labels, obsm=obsm, obsp=obsp, uns={**uns, "clustering": record},
+        source.url, source.output, obs=labels, obsm=obsm, obsp=obsp, uns={**uns, **colors, "clustering": record},
         link="auto", obs_kept=(), slots_kept=_slots(source.url, source.output, storage_options),
         storage_options=storage_options,
     )  # fmt: skip

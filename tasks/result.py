@@ -14,6 +14,7 @@ from configs.model import RunConfig
 from tasks.cache import ArrayRef, Cache
 from tasks.digest import digest_array, digest_values
 from tasks.elements import obs_names, open_anndata
+from tasks.figures.palette import SCHEME, color_entries, tree_palette
 from tasks.inputs import Input
 from tasks.labels import column_name, level_column
 from tasks.labels_parquet import has_key, write_labels_parquet
@@ -61,7 +62,8 @@ class Finished:
         """
         computed = [embeddings[choice] for choice, ref in source.embeddings.items() if ref is None]
         pca = max(computed, key=lambda ref: ref.shape[1], default=None)
-        whole = config.model_dump(mode="json", exclude={"DATASETS", "defaults", "storage_options", "refresh", "rehash"})
+        apart = {"DATASETS", "defaults", "storage_options", "refresh", "rehash", "figures", "images"}
+        whole = config.model_dump(mode="json", exclude=apart)
         own = config.DATASETS[source.dataset].model_dump(mode="json")
         return cls(source, tuple(trees), graph, umap, whole | {"dataset": source.dataset, **own}, config.link, pca)
 
@@ -112,6 +114,7 @@ class Finished:
             configuration=self.configuration,
             versions=versions(),
             link=self.link,
+            colors=SCHEME,
         )
 
 
@@ -138,7 +141,7 @@ def publish_result(finished: Finished, cache: Cache, storage_options: StorageOpt
     """Write the result and its table of labels, unless exactly this result stands there already.
 
     Returns `output`, `labels`, `columns`, `clusters` (how many in each column), `modularity` (of each
-    level-1 column) and `written`.
+    level-1 column), `written`, and the result's `key`.
     """
     source, key = finished.source, finished.key()
     facts = column_facts(finished.trees)
@@ -149,6 +152,7 @@ def publish_result(finished: Finished, cache: Cache, storage_options: StorageOpt
         "clusters": {name: fact["n_clusters"] for name, fact in facts.items()},
         "modularity": {name: fact["modularity"] for name, fact in facts.items() if fact["level"] == 1},
         "written": False,
+        "key": key,
     }
     older = older_record(source.output, storage_options)
     there = older.get("publish_key") == key and has_key(source.labels, key, storage_options)
@@ -157,10 +161,11 @@ def publish_result(finished: Finished, cache: Cache, storage_options: StorageOpt
     labels = columns(finished.trees)
     created = datetime.now(UTC).isoformat(timespec="seconds")
     obsm, obsp, uns = computed_elements(finished, cache)
-    uns["clustering"] = provenance(
+    record = provenance(
         finished.configuration, source.identity, list(finished.trees), source.neighbors_key,
         finished.graph, key, created,
     )  # fmt: skip
+    uns |= {"clustering": record} | color_entries(tree_palette(record["tree"], facts), labels)
     same_input = older.get("command") == "run" and older.get("input") == json.dumps(source.identity, sort_keys=True)
     reuse = source.output if same_input and kind_of(source.url, storage_options) == "h5ad" else None
     publish(

@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import cache
 from itertools import pairwise
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -58,6 +58,14 @@ def tree_palette(tree: pd.DataFrame, facts: Mapping[str, Mapping[str, object]]) 
         parents = {label: str(row["parent"]) for label, row in clusters.items()}
         colored[column] = _column(parents, colored.get(above or "", {}))
     return {column: {label: shade.color for label, shade in colored[column].items()} for column in columns}
+
+
+def color_entries(palette: Palette, columns: Mapping[str, pd.Categorical[Any]]) -> dict[str, Any]:
+    """Return `<column>_colors` for `uns`, in the order of the categories, where scanpy and CELLxGENE look for them."""
+    return {
+        f"{name}_colors": np.array([palette[name][str(label)] for label in values.categories], dtype=object)
+        for name, values in columns.items()
+    }
 
 
 class _Shade(NamedTuple):
@@ -112,7 +120,7 @@ def _distinct() -> tuple[str, ...]:
     grid = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(-1, 3)
     lightness, chroma, _ = lch_of(lab_of(grid)).T
     grid = np.vstack(
-        [rgb_of(list(FIRST)), grid[(lightness > 0.4) & (lightness < 0.86) & (chroma > 0.06) & (chroma < 0.18)]]
+        [rgb_of(list(FIRST)), grid[(lightness > 0.4) & (lightness < 0.84) & (chroma > 0.06) & (chroma < 0.155)]]
     )
     light = to_linear(grid)
     views = [lab_of_linear(light), *(lab_of_linear(np.clip(light @ m.T, 0, 1)) for m in BLINDNESS.values())]

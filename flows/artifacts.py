@@ -1,0 +1,139 @@
+"""What Prefect shows of a dataset beside its task runs: how far it is, and at the end a table, a link and figures.
+
+All of it is best effort: nothing here fails or holds up a run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from prefect.artifacts import (
+    Artifact,
+    LinkArtifact,
+    MarkdownArtifact,
+    ProgressArtifact,
+    TableArtifact,
+    aupdate_progress_artifact,
+)
+from prefect.client.orchestration import PrefectClient, get_client
+
+from flows.progress import Progress, listeners
+from tasks.labels import column_name
+from tasks.store import is_local, local_path
+from tasks.tree import Tree
+
+EVERY = 4.0  # seconds between two updates
+PATIENCE = 5.0  # seconds for all that is told at the end
+_NOT_IN_KEYS = re.compile(r"[^a-z0-9]+")
+_CREDENTIALS = re.compile(r"//[^/@]*@")
+
+
+class LiveArtifacts:
+    """Shows a dataset's progress while the block lasts; `tell` says at the end what came of it."""
+
+    def __init__(self, dataset: str) -> None:
+        self.dataset = dataset
+        self._now: Progress | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._client: PrefectClient | None = None
+        self._opened = contextlib.AsyncExitStack()
+        self._shown: tuple[Any, float] | None = None
+
+    async def __aenter__(self) -> LiveArtifacts:
+        listeners.append(self._note)
+        self._task = asyncio.create_task(self._follow())
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        listeners.remove(self._note)
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        with contextlib.suppress(Exception):
+            await self._opened.aclose()
+
+    def _note(self, progress: Progress) -> None:
+        if progress.dataset == self.dataset:
+            self._now = progress
+
+    async def _follow(self) -> None:
+        """Update what is shown, from the newest state and never more often than every few seconds."""
+        while True:
+            await asyncio.sleep(EVERY)
+            with contextlib.suppress(Exception):
+                await self._show()
+
+    async def _show(self, finished: bool = False) -> None:
+        now = self._now
+        share = 100.0 if finished else 0.0 if now is None else 100.0 * now.settled / max(now.total, 1)
+        client = await self._opened_client()
+        if self._shown is None:
+            artifact = ProgressArtifact(key=key_of(self.dataset, "progress"), progress=share, description=self.dataset)
+            self._shown = ((await artifact.acreate(client=client)).id, share)
+        elif share != self._shown[1]:
+            await aupdate_progress_artifact(self._shown[0], share, client=client)
+            self._shown = (self._shown[0], share)
+
+    async def _opened_client(self) -> PrefectClient:
+        if self._client is None:
+            self._client = await self._opened.enter_async_context(get_client())
+        return self._client
+
+    async def tell(self, rows: list[dict[str, Any]], links: Mapping[str, str], images: Mapping[str, str]) -> None:
+        """Show a table of the columns, where results are, and images (`data:` URLs by title)."""
+        if self._task is not None:
+            self._task.cancel()
+        artifacts: list[Artifact] = [
+            TableArtifact(key=key_of(self.dataset, "columns"), table=rows, description=f"Columns of {self.dataset}")
+        ]
+        artifacts += [
+            LinkArtifact(key=key_of(self.dataset, name), link=visitable(url), link_text=f"{self.dataset}: {name}")
+            for name, url in links.items()
+        ]
+        if images:  # in markdown: of an image artifact Prefect would print the whole `data:` URL below it
+            text = "\n\n".join(f"### {title}\n\n![{title}]({image})" for title, image in images.items())
+            artifacts.append(MarkdownArtifact(key=key_of(self.dataset, "figures"), markdown=text))
+
+        async def send() -> None:
+            client = await self._opened_client()
+            await asyncio.gather(self._show(finished=True), *(each.acreate(client=client) for each in artifacts))
+
+        with contextlib.suppress(Exception):
+            await asyncio.wait_for(send(), PATIENCE)
+
+
+def key_of(dataset: str, what: str) -> str:
+    """Return a key as Prefect allows it: lower-case letters, digits and dashes."""
+    return _NOT_IN_KEYS.sub("-", f"{dataset} {what}".lower()).strip("-")
+
+
+def visitable(url: str) -> str:
+    """Return a URL for people to follow, without credentials or a signature."""
+    if is_local(url):
+        return local_path(url).as_uri()
+    return _CREDENTIALS.sub("//", url).partition("?")[0]
+
+
+def column_rows(published: Mapping[str, Any], trees: Sequence[Tree]) -> list[dict[str, Any]]:
+    """Return a row for each column: clusters, level 1's modularity, splits, their seconds, how many were cached."""
+    rows = []
+    for tree in trees:
+        for level in tree.levels:
+            name = column_name(tree.plan.algorithm, tree.plan.resolution, level)
+            splits = [o for path, o in tree.outcomes.items() if len(path) == level - 1 and o.spec is not None]
+            modularity = published["modularity"].get(name)
+            rows.append(
+                {
+                    "column": name,
+                    "clusters": published["clusters"][name],
+                    "modularity": None if modularity is None else round(modularity, 4),
+                    "splits": len(splits),
+                    "seconds": round(sum(float(o.facts["seconds"]) for o in splits), 2),
+                    "cached": sum(not o.executed for o in splits),
+                }
+            )
+    return rows

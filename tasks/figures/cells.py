@@ -1,0 +1,87 @@
+"""What figures are drawn from: of a published result the columns, colours and genes that were asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from tasks import elements
+from tasks.figures.covariates import Categories, Covariate, Numbers, read_covariate
+from tasks.figures.gene_values import read_genes
+from tasks.figures.palette import Palette, tree_palette
+from tasks.figures.request import FigureRequest
+from tasks.opening import open_anndata
+from tasks.result_record import read_record
+from tasks.tree_rows import TreeRows
+
+
+@dataclass(frozen=True)
+class Cells:
+    """`columns` are the cluster columns, `covariates` what they are compared with, `colors` what only UMAPs show.
+
+    `embedding` is (n, 2) float32, None without a UMAP; `about` names the result and its number of cells;
+    `skipped` says what is not drawn and why.
+    """
+
+    about: str
+    embedding: npt.NDArray[np.float32] | None
+    columns: list[Categories]
+    covariates: list[Covariate]
+    colors: list[Covariate]
+    centroids: frozenset[str]
+    genes: list[Numbers]
+    rows: TreeRows
+    palette: Palette
+    skipped: list[str]
+
+
+def read_cells(request: FigureRequest) -> Cells:
+    """Read from a result what its figures need, and of X no more than the genes that are named.
+
+    Raises
+    ------
+    DataError
+        If the result cannot be read.
+    """
+    record = read_record(request.result, request.storage_options)
+    palette = tree_palette(record.tree, record.facts)
+    skipped: list[str] = []
+    with open_anndata(request.result, request.storage_options) as root:
+        there = set(elements.obs_columns(root))
+        read = [read_covariate(root, name) for name in request.columns if name in there]
+        columns = [_colored(of, palette) for of in read if isinstance(of, Categories)]
+        names = list(dict.fromkeys([*request.covariates, *request.colors, *request.centroids]))
+        others = {name: read_covariate(root, name) for name in names if name in there and name not in request.columns}
+        for name in [name for name, of in others.items() if _values(of) < 2]:
+            del others[name]
+            skipped.append(f"{name} has one value")
+        genes = read_genes(root, [name for name in names if name not in there])
+        known = there | {gene.name for gene in genes}
+        skipped += [f"{name} is not in X" for name in names if name not in known]
+        embedding = None
+        if "X_umap" in elements.obsm_shapes(root):
+            embedding = np.ascontiguousarray(elements.read_obsm(root, "X_umap")[:, :2])
+            embedding = embedding if embedding.shape[1] == 2 else None
+        n = elements.n_obs(root)
+    covariates = [others[name] for name in request.covariates if name in others]
+    return Cells(
+        f"{request.name}, {n:,} cells", embedding, columns,
+        covariates, [of for name, of in others.items() if name not in request.covariates],
+        frozenset(request.centroids), genes, record.rows, palette, skipped,
+    )  # fmt: skip
+
+
+def _colored(of: Categories, palette: Palette) -> Categories:
+    """Give a cluster column the tree's colours, which an older result does not hold."""
+    own = palette.get(of.name, {})
+    known = all(label in own for label in of.labels)
+    return replace(of, colors={label: own[label] for label in of.labels}) if known else of
+
+
+def _values(of: Covariate) -> int:
+    if isinstance(of, Categories):
+        return len(of.labels)
+    there = of.values[~np.isnan(of.values)]
+    return int(len(there) > 0) + int(len(there) > 0 and there.min() < there.max())

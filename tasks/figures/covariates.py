@@ -1,0 +1,107 @@
+"""Obs columns as figures need them: categories by codes, or numbers; what means "missing" is missing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tasks import elements
+from tasks.figures.natural_order import natural
+from tasks.figures.palette import category_palette
+from tasks.opening import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MEANS_MISSING = frozenset({"", "nan", "none", "unknown", "<na>", "nat"})
+_HEX = re.compile(r"#[0-9a-fA-F]{6}(?:[0-9a-fA-F]{2})?")
+
+
+@dataclass(frozen=True)
+class Categories:
+    """A column of categories: (n,) int32 codes into `labels`, -1 where missing, and each label's colour."""
+
+    name: str
+    codes: npt.NDArray[np.int32]
+    labels: tuple[str, ...]
+    colors: Mapping[str, str] = field(default_factory=dict)
+
+    def counts(self) -> npt.NDArray[np.int64]:
+        """Return how many cells each label has."""
+        return np.bincount(self.codes[self.codes >= 0], minlength=len(self.labels))
+
+    @property
+    def n_missing(self) -> int:
+        """How many cells have none."""
+        return int((self.codes < 0).sum())
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """A column of numbers: (n,) float64, NaN where missing."""
+
+    name: str
+    values: npt.NDArray[np.float64]
+
+    @property
+    def n_missing(self) -> int:
+        """How many cells have none."""
+        return int(np.isnan(self.values).sum())
+
+
+Covariate = Categories | Numbers
+
+
+def read_covariate(root: elements.Root, name: str) -> Covariate:
+    """Read an obs column.
+
+    Categories that no cell has are left out, and those that stand for a missing value (`nan`, `None`,
+    `unknown`, nothing) are missing. They are in natural order, unless theirs is declared, with the colours of
+    `uns['<name>_colors']` where the file has them.
+
+    Raises
+    ------
+    InputError
+        If there is no such column.
+    """
+    column = elements.read_obs_column(root, name)
+    if column.dtype.kind in "iuf" and column.dtype.name != "category":
+        values = column.to_numpy(dtype=np.float64, na_value=np.nan)
+        return Numbers(name, np.where(np.isfinite(values), values, np.nan))
+    return categories_of(column, name, stored_colors(root, name))
+
+
+def categories_of(column: pd.Series, name: str, stored: list[str] | None = None) -> Categories:
+    """Return a column of categories, text or truth values; `stored` are colours in the order of its categories."""
+    import pandas as pd
+
+    values = column if isinstance(column.dtype, pd.CategoricalDtype) else column.astype("category")
+    texts = [str(each) for each in values.cat.categories]
+    codes = values.cat.codes.to_numpy()
+    there = np.bincount(codes[codes >= 0], minlength=len(texts)) > 0
+    kept = [text for text, any_ in zip(texts, there, strict=True) if any_ and text.strip().lower() not in MEANS_MISSING]
+    kept = list(dict.fromkeys(kept))
+    labels = kept if values.cat.ordered else natural(kept)
+    index = {label: number for number, label in enumerate(labels)}
+    lookup = np.array([*(index.get(text, -1) for text in texts), -1], np.int32)
+    given = dict(zip(texts, stored, strict=True)) if stored and len(stored) == len(texts) else None
+    colors = {label: given[label] for label in labels} if given else category_palette(labels)
+    return Categories(name, lookup[codes], tuple(labels), colors)
+
+
+def stored_colors(root: elements.Root, name: str) -> list[str] | None:
+    """Return `uns['<name>_colors']` as `#rrggbb`, None where it is not there or not written so."""
+    key = f"{name}_colors"
+    if "/" in name or key not in elements.uns_keys(root):
+        return None
+    try:
+        values: Any = elements.read_uns(root, key)
+        colors = [str(value) for value in np.asarray(values, dtype=object).ravel()]
+    except (DataError, ValueError, TypeError):
+        return None
+    return [color[:7] for color in colors] if all(map(_HEX.fullmatch, colors)) else None

@@ -1,0 +1,77 @@
+"""Drawing a result's figures, those alone that have changed; runs in a process of its own, where matplotlib is."""
+
+from __future__ import annotations
+
+import base64
+import io
+import time
+from typing import Any
+
+from tasks.figures.cells import read_cells
+from tasks.figures.record import FigureRecord, files_there, read_record, write_record
+from tasks.figures.request import FigureRequest
+from tasks.figures.sheet import Sheet
+from tasks.figures.wanted import Gallery, Wanted
+from tasks.store import Store
+
+PREVIEW_WIDTH, PREVIEW_COLORS = 520, 32
+
+
+def draw_figures(request: FigureRequest) -> dict[str, Any]:
+    """Draw what is missing or has changed, and remove what is no longer asked for.
+
+    Returns `figures` (their paths within the folder), `drawn` (how many files are new), `seconds`, `previews`
+    (small images as `data:` URLs, by title) and `skipped` (what is not drawn and why).
+
+    Raises
+    ------
+    DataError
+        If the result cannot be read.
+    """
+    started = time.perf_counter()
+    folder = Store.at(request.folder, request.storage_options)
+    older = read_record(folder)
+    there = files_there(folder, older.figures)
+    cells = read_cells(request)
+    figures: dict[str, str] = {}
+    previews: dict[str, str] = {}
+    drawn, skipped = 0, list(cells.skipped)
+    for wanted in Gallery(cells).figures():
+        files = wanted.files
+        same = all(file in there and older.figures.get(file) == wanted.depends for file in files)
+        if not (same and (not wanted.preview or wanted.preview in older.previews)):
+            try:
+                sheet = wanted.draw()
+                _write(folder, wanted, sheet)
+                if wanted.preview:
+                    previews[wanted.preview] = preview(sheet.png())
+            except OSError:
+                raise
+            except Exception as error:  # one that fails costs no other
+                skipped.append(f"{wanted.path}: {type(error).__name__}: {error}")
+                continue
+            drawn += len(files)
+        elif wanted.preview:
+            previews[wanted.preview] = older.previews[wanted.preview]
+        figures |= dict.fromkeys(files, wanted.depends)
+    for file in there - set(figures):
+        folder.remove(file)
+    record = FigureRecord(request.digest(), figures, previews, tuple(skipped))
+    write_record(folder, record)
+    return record.report(drawn, round(time.perf_counter() - started, 3))
+
+
+def _write(folder: Store, wanted: Wanted, sheet: Sheet) -> None:
+    for form, file in zip(wanted.forms, wanted.files, strict=True):
+        folder.write(file, sheet.png() if form == "png" else sheet.svg())
+
+
+def preview(png: bytes) -> str:
+    """Return a small copy of an image, at most 520 pixels wide and with 32 colours, as a `data:` URL."""
+    from PIL import Image
+
+    image = Image.open(io.BytesIO(png)).convert("RGB")
+    image.thumbnail((PREVIEW_WIDTH, PREVIEW_WIDTH * 4))
+    data = io.BytesIO()
+    image.quantize(PREVIEW_COLORS).save(data, "png", optimize=True)
+    return f"data:image/png;base64,{base64.b64encode(data.getvalue()).decode()}"

@@ -1,0 +1,66 @@
+"""The tree of one resolution: each cluster with its size, and why it was split no further."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tasks.figures.hierarchy_layout import Branch, Line, lay_out
+from tasks.figures.sheet import FAINT, HEADING, INK, RULE, SMALL, Sheet, boxes, text_size
+
+ROW = 24  # pixels
+INDENT = 34
+BAR = 90  # the longest bar of a number of cells
+
+
+def hierarchy(top: Sequence[Branch], colors: Mapping[str, Mapping[str, str]], title: str, about: str) -> Sheet:
+    """Draw the clusters below one another, each under its parent; `colors` is a palette.
+
+    A bar is as long as the square root of the cells; beside it their number, and why the cluster was not split.
+    """
+    lines = lay_out(list(top))
+    pages = max((line.page for line in lines), default=0) + 1
+    largest = max((line.branch.n_cells for line in lines), default=1)
+    deepest = max((line.branch.level for line in lines), default=1)
+    texts = [_text(line.branch) for line in lines]
+    names = max((text_size(line.branch.label, SMALL, "bold")[0] for line in lines), default=0)
+    page = 26 + INDENT * (deepest - 1) + 16 + names + 14 + BAR + 8
+    page += max((text_size(text, SMALL)[0] for text in texts), default=0) + 26
+    rows = max((line.row for line in lines), default=0) + 1
+    sheet = Sheet(max(16 + page * pages, 620), HEADING + rows * ROW + 24)
+    axes = sheet.axes(0, HEADING, sheet.width, rows * ROW + 20, plain=True)
+    left = np.array([26 + line.page * page for line in lines], float)
+    x = left + INDENT * np.array([line.branch.level - 1 for line in lines], float)
+    y = ROW * (0.5 + np.array([line.row for line in lines], float))
+    fills = [colors[line.branch.column][line.branch.label] for line in lines]
+    _links(axes, lines, x, y)
+    axes.scatter(x, y, s=46, c=fills, linewidth=0, zorder=2)
+    start = left + INDENT * (deepest - 1) + names + 6
+    end = start + np.maximum(BAR * np.sqrt([line.branch.n_cells / largest for line in lines]), 1.5)
+    boxes(axes, np.column_stack([start, y - 5, end, y + 5]), fills)
+    style: dict[str, Any] = {"fontsize": SMALL, "va": "center_baseline", "parse_math": False}
+    for line, text, at, high, beside in zip(lines, texts, x, y, end, strict=True):
+        weight = "bold" if line.branch.children else "normal"
+        axes.text(at + 14, high, line.branch.label, color=INK, weight=weight, **style)
+        axes.text(beside + 8, high, text, color=FAINT, **style)
+    sheet.heading(title, about)
+    return sheet
+
+
+def _links(axes: Any, lines: Sequence[Line], x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]) -> None:
+    """Draw from each cluster to its parent; where that stands in another column of the page, a short end."""
+    from matplotlib.collections import LineCollection
+
+    paths = []
+    for line, right, low in zip(lines, x, y, strict=True):
+        if line.branch.level > 1:
+            top = (line.parent_row + 0.5) * ROW + 9 if line.parent_row is not None else low - ROW / 2
+            paths.append([(right - INDENT, top), (right - INDENT, low), (right - 8, low)])
+    axes.add_collection(LineCollection(paths, colors=RULE, linewidths=0.9, zorder=1), autolim=False)
+
+
+def _text(branch: Branch) -> str:
+    return f"{branch.n_cells:,}" + (f"   {branch.stopped}" if branch.stopped else "")

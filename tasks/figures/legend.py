@@ -1,0 +1,80 @@
+"""The list beside a figure: a colour, its label, and how many cells have it; columns as wide as they must be."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tasks.figures.covariates import Categories
+from tasks.figures.palette import LARGEST, MISSING
+from tasks.figures.sheet import FAINT, INK, SMALL, Sheet, shortened, text_size
+
+WIDEST = 330  # pixels of a label; longer ones are shortened
+GAP, SWATCH = 26, 15
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A line: the colour, the text and, fainter, how many cells."""
+
+    color: str
+    text: str
+    count: str
+
+
+def entries(of: Categories, numbered: bool = False) -> list[Entry]:
+    """Return the lines for a column's labels and its missing values.
+
+    With `numbered` each begins with its index. Of more labels than colours there are none but a line that says so.
+    """
+    lines = [
+        Entry(of.colors[label], f"{i}: {label}" if numbered else label, f"(n={n:,})")
+        for i, (label, n) in enumerate(zip(of.labels, of.counts(), strict=True))
+    ]
+    if len(lines) > LARGEST:
+        lines = [Entry("none", f"{len(lines):,} values: more than", ""), Entry("none", "a legend can show", "")]
+    if of.n_missing:
+        lines.append(Entry(MISSING, "missing", f"(n={of.n_missing:,})"))
+    return lines
+
+
+class Legend:
+    """Lines laid out in columns no higher than `height` pixels; `width` and `height` are what they need."""
+
+    def __init__(self, lines: Sequence[Entry], height: float, size: float = SMALL) -> None:
+        self.size = size
+        self.line = text_size("x", size)[1] * 1.12
+        rows = max(1, int(height // self.line))
+        columns = -(-len(lines) // rows) or 1
+        rows = max(1, -(-len(lines) // columns))
+        self.columns = [[self._fitting(e) for e in lines[i : i + rows]] for i in range(0, len(lines), rows)]
+        self.widths = [max(self._width(e) for e in column) for column in self.columns]
+        self.width = sum(self.widths) + GAP * (len(self.widths) - 1) if lines else 0.0
+        self.height = rows * self.line if lines else 0.0
+
+    def draw(self, sheet: Sheet, left: float, top: float) -> None:
+        """Draw it, its left upper corner there."""
+        axes = sheet.axes(left, top, max(self.width, 1), max(sheet.height - top, 1), plain=True)
+        x = 0.0
+        for column, width in zip(self.columns, self.widths, strict=True):
+            for number, entry in enumerate(column):
+                self._line(axes, entry, x, (number + 0.5) * self.line)
+            x += width + GAP
+
+    def _line(self, axes: Any, entry: Entry, x: float, y: float) -> None:
+        from matplotlib.patches import Circle
+
+        if entry.color != "none":
+            axes.add_patch(Circle((x + SWATCH / 2, y), 0.34 * self.line, facecolor=entry.color, linewidth=0))
+            x += SWATCH + 6
+        style = {"fontsize": self.size, "va": "center_baseline", "ha": "left", "parse_math": False}
+        axes.text(x, y, entry.text, color=INK, **style)
+        axes.text(x + text_size(f"{entry.text} ", self.size)[0] + 4, y, entry.count, color=FAINT, **style)
+
+    def _fitting(self, entry: Entry) -> Entry:
+        return Entry(entry.color, shortened(entry.text, self.size, WIDEST), entry.count)
+
+    def _width(self, entry: Entry) -> float:
+        swatch = 0 if entry.color == "none" else SWATCH + 6
+        return swatch + text_size(f"{entry.text} ", self.size)[0] + 4 + text_size(entry.count, self.size)[0]

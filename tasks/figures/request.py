@@ -1,0 +1,57 @@
+"""Which figures a run asks for: plain values that go to the process that draws."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from configs.model import RunConfig
+from tasks.checks import columns_of
+from tasks.digest import digest_values
+from tasks.figures.names import figures_url
+from tasks.figures.palette import SCHEME
+from tasks.inputs import Input
+from tasks.store import StorageOptions
+
+STYLE = 1  # counts up when the same data are drawn otherwise
+
+
+@dataclass(frozen=True)
+class FigureRequest:
+    """The figures of one result.
+
+    `key` is that of the published result, `columns` its cluster columns, `covariates` what clusters are compared
+    with, `colors` what UMAPs are coloured by besides, `centroids` those whose labels are written at their middles.
+    """
+
+    result: str
+    folder: str
+    name: str
+    key: str
+    columns: tuple[str, ...]
+    covariates: tuple[str, ...]
+    colors: tuple[str, ...]
+    centroids: tuple[str, ...]
+    storage_options: StorageOptions = field(default_factory=dict, repr=False, compare=False)
+
+    @classmethod
+    def of(cls, config: RunConfig, source: Input, key: str) -> FigureRequest:
+        """Put together what a dataset asks for."""
+        settings = config.DATASETS[source.dataset].clustering
+        return cls(
+            source.output, figures_url(config.images_url, source.dataset, source.file_id), source.name, key,
+            tuple(columns_of(settings)), tuple(dict.fromkeys(settings.umap_colors)),
+            tuple(dict.fromkeys(settings.plots.colors)), tuple(dict.fromkeys(settings.plots.plot_centroids)),
+            config.storage_options,
+        )  # fmt: skip
+
+    def digest(self) -> str:
+        """Return what all figures together depend on."""
+        asked = [list(names) for names in (self.columns, self.covariates, self.colors, self.centroids)]
+        return digest_values(style=STYLE, colors=SCHEME, result=self.result, key=self.key, name=self.name, asked=asked)
+
+
+def wants_figures(config: RunConfig, dataset: str) -> bool:
+    """Tell whether figures of a dataset are drawn: `figures` says so, or it is `auto` and others ask for them."""
+    settings = config.DATASETS[dataset].clustering
+    asked = settings.umap_colors or settings.plots.colors or settings.plots.plot_centroids or config.images
+    return config.figures is True or (config.figures == "auto" and bool(asked))
