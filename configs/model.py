@@ -97,6 +97,7 @@ class RunConfig(BaseSettings):
     figures: Figures = Field(
         "auto", description="Draw figures: true, false, or `auto`: if `umap_colors`, `plots` or `images` are given."
     )
+    report: Switch = Field(True, description="Whether to write an HTML report of each dataset, and an index, to `images`.")
     cache: Text | None = Field(
         None,
         description="Where finished splits are kept: a folder or URL. Default: the user's cache directory.",

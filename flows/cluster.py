@@ -24,6 +24,7 @@ from flows.executors import shared_executor
 from flows.figures import figures_of
 from flows.preparation import forget, open_cache, prepare, take_input
 from flows.progress import Counts, Progress, announce
+from flows.reports import index_of_run, report_of_dataset
 from flows.steps import run_step, split
 from flows.task_runner import ExecutorTaskRunner
 from tasks.cache import ArrayRef, Cache
@@ -36,6 +37,7 @@ from tasks.pca import compute_pca
 from tasks.placement import placement_of
 from tasks.plan import EmbeddingChoice
 from tasks.plans import kept_partition, root_neighbors, tree_plans
+from tasks.report.subject import RunFacts
 from tasks.result import Finished, publish_result
 from tasks.tree import Tree
 from tasks.umap import compute_umap, find_umap
@@ -71,7 +73,8 @@ async def cluster(config: RunConfig) -> dict[str, Any]:
     finally:
         forget(config)
     reports = {name: await _report(state) for name, state in zip(inputs, states, strict=True)}
-    return {"datasets": reports, "seconds": round(time.perf_counter() - started, 3)}
+    index, notices = await index_of_run(config, reports)
+    return {"datasets": reports, **index, "notices": notices, "seconds": round(time.perf_counter() - started, 3)}
 
 
 @flow(name="cluster_dataset", flow_run_name="{dataset}/{file_id}", persist_result=False)
@@ -115,15 +118,19 @@ async def cluster_dataset(config: RunConfig, dataset: str, file_id: str) -> dict
         )  # fmt: skip
         await asyncio.to_thread(note_use, cache, source.name, finished)
         announce(Progress(source.name, total, total, driver.counts, "drawing figures"))
+        seconds = time.perf_counter() - started
         figures, not_drawn = await figures_of(config, source, published.pop("key"))
-        links = {"result": source.output, **({"figures": figures["folder"]} if figures else {})}
+        notices = [*source.notices, *finished.notices(), *not_drawn]
+        run = RunFacts(**vars(driver.counts), seconds=seconds, notices=tuple(notices))
+        page, not_written = await report_of_dataset(config, finished, run, cache)
+        pages = ({"figures": figures["folder"]} if figures else {}) | page
+        links = {"result": source.output, **{what: pages[what] for what in ("figures", "report") if what in pages}}
         await live.tell(column_rows(published, trees), links, figures.get("previews", {}))
-    notices = [*source.notices, *finished.notices(), *not_drawn]
+    notices += not_written
     for notice in notices:
         get_run_logger().warning("%s: %s", source.name, notice)
     seconds = round(time.perf_counter() - started, 3)
-    report = published | {"splits": vars(driver.counts), "seconds": seconds, "notices": notices}
-    return report | ({"figures": figures["folder"]} if figures else {})
+    return published | pages | {"splits": vars(driver.counts), "seconds": seconds, "notices": notices}
 
 
 async def _result_storage(config: RunConfig, cache: Cache) -> CellstrataCache:

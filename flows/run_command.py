@@ -171,12 +171,15 @@ def _quiet_prefect(verbose: bool) -> None:
 
 
 def _document(summary: dict[str, Any]) -> dict[str, Any]:
-    """Return what `--json` prints: for each dataset its output, columns, splits and seconds, or its error."""
-    kept = ("output", "labels", "figures", "columns", "clusters", "modularity", "splits", "seconds", "error", "notices")
+    """Return what `--json` prints: for each dataset its output, columns, splits and seconds, or its error, and where
+    the index of the reports is."""
+    kept = ("output", "labels", "figures", "report", "columns", "clusters", "modularity", "splits", "seconds",
+            "error", "notices")  # fmt: skip
     datasets = {
         name: {key: report[key] for key in kept if key in report} for name, report in summary["datasets"].items()
     }
-    return {"datasets": datasets, "seconds": summary["seconds"]}
+    index = {key: summary[key] for key in ("index", "notices") if summary.get(key)}
+    return {"datasets": datasets, **index, "seconds": summary["seconds"]}
 
 
 def _again(config_path: str) -> str:

@@ -62,7 +62,7 @@ class Finished:
         """
         computed = [embeddings[choice] for choice, ref in source.embeddings.items() if ref is None]
         pca = max(computed, key=lambda ref: ref.shape[1], default=None)
-        apart = {"DATASETS", "defaults", "storage_options", "refresh", "rehash", "figures", "images"}
+        apart = {"DATASETS", "defaults", "storage_options", "refresh", "rehash", "figures", "images", "report"}
         whole = config.model_dump(mode="json", exclude=apart)
         own = config.DATASETS[source.dataset].model_dump(mode="json")
         return cls(source, tuple(trees), graph, umap, whole | {"dataset": source.dataset, **own}, config.link, pca)

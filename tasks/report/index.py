@@ -1,0 +1,61 @@
+"""The index of a run: its datasets, what came of each, and where its report is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+from urllib.parse import quote
+
+from tasks.report.markup import text
+from tasks.report.page import document
+from tasks.report.places import shown_place
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A dataset of a run: where its result and report are (empty without), its columns with their clusters,
+    and what was said of it, or why it failed."""
+
+    name: str
+    report: str
+    result: str
+    clusters: Mapping[str, int]
+    notices: tuple[str, ...]
+    error: str
+
+    def identity(self) -> dict[str, Any]:
+        """Return all that the index shows of it."""
+        return asdict(self) | {"clusters": dict(self.clusters), "notices": list(self.notices)}
+
+
+def entry_of(name: str, report: Mapping[str, Any]) -> Entry:
+    """Return the entry of a dataset from what its flow has returned."""
+    return Entry(
+        name, report.get("report", ""), report.get("output", ""), report.get("clusters", {}),
+        tuple(report.get("notices", ())), report.get("error", ""),
+    )  # fmt: skip
+
+
+def index_page(entries: Sequence[Entry], images: str, made: str, key: str) -> bytes:
+    """Return the index as UTF-8; its links are relative to `images`, where it stands."""
+    rows = "".join(_row(entry, images) for entry in entries)
+    failed = [f"<li>{text(entry.name)}: {text(entry.error)}</li>" for entry in entries if entry.error]
+    noted = [f"<li>{text(entry.name)}: {text(notice)}</li>" for entry in entries for notice in entry.notices]
+    said = f'<ul class="notices">{"".join([*failed, *noted])}</ul>' if failed or noted else ""
+    n_failed = f", {len(failed)} failed" if failed else ""
+    summary = f"{len(entries)} dataset{'s' * (len(entries) != 1)}{n_failed}; written {made}"
+    return document("index.html", key, ("dom", "theme"), rows=rows, said=said, summary=text(summary)).encode()
+
+
+def _row(entry: Entry, images: str) -> str:
+    head = text(entry.name)
+    if entry.report.startswith(f"{images}/"):
+        link = quote(entry.report.removeprefix(f"{images}/"))
+        head = f'<a href="{text(link)}">{head}</a>'
+    columns = ", ".join(f"{name} ({n:,})" for name, n in entry.clusters.items())
+    status = "failed" if entry.error else "done, with warnings" if entry.notices else "done"
+    return (
+        f'<tr><th scope="row">{head}</th><td class="status">{status}</td><td>{text(columns)}</td>'
+        f"<td>{text(shown_place(entry.result)) if entry.result else ''}</td></tr>"
+    )

@@ -1,0 +1,200 @@
+"""The page of one dataset: what it tells as HTML, what it draws as packed arrays, all in one text."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import importlib.resources
+import json
+from functools import cache
+from string import Template
+from typing import Any
+
+import numpy as np
+
+from tasks.figures.clustree_edges import clustree_edges
+from tasks.figures.palette import category_palette, tree_palette
+from tasks.report import cells as shown_cells
+from tasks.report.compared import Binned, Compared, agreements, binned, compare
+from tasks.report.compared import document as covariate_document
+from tasks.report.covariates import Categories, Covariate, Numbers
+from tasks.report.markup import definitions, embedded, text
+from tasks.report.nodes import Grown, grown_trees
+from tasks.report.nodes import document as tree_document
+from tasks.report.packing import packed, smallest
+from tasks.report.subject import Subject
+from tasks.report.tables import agreement_table, columns_table, reasons_table
+from tasks.tree_rows import TreeRows
+
+MOST_BYTES = 9_500_000
+SCRIPTS = ("dom", "data", "state", "colors", "plot", "pointer", "labels", "legend", "tree", "detail",
+           "tables", "composition", "clustree", "theme", "main")  # fmt: skip
+_TOLD = (  # what is said where a script fails, as in a browser without DecompressionStream
+    "(error) => { console.error(error); const said = document.createElement('p'); said.className = 'notices'; "
+    "said.textContent = `The interactive part did not start (${error.message}); a browser of 2023 or later has all it "
+    "needs.`; document.getElementById('main').prepend(said); }"
+)
+
+
+def page(subject: Subject, key: str) -> bytes:
+    """Return the page as UTF-8; `key` is written at its head. It takes less than 10 MB."""
+    trees = grown_trees(TreeRows(subject.tree, subject.facts), subject.labels)
+    bins = [binned(covariate) for covariate in subject.covariates]
+    compared = [compare(tree, *pair) for tree in trees for pair in zip(subject.covariates, bins, strict=True)]
+    frame = _frame(subject, key, trees, compared)
+    room = shown_cells.room_for(len(trees) + len(bins))
+    while True:
+        facts, arrays = _drawn(subject, trees, bins, compared, room)
+        found = frame.replace("\0facts\0", facts).replace("\0arrays\0", arrays).encode()
+        if len(found) <= MOST_BYTES or room < 1000:
+            return found
+        room //= 2
+
+
+def _frame(subject: Subject, key: str, trees: list[Grown], compared: list[Compared]) -> str:
+    agreeing = agreements(compared)
+    sections = [
+        _section("columns", "Columns", columns_table(trees, subject.facts)) if trees else "",
+        _section("reasons", "Why clusters were not split", reasons_table(trees)) if trees else "",
+        _section("agreement", "Agreement with covariates", agreement_table(agreeing)) if agreeing else "",
+    ]
+    return document(
+        "report.html", key, SCRIPTS,
+        name=text(subject.name),
+        notices=_notices(subject.notices),
+        overview=definitions(subject.overview),
+        settings=definitions((name, _shown(value)) for name, value in subject.settings),
+        versions=definitions(subject.versions.items()),
+        sections="".join(sections),
+        facts="\0facts\0",
+        arrays="\0arrays\0",
+    )  # fmt: skip
+
+
+def document(template: str, key: str, scripts: tuple[str, ...], **parts: str) -> str:
+    """Fill a template with escaped parts, and with the styles and scripts that all pages share.
+
+    Its policy allows nothing from anywhere, and no other script than this one.
+    """
+    body = "\n".join(_asset(f"{name}.js") for name in scripts)
+    script = f'"use strict";(async () => {{\n{body}\n}})().catch({_TOLD});'
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    policy = f"default-src 'none'; style-src 'unsafe-inline'; img-src data: blob:; script-src 'sha256-{digest}'"
+    return Template(_asset(template)).substitute(
+        key=text(key), policy=text(policy), style=_asset("report.css"), script=script, **parts
+    )
+
+
+@cache
+def _asset(name: str) -> str:
+    return (importlib.resources.files("tasks.report") / "assets" / name).read_text(encoding="utf-8")
+
+
+def assets_digest() -> str:
+    """Return a digest of the templates, styles and scripts: a page made with others is made anew."""
+    names = sorted(place.name for place in (importlib.resources.files("tasks.report") / "assets").iterdir())
+    return hashlib.sha256("\0".join(_asset(name) for name in names).encode()).hexdigest()[:16]
+
+
+def _section(name: str, title: str, content: str) -> str:
+    return f'<section id="{name}" aria-labelledby="{name}-title"><h2 id="{name}-title">{title}</h2>{content}</section>'
+
+
+def _notices(notices: tuple[str, ...]) -> str:
+    if not notices:
+        return '<p class="calm">No warnings.</p>'
+    return f'<ul class="notices">{"".join(f"<li>{text(notice)}</li>" for notice in notices)}</ul>'
+
+
+def _shown(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _drawn(
+    subject: Subject, trees: list[Grown], bins: list[Binned], compared: list[Compared], room: int
+) -> tuple[str, str]:
+    """The facts as JSON and the arrays as text."""
+    palette = tree_palette(subject.tree, subject.facts)
+    arrays: dict[str, np.ndarray[Any, Any]] = {}
+    view = _view(subject, trees, bins, room, arrays)
+    for number, one in enumerate(compared):
+        entries = one.entries()
+        for part, values in zip(("clusters", "values", "cells"), entries, strict=True):
+            arrays[f"counts/{number}/{part}"] = smallest(values, int(values.max(initial=0)))
+    directory, packed_arrays = packed(arrays)
+    facts = {
+        "name": subject.name,
+        "cells": subject.n_cells,
+        "view": view,
+        "trees": [tree_document(tree, [palette[row["column"]][row["cluster"]] for row in tree.clusters])
+                  for tree in trees],
+        "covariates": [covariate_document(covariate, found, _colors(covariate))
+                       for covariate, found in zip(subject.covariates, bins, strict=True)],
+        "sums": [None if one.sums is None else [round(float(value), 6) for value in one.sums] for one in compared],
+        "edges": _edges(trees),
+        "arrays": directory,
+    }  # fmt: skip
+    return embedded(facts), packed_arrays
+
+
+def _colors(covariate: Covariate) -> list[str]:
+    return list(category_palette(covariate.labels).values()) if isinstance(covariate, Categories) else []
+
+
+def _view(
+    subject: Subject, trees: list[Grown], bins: list[Binned], room: int, arrays: dict[str, np.ndarray[Any, Any]]
+) -> dict[str, Any] | None:
+    """What is said of the plane, and into `arrays` the places and codes of the cells that are shown."""
+    if subject.view is None:
+        return None
+    points = subject.view.points
+    usable = np.isfinite(points).all(axis=1)
+    rows = shown_cells.chosen(subject.n_cells, room, [tree.leaves for tree in trees], usable)
+    x, y = shown_cells.quantised(points[rows])
+    order = shown_cells.near_each_other(x, y)
+    rows, x, y = rows[order], x[order], y[order]
+    arrays["x"], arrays["y"] = shown_cells.steps_between(x), shown_cells.steps_between(y)
+    for number, tree in enumerate(trees):
+        arrays[f"tree/{number}"] = smallest(tree.leaves[rows] + 1, len(tree.clusters))
+    for number, (covariate, found) in enumerate(zip(subject.covariates, bins, strict=True)):
+        arrays[f"covariate/{number}"] = _codes(covariate, found, rows)
+    return {
+        "title": subject.view.title,
+        "note": subject.view.note,
+        "shown": len(rows),
+        "unplaced": int((~usable).sum()),
+    }
+
+
+def _codes(covariate: Covariate, found: Binned, rows: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """0 for none; categories from 1; numbers from 1 to 255 between where their bins begin and end."""
+    if isinstance(covariate, Numbers):
+        values, width = covariate.values[rows], (found.high - found.low) or 1.0
+        part = np.clip((values - found.low) / width, 0, 1)
+        return np.where(np.isfinite(values), 1 + np.rint(part * 254), 0).astype(np.uint8)
+    return smallest(found.codes[rows] + 1, found.n_values)
+
+
+def _edges(trees: list[Grown]) -> list[list[float]]:
+    """How the clusters of level 1 pass into those of the algorithm's next resolution: tree, cluster, tree,
+    cluster, cells, share of the first, share of the second; clusters by their positions."""
+    found: list[list[float]] = []
+    for algorithm in dict.fromkeys(tree.algorithm for tree in trees):
+        numbers = [at for at, tree in enumerate(trees) if tree.algorithm == algorithm and tree.columns]
+        numbers.sort(key=lambda at: trees[at].resolution)
+        codes, labels, places = {}, {}, {}
+        for at in numbers:
+            tree, column = trees[at], trees[at].columns[0]
+            own = [place for place, row in enumerate(tree.clusters) if row["column"] == column]
+            lookup = np.full(len(tree.clusters) + 1, -1, np.int32)
+            lookup[own] = np.arange(len(own))
+            above = np.append(tree.ancestors(column), -1)
+            codes[column] = lookup[above[tree.leaves]]
+            labels[column] = [tree.clusters[place]["cluster"] for place in own]
+            places[column] = {tree.clusters[place]["cluster"]: (at, place) for place in own}
+        found += [
+            [*places[edge.source_column][edge.source], *places[edge.target_column][edge.target],
+             edge.n_cells, round(edge.of_source, 4), round(edge.of_target, 4)]
+            for edge in clustree_edges([trees[at].columns[0] for at in numbers], codes, labels)
+        ]  # fmt: skip
+    return found

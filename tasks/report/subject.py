@@ -1,0 +1,136 @@
+"""What a page tells of: a dataset's result as plain values, whether it was just made or is read in a test."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from configs.secrets_mask import masked
+from tasks.cache import Cache
+from tasks.elements import open_anndata, read_obsm
+from tasks.provenance import column_facts, tree_table, versions
+from tasks.report.covariates import Covariate, read_covariates
+from tasks.report.places import shown_place
+from tasks.result import Finished, columns
+from tasks.store import StorageOptions
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SHOWN_OF_RUN = ("runner", "workers", "grain", "link", "use_gpu")
+
+
+@dataclass(frozen=True)
+class View:
+    """Where cells stand in the plane: `points` (n, 2) float, not finite for cells without a place."""
+
+    title: str
+    note: str
+    points: npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A result: its tree (`tree_table`), the facts of its columns, the labels of its n cells by column, and
+    what they are compared with; `overview`, `settings` and `notices` are said as they are."""
+
+    name: str
+    n_cells: int
+    tree: pd.DataFrame
+    facts: Mapping[str, Mapping[str, Any]]
+    labels: Mapping[str, pd.Categorical]
+    view: View | None
+    covariates: tuple[Covariate, ...] = ()
+    overview: tuple[tuple[str, str], ...] = ()
+    settings: tuple[tuple[str, Any], ...] = ()
+    versions: Mapping[str, str] = field(default_factory=dict)
+    notices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """What only the run knows: its splits for this dataset, the seconds until the result stood, what it warned of."""
+
+    executed: int
+    cached: int
+    seconds: float
+    notices: tuple[str, ...] = ()
+
+
+def subject_of(finished: Finished, run: RunFacts, cache: Cache, storage_options: StorageOptions) -> Subject:
+    """Gather what a page tells of a finished dataset; reads the UMAP and the obs columns that colour it."""
+    source, settings = finished.source, dict(finished.configuration["clustering"])
+    names = [*settings["umap_colors"], *settings["plots"]["colors"]]
+    with open_anndata(source.url, storage_options) as root:
+        covariates, genes = read_covariates(root, names)
+        stored = read_obsm(root, "X_umap") if source.umap == "stored" else None
+    facts, labels = column_facts(finished.trees), columns(finished.trees)
+    unread = [name for name in genes if name not in facts]
+    notices = [*run.notices]
+    if unread:
+        notices.append(f"{', '.join(unread)}: no obs column; this report shows obs columns and no genes")
+    return Subject(
+        name=source.name,
+        n_cells=source.n_cells,
+        tree=tree_table(finished.trees),
+        facts=facts,
+        labels=labels,
+        view=_view(finished, cache, stored),
+        covariates=tuple(covariates),
+        overview=tuple(_overview(finished, run)),
+        settings=tuple(_settings(finished, settings)),
+        versions=versions(),
+        notices=tuple(notices),
+    )
+
+
+def _view(finished: Finished, cache: Cache, stored: npt.NDArray[np.float32] | None) -> View | None:
+    if finished.umap is not None:
+        return View("UMAP", "computed by this run", cache.get(finished.umap))
+    if stored is not None and stored.shape[1] >= 2:
+        return View("UMAP", "as the input holds it", stored[:, :2])
+    known = {choice: ref for choice, ref in finished.source.embeddings.items() if ref is not None}
+    base = finished.source.neighbors.embedding
+    for choice in [base, *known]:
+        ref = known.get(choice) or (finished.pca if choice in finished.source.embeddings else None)
+        if ref is not None and len(ref.shape) == 2 and ref.shape[1] >= 2:
+            note = "the result has no UMAP (`recompute_umap: true` computes one); distances here tell less"
+            return View(f"First two dimensions of {choice.use_rep}", note, np.array(cache.view(ref)[:, :2]))
+    return None
+
+
+def _overview(finished: Finished, run: RunFacts) -> list[tuple[str, str]]:
+    source, identity = finished.source, finished.source.identity
+    known = ", ".join(
+        f"{name} {value:,}" if isinstance(value, int) and name == "size" else f"{name} {value}"
+        for name, value in identity.items()
+        if name != "url" and value is not None
+    )
+    graph = "stored in the input" if source.stored_graph is not None else f"computed, {_neighbors(finished)}"
+    return [
+        ("Cells", f"{source.n_cells:,}"),
+        ("Columns", f"{len(column_facts(finished.trees)):,}"),
+        ("Splits", f"{run.executed:,} computed, {run.cached:,} from the cache"),
+        ("Time", f"{run.seconds:.1f} s until the result was written"),
+        ("Written", datetime.now(UTC).isoformat(sep=" ", timespec="seconds")),
+        ("Input", shown_place(source.url)),
+        ("Input's identity", known),
+        ("Graph of level 1", f"{graph} (`{source.neighbors_key}`)"),
+        ("Result", shown_place(source.output)),
+        ("Labels", shown_place(source.labels)),
+    ]
+
+
+def _neighbors(finished: Finished) -> str:
+    neighbors = finished.source.neighbors
+    return f"{neighbors.n_neighbors} neighbours, {neighbors.embedding}, {neighbors.metric}"
+
+
+def _settings(finished: Finished, settings: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    of_run = [(name, finished.configuration.get(name)) for name in SHOWN_OF_RUN]
+    return [(name, masked(value)) for name, value in [*settings.items(), *of_run] if value not in (None, [], {})]

@@ -1,0 +1,93 @@
+"""The tables that are read without a script: columns, reasons for not splitting, agreement with covariates."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tasks.report.compared import Agreeing
+from tasks.report.markup import Cell, table
+from tasks.report.nodes import Grown
+
+SPLIT = "split further"
+
+
+def columns_table(trees: Sequence[Grown], facts: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return a table of the cluster columns: sizes, splits, engine, time."""
+    names = ("column", "level", "clusters", "smallest", "median", "largest", "resolutions used", "modularity",
+             "splits", "computed", "from cache", "seconds of splits", "engine")  # fmt: skip
+    rows = [_column(tree, column, facts.get(column)) for tree in trees for column in tree.columns]
+    caption = "Cluster columns. Modularity is that of level 1; seconds are those the splits took when they were computed."
+    return table(caption, names, rows)
+
+
+def _column(tree: Grown, column: str, fact: Mapping[str, Any] | None) -> list[Cell]:
+    sizes = sorted(int(row["n_cells"]) for row in tree.clusters if row["column"] == column)
+    splits = tree.splits(column)
+    cached = sum(bool(row["from_cache"]) for row in splits)
+    level = int(next(row["level"] for row in tree.clusters if row["column"] == column))
+    modularity = fact and fact.get("modularity")
+    used = ", ".join(f"{value:g}" for value in fact["resolutions_used"]) if fact else "came with the input"
+    engine = f"{fact['engine']}: {fact['engine_reason']}" if fact else ""
+    return [
+        Cell(column), _count(level), _count(len(sizes)), _count(sizes[0]), _count(sizes[len(sizes) // 2]),
+        _count(sizes[-1]), Cell(used, used), Cell("" if modularity is None else f"{modularity:.3f}", modularity or 0.0),
+        _count(len(splits)), _count(len(splits) - cached), _count(cached),
+        _seconds(sum(float(row["seconds"]) for row in splits)), Cell(engine, engine),
+    ]  # fmt: skip
+
+
+def reasons_table(trees: Sequence[Grown]) -> str:
+    """Return a table of why clusters were not split, clusters and cells by column; empty without deeper levels."""
+    kinds = [SPLIT, *dict.fromkeys(_kind(row["reason"]) for tree in trees for row in tree.clusters if row["reason"])]
+    rows = []
+    for tree in trees:
+        for column in tree.columns:
+            clusters: Counter[str] = Counter()
+            cells: Counter[str] = Counter()
+            for row in tree.clusters:
+                if row["column"] == column:
+                    clusters[_kind(row["reason"])] += 1
+                    cells[_kind(row["reason"])] += int(row["n_cells"])
+            counted = [Cell(f"{clusters[kind]:,} ({cells[kind]:,} cells)" if clusters[kind] else "–", clusters[kind])
+                       for kind in kinds]  # fmt: skip
+            rows.append([Cell(column), *counted])
+    return table("What became of the clusters of each column", ("column", *kinds), rows)
+
+
+def agreement_table(agreeing: Sequence[Agreeing]) -> str:
+    """Return a table of NMI between cluster columns and covariates, a column each."""
+    covariates = list(dict.fromkeys(one.covariate for one in agreeing))
+    by_column: dict[str, dict[str, Agreeing]] = {}
+    for one in agreeing:
+        by_column.setdefault(one.column, {})[one.covariate] = one
+    rows = [
+        [Cell(column), *(_agreement(found[name]) if name in found else Cell("") for name in covariates)]
+        for column, found in by_column.items()
+    ]
+    caption = (
+        "Normalised mutual information (0: independent, 1: the same groups; arithmetic mean), adjusted Rand index, and "
+        "how many clusters have at least 90 % of their cells from one value, where not all cells do"
+    )
+    return table(caption, ("column", *covariates), rows)
+
+
+def _agreement(one: Agreeing) -> Cell:
+    found = one.agreement
+    if not found.n_cells:
+        return Cell("no values")
+    alone = f" · {len(one.from_one)} of one" if one.from_one else ""
+    return Cell(f"{found.nmi:.2f} · ARI {found.ari:.2f}{alone}", round(found.nmi, 6), found.nmi)
+
+
+def _kind(reason: str) -> str:
+    return reason.split(":", 1)[0] if reason else SPLIT
+
+
+def _count(value: int) -> Cell:
+    return Cell(f"{value:,}", value)
+
+
+def _seconds(value: float) -> Cell:
+    return Cell(f"{value:.2f}", round(value, 4)) if value == value else Cell("")

@@ -1,0 +1,70 @@
+"""Writing a page where it belongs, unless exactly this one stands there already."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import Any
+
+from tasks.cache import Cache
+from tasks.digest import digest_values
+from tasks.report.index import Entry, index_page
+from tasks.report.page import assets_digest, page
+from tasks.report.subject import RunFacts, subject_of
+from tasks.result import Finished
+from tasks.store import StorageOptions, Store, absolute, join
+
+NAME = "report.html"
+HEAD = 4096  # bytes within which a page tells its key
+_KEY = re.compile(rb'<meta name="cellstrata-key" content="([0-9a-zA-Z:_-]*)">')
+
+
+def report_url(images: str, dataset: str, file_id: str) -> str:
+    """Return where the report of a file goes, among its figures."""
+    return join(absolute(images), "clustering", f"dataset~{dataset}", f"file_id~{file_id}", NAME)
+
+
+def write_report(
+    finished: Finished, run: RunFacts, images: str, cache: Cache, storage_options: StorageOptions
+) -> dict[str, Any]:
+    """Write the report of a published result; never fails.
+
+    Returns `report`, its address, and `report_written`; or `problem`, why there is none. What
+    stands there stays if it was made of the same result and by the same version, whatever the run took.
+    """
+    try:
+        url = report_url(images, finished.source.dataset, finished.source.file_id)
+        key = digest_values(kind="report", result=finished.key(), assets=assets_digest(), notices=list(run.notices))
+        if written_key(url, storage_options) == key:
+            return {"report": url, "report_written": False}
+        Store.at(url, storage_options).write("", page(subject_of(finished, run, cache, storage_options), key))
+    except Exception as error:  # the result stands, and says all that the report would
+        return {"problem": f"no report was written: {type(error).__name__}: {error}"}
+    return {"report": url, "report_written": True}
+
+
+def write_index(entries: list[Entry], images: str, storage_options: StorageOptions) -> dict[str, Any]:
+    """Write the index of a run, `index.html` beside the figures; never fails.
+
+    Returns `index`, its address, and `index_written`; or `problem`.
+    """
+    try:
+        url = join(absolute(images), "index.html")
+        key = digest_values(kind="index", assets=assets_digest(), entries=[entry.identity() for entry in entries])
+        if written_key(url, storage_options) == key:
+            return {"index": url, "index_written": False}
+        made = datetime.now(UTC).isoformat(timespec="seconds")
+        Store.at(url, storage_options).write("", index_page(entries, absolute(images), made, key))
+    except Exception as error:
+        return {"problem": f"no index of the reports was written: {type(error).__name__}: {error}"}
+    return {"index": url, "index_written": True}
+
+
+def written_key(url: str, storage_options: StorageOptions) -> str | None:
+    """Return the key of the page that stands at an address, None if there is none; only its head is read."""
+    try:
+        with Store.at(url, storage_options).open() as file:
+            found = _KEY.search(file.read(HEAD))
+    except (OSError, ValueError):
+        return None
+    return found.group(1).decode() if found else None
