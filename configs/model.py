@@ -97,7 +97,7 @@ class RunConfig(BaseSettings):
     figures: Figures = Field(
         "auto", description="Draw figures: true, false, or `auto`: if `umap_colors`, `plots` or `images` are given."
     )
-    report: Switch = Field(True, description="Whether to write an HTML report of each dataset, and an index, to `images`.")
+    report: Switch = Field(True, description="Whether `images` gets an HTML report of each dataset, and an index.")
     cache: Text | None = Field(
         None,
         description="Where finished splits are kept: a folder or URL. Default: the user's cache directory.",

@@ -77,10 +77,10 @@ class Compared:
 def compare(tree: Grown, covariate: Covariate, bins: Binned) -> Compared:
     """Count the cells of each cluster of a tree by the values of a covariate."""
     n = len(tree.clusters)
-    sums = None
+    sums: npt.NDArray[np.float64] | None = None
     if isinstance(covariate, Numbers):
         both = (tree.leaves >= 0) & np.isfinite(covariate.values)
-        sums = np.bincount(tree.leaves[both], weights=covariate.values[both], minlength=n)
+        sums = np.bincount(tree.leaves[both], covariate.values[both], n).astype(np.float64)
     return Compared(tree, covariate, contingency(tree.leaves, bins.codes, n, bins.n_values), sums)
 
 

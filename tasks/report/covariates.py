@@ -80,4 +80,3 @@ def _rarest_as_one(name: str, codes: npt.NDArray[np.int32], labels: list[str]) -
     lookup[common] = np.arange(len(common))
     names = [labels[at] for at in common] + [f"{other:,} rarer ones"] * (other > 0)
     return Categories(name, lookup[codes], tuple(names), other)
-

@@ -44,7 +44,9 @@ def _cell(cell: Cell, first: bool) -> str:
     heat = f' style="--heat:{cell.heat:.3f}"' if cell.heat is not None else ""
     kind = " ".join(["number"] * number + ["heat"] * (cell.heat is not None))
     kind = f' class="{kind}"' if kind else ""
-    return f'<th scope="row"{order}>{text(cell.text)}</th>' if first else f"<td{kind}{order}{heat}>{text(cell.text)}</td>"
+    return (
+        f'<th scope="row"{order}>{text(cell.text)}</th>' if first else f"<td{kind}{order}{heat}>{text(cell.text)}</td>"
+    )
 
 
 def embedded(value: Any) -> str:

@@ -130,4 +130,3 @@ def _graph(row: Row) -> str:
 
 def _finite(value: Any, digits: int = 6) -> float | None:
     return round(float(value), digits) if math.isfinite(value) else None
-

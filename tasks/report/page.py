@@ -148,7 +148,7 @@ def _view(
     if subject.view is None:
         return None
     points = subject.view.points
-    usable = np.isfinite(points).all(axis=1)
+    usable = np.asarray(np.isfinite(points).all(axis=1))
     rows = shown_cells.chosen(subject.n_cells, room, [tree.leaves for tree in trees], usable)
     x, y = shown_cells.quantised(points[rows])
     order = shown_cells.near_each_other(x, y)

@@ -99,18 +99,13 @@ def _view(finished: Finished, cache: Cache, stored: npt.NDArray[np.float32] | No
     for choice in [base, *known]:
         ref = known.get(choice) or (finished.pca if choice in finished.source.embeddings else None)
         if ref is not None and len(ref.shape) == 2 and ref.shape[1] >= 2:
-            note = "the result has no UMAP (`recompute_umap: true` computes one); distances here tell less"
+            note = "the result has no UMAP (recompute_umap: true computes one); distances here tell less"
             return View(f"First two dimensions of {choice.use_rep}", note, np.array(cache.view(ref)[:, :2]))
     return None
 
 
 def _overview(finished: Finished, run: RunFacts) -> list[tuple[str, str]]:
-    source, identity = finished.source, finished.source.identity
-    known = ", ".join(
-        f"{name} {value:,}" if isinstance(value, int) and name == "size" else f"{name} {value}"
-        for name, value in identity.items()
-        if name != "url" and value is not None
-    )
+    source = finished.source
     graph = "stored in the input" if source.stored_graph is not None else f"computed, {_neighbors(finished)}"
     return [
         ("Cells", f"{source.n_cells:,}"),
@@ -119,11 +114,24 @@ def _overview(finished: Finished, run: RunFacts) -> list[tuple[str, str]]:
         ("Time", f"{run.seconds:.1f} s until the result was written"),
         ("Written", datetime.now(UTC).isoformat(sep=" ", timespec="seconds")),
         ("Input", shown_place(source.url)),
-        ("Input's identity", known),
-        ("Graph of level 1", f"{graph} (`{source.neighbors_key}`)"),
+        ("Input's identity", _identity(source.identity)),
+        ("Graph of level 1", f"{graph} (key {source.neighbors_key})"),
         ("Result", shown_place(source.output)),
         ("Labels", shown_place(source.labels)),
     ]
+
+
+def _identity(identity: Mapping[str, Any]) -> str:
+    """What its store says of the input, sizes and times as people read them."""
+    said = []
+    for name, value in identity.items():
+        if name == "mtime_ns":
+            said.append(f"changed {datetime.fromtimestamp(value / 1e9, UTC).isoformat(sep=' ', timespec='seconds')}")
+        elif name == "size" and value is not None:
+            said.append(f"{value:,} bytes")
+        elif name != "url" and value is not None:
+            said.append(f"{name} {value}")
+    return ", ".join(said)
 
 
 def _neighbors(finished: Finished) -> str:

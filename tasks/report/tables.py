@@ -16,9 +16,11 @@ SPLIT = "split further"
 def columns_table(trees: Sequence[Grown], facts: Mapping[str, Mapping[str, Any]]) -> str:
     """Return a table of the cluster columns: sizes, splits, engine, time."""
     names = ("column", "level", "clusters", "smallest", "median", "largest", "resolutions used", "modularity",
-             "splits", "computed", "from cache", "seconds of splits", "engine")  # fmt: skip
+             "splits", "computed", "from cache", "seconds", "engine")  # fmt: skip
     rows = [_column(tree, column, facts.get(column)) for tree in trees for column in tree.columns]
-    caption = "Cluster columns. Modularity is that of level 1; seconds are those the splits took when they were computed."
+    caption = (
+        "Cluster columns. Modularity is that of level 1; seconds are what the splits took when they were computed."
+    )
     return table(caption, names, rows)
 
 
@@ -68,7 +70,7 @@ def agreement_table(agreeing: Sequence[Agreeing]) -> str:
     ]
     caption = (
         "Normalised mutual information (0: independent, 1: the same groups; arithmetic mean), adjusted Rand index, and "
-        "how many clusters have at least 90 % of their cells from one value, where not all cells do"
+        "how many clusters have at least 90 % of their cells from one value, if all cells together have not"
     )
     return table(caption, ("column", *covariates), rows)
 
@@ -78,7 +80,7 @@ def _agreement(one: Agreeing) -> Cell:
     if not found.n_cells:
         return Cell("no values")
     alone = f" · {len(one.from_one)} of one" if one.from_one else ""
-    return Cell(f"{found.nmi:.2f} · ARI {found.ari:.2f}{alone}", round(found.nmi, 6), found.nmi)
+    return Cell(f"{found.nmi:.2f} · ARI {found.ari:z.2f}{alone}", round(found.nmi, 6), found.nmi)
 
 
 def _kind(reason: str) -> str:

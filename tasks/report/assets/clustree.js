@@ -8,11 +8,11 @@ function clustreeOf(algorithm) {
   const edges = facts.edges.filter(([t]) => trees[t].name.split(" ")[0] === algorithm), levels = [];
   for (const [t, , u] of edges) for (const one of [t, u]) if (!levels.includes(one)) levels.push(one);
   levels.sort((a, b) => Number(trees[a].name.split(" ")[1]) - Number(trees[b].name.split(" ")[1]));
-  const place = new Map(), row = 92, left = 92, widest = Math.max(...levels.map((t) => trees[t].at[0].length)), W = Math.max(560, left + 40 + widest * 46), key = (t, i) => `${t}/${i}`;
+  const place = new Map(), row = 92, left = 92, widest = Math.max(...levels.map((t) => trees[t].at[0].length)), right = 40, W = Math.max(560, left + right + widest * 46), key = (t, i) => `${t}/${i}`;
   levels.forEach((t, r) => {
     const weight = (i) => { const into = edges.filter((e) => e[2] === t && e[3] === i), sum = into.reduce((s, e) => s + e[4], 0); return sum && r ? into.reduce((s, e) => s + e[4] * place.get(key(e[0], e[1]))[0], 0) / sum : i; };
     const order = trees[t].at[0].map((i) => [weight(i), i]).sort((a, b) => a[0] - b[0] || a[1] - b[1]);
-    order.forEach(([, i], at) => place.set(key(t, i), [left + ((at + 0.5) * (W - left)) / order.length, 40 + r * row]));
+    order.forEach(([, i], at) => place.set(key(t, i), [left + ((at + 0.5) * (W - left - right)) / order.length, 40 + r * row]));
   });
   const total = trees[levels[0]].total, radius = (n) => 5 + 17 * Math.sqrt(n / total);
   const lines = edges.filter((e) => e[5] >= 0.02 || e[6] >= 0.02).sort((a, b) => a[6] - b[6]).map(([t, i, u, j, n, of, share]) => {

@@ -14,7 +14,8 @@ if (plot) {
       if (!found.has(code)) found.set(code, [[], []]);
       found.get(code)[0].push(plot.x[i]); found.get(code)[1].push(plot.y[i]);
     }
-    centres = [...found].map(([code, [xs, ys]]) => ({ text: means.label(code), x: middle(xs), y: middle(ys), size: xs.length })).sort((a, b) => b.size - a.size).slice(0, 150);
+    const shown = [...found.values()].reduce((sum, [xs]) => sum + xs.length, 0), least = state.cluster >= 0 ? 0.02 * shown : 0; // stray cells name nothing
+    centres = [...found].filter(([, [xs]]) => xs.length >= least).map(([code, [xs, ys]]) => ({ text: means.label(code), x: middle(xs), y: middle(ys), size: xs.length })).sort((a, b) => b.size - a.size).slice(0, 150);
   }
   const onPlot = (context) => {
     if (!byId("label-choice").checked) return;

@@ -20,7 +20,7 @@ if (plot) {
   byId("plot-note").textContent = `${view.title}: ${view.note}.${sample}${unplaced}`;
   new ResizeObserver(() => plot.resize()).observe(byId("stage"));
   addEventListener("theme", () => { plot.recolor(); drawLegend(); });
-} else if (trees.length) byId("explore-hint").textContent = "The result has no UMAP (`recompute_umap: true` computes one), and no embedding was read: there is no plot. " + byId("explore-hint").textContent.replace("in the plot or ", "or ").replace("in the tree, or", "in the tree or");
+} else if (trees.length) byId("explore-hint").textContent = "The result has no UMAP (recompute_umap: true computes one), and no embedding was read: there is no plot. " + byId("explore-hint").textContent.replace("in the plot or ", "or ").replace("in the tree, or", "in the tree or");
 drawTree(); drawDetail(); drawLegend(); drawClustree();
 byId("composition-column").selectedIndex = 0;
 drawClusters(); drawComposition();

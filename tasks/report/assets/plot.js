@@ -45,8 +45,8 @@ const plot = view && (() => {
   }
   const pack = ([r, g, b]) => r | (g << 8) | (b << 16);
   function radius() {
-    const cover = Math.sqrt((0.16 * width * height) / Math.max(1, n) / Math.PI);
-    return Math.min(9, Math.max(0.75 * ratio(), Math.min(3.6 * ratio(), cover)) * Math.sqrt(Math.max(1, camera.scale / camera.whole)));
+    const cover = Math.sqrt((0.3 * width * height) / Math.max(1, n) / Math.PI);
+    return Math.min(9, Math.max(0.9 * ratio(), Math.min(3.6 * ratio(), cover)) * Math.sqrt(Math.max(1, camera.scale / camera.whole)));
   }
   function stamp(r) {
     const reach = Math.ceil(r + 0.5), cells = [];
