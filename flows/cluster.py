@@ -123,7 +123,7 @@ async def cluster_dataset(config: RunConfig, dataset: str, file_id: str) -> dict
         notices = [*source.notices, *finished.notices(), *not_drawn]
         run = RunFacts(**vars(driver.counts), seconds=seconds, notices=tuple(notices))
         page, not_written = await report_of_dataset(config, finished, run, cache)
-        pages = ({"figures": figures["folder"]} if figures else {}) | page
+        pages: dict[str, Any] = {**({"figures": figures["folder"]} if figures else {}), **page}
         links = {"result": source.output, **{what: pages[what] for what in ("figures", "report") if what in pages}}
         await live.tell(column_rows(published, trees), links, figures.get("previews", {}))
     notices += not_written

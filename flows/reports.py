@@ -13,7 +13,6 @@ from tasks.report.subject import RunFacts
 from tasks.report.write import write_index, write_report
 from tasks.result import Finished
 
-
 Told = tuple[dict[str, Any], list[str]]
 
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from tasks.figures.agreement import Agreement, agreement, contingency
 from tasks.figures.composition import composition
-from tasks.report.covariates import Categories, Covariate, Numbers
+from tasks.figures.covariates import Categories, Covariate, Numbers
 from tasks.report.nodes import Grown
 
 BINS = 24  # of the histograms of numbers
@@ -107,14 +107,13 @@ def agreements(compared: Sequence[Compared]) -> list[Agreeing]:
     return found
 
 
-def document(covariate: Covariate, bins: Binned, colors: Sequence[str]) -> dict[str, Any]:
+def document(covariate: Covariate, bins: Binned) -> dict[str, Any]:
     """Return a covariate as JSON values."""
     missing = int((bins.codes < 0).sum())
     if isinstance(covariate, Categories):
-        sizes = np.bincount(covariate.codes[covariate.codes >= 0], minlength=len(covariate.labels))
         return {
-            "name": covariate.name, "labels": list(covariate.labels), "cells": sizes.tolist(),
-            "color": list(colors), "missing": missing,
+            "name": covariate.name, "labels": list(covariate.labels), "cells": covariate.counts().tolist(),
+            "color": [covariate.colors[label] for label in covariate.labels], "missing": missing,
         }  # fmt: skip
     return {
         "name": covariate.name, "low": bins.low, "high": bins.high, "least": bins.least, "most": bins.most,

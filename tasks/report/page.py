@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from tasks.figures.clustree_edges import clustree_edges
-from tasks.figures.palette import category_palette, tree_palette
+from tasks.figures.covariates import Covariate, Numbers
+from tasks.figures.palette import tree_palette
 from tasks.report import cells as shown_cells
 from tasks.report.compared import Binned, Compared, agreements, binned, compare
 from tasks.report.compared import document as covariate_document
-from tasks.report.covariates import Categories, Covariate, Numbers
 from tasks.report.markup import definitions, embedded, text
 from tasks.report.nodes import Grown, grown_trees
 from tasks.report.nodes import document as tree_document
@@ -128,17 +128,13 @@ def _drawn(
         "view": view,
         "trees": [tree_document(tree, [palette[row["column"]][row["cluster"]] for row in tree.clusters])
                   for tree in trees],
-        "covariates": [covariate_document(covariate, found, _colors(covariate))
+        "covariates": [covariate_document(covariate, found)
                        for covariate, found in zip(subject.covariates, bins, strict=True)],
         "sums": [None if one.sums is None else [round(float(value), 6) for value in one.sums] for one in compared],
         "edges": _edges(trees),
         "arrays": directory,
     }  # fmt: skip
     return embedded(facts), packed_arrays
-
-
-def _colors(covariate: Covariate) -> list[str]:
-    return list(category_palette(covariate.labels).values()) if isinstance(covariate, Categories) else []
 
 
 def _view(

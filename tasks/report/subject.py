@@ -13,8 +13,9 @@ import numpy.typing as npt
 from configs.secrets_mask import masked
 from tasks.cache import Cache
 from tasks.elements import open_anndata, read_obsm
+from tasks.figures.covariates import Covariate
 from tasks.provenance import column_facts, tree_table, versions
-from tasks.report.covariates import Covariate, read_covariates
+from tasks.report.covariates import read_covariates
 from tasks.report.places import shown_place
 from tasks.result import Finished, columns
 from tasks.store import StorageOptions
@@ -71,9 +72,9 @@ def subject_of(finished: Finished, run: RunFacts, cache: Cache, storage_options:
         stored = read_obsm(root, "X_umap") if source.umap == "stored" else None
     facts, labels = column_facts(finished.trees), columns(finished.trees)
     unread = [name for name in genes if name not in facts]
-    notices = [*run.notices]
+    overview = _overview(finished, run)
     if unread:
-        notices.append(f"{', '.join(unread)}: no obs column; this report shows obs columns and no genes")
+        overview.append(("Not in the report", f"{', '.join(unread)}: of colours, only obs columns are"))
     return Subject(
         name=source.name,
         n_cells=source.n_cells,
@@ -82,10 +83,10 @@ def subject_of(finished: Finished, run: RunFacts, cache: Cache, storage_options:
         labels=labels,
         view=_view(finished, cache, stored),
         covariates=tuple(covariates),
-        overview=tuple(_overview(finished, run)),
+        overview=tuple(overview),
         settings=tuple(_settings(finished, settings)),
         versions=versions(),
-        notices=tuple(notices),
+        notices=run.notices,
     )
 
 

@@ -45,11 +45,14 @@ def test_run_against_a_server_prints_a_table_and_json(server: str, tmp_path: Pat
     assert Path(report["output"]).is_absolute()
     assert Path(report["output"]).is_dir()
     assert report["splits"]["executed"] > 1
+    assert Path(report["report"]).is_file()
+    assert Path(document["index"]).is_file()
     assert document["seconds"] > 0
     assert "d/f" in done.stderr
     again = cellstrata("run", path, "--runner", "threads", server=server)
     assert again.returncode == 0
     assert "d/f" in again.stdout
+    assert f"report  {report['report']}" in again.stdout
     assert "Traceback" not in again.stderr
     assert "WARNING" not in again.stderr
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
-from tasks.report.covariates import Categories, Numbers
+from tasks.figures.covariates import Categories, Numbers
+from tasks.figures.palette import category_palette
 from tasks.report.subject import Subject, View
 
 TOP, BELOW = 12, 6
@@ -41,11 +43,13 @@ def subject_of_size(n: int, n_trees: int) -> Subject:
                 for name, size in zip(names, sizes, strict=True)
             ]  # fmt: skip
     covariates = (
-        Categories(
-            "cell_type", ((top + rng.integers(0, 3, n)) % 40).astype(np.int32), tuple(f"t{i}" for i in range(40))
-        ),
-        Categories("donor", rng.integers(0, 100, n).astype(np.int32), tuple(f"d{i}" for i in range(100))),
+        _categories("cell_type", (top + rng.integers(0, 3, n)).astype(np.int32), [f"t{i}" for i in range(TOP + 2)]),
+        _categories("donor", rng.integers(0, 100, n).astype(np.int32), [f"d{i}" for i in range(100)]),
         Numbers("n_genes", rng.lognormal(7, 1, n)),
     )
     view = View("UMAP", "computed", points.astype(np.float32))
     return Subject("big/one", n, pd.DataFrame(rows), facts, labels, view, covariates)
+
+
+def _categories(name: str, codes: npt.NDArray[np.int32], labels: list[str]) -> Categories:
+    return Categories(name, codes, tuple(labels), category_palette(labels))

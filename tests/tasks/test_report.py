@@ -10,10 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tasks.figures.covariates import Categories, Numbers, categories_of
 from tasks.report import write as writing
 from tasks.report.cells import chosen, near_each_other, quantised, steps_between
 from tasks.report.compared import binned
-from tasks.report.covariates import Categories, Numbers, covariate
+from tasks.report.covariates import rarest_as_one
 from tasks.report.index import entry_of, index_page
 from tasks.report.page import page
 from tasks.report.places import shown_place
@@ -151,10 +152,10 @@ def test_a_report_that_cannot_be_written_fails_nothing(
     tmp_path: Path, result: Made, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "images").write_text("a file where the folder should be")
-    assert "NotADirectoryError" in report(tmp_path, result)["report_problem"]
+    assert "NotADirectoryError" in report(tmp_path, result)["problem"]
     monkeypatch.setattr(writing, "page", lambda *_: 1 / 0)
     (tmp_path / "images").unlink()
-    assert "ZeroDivisionError" in report(tmp_path, result)["report_problem"]
+    assert "ZeroDivisionError" in report(tmp_path, result)["problem"]
     assert not list(tmp_path.glob("images/**/*.html"))
 
 
@@ -203,26 +204,25 @@ def test_places_come_back() -> None:
     assert jumps.mean() < np.abs(np.diff(x.astype(int))).mean() / 3
 
 
-def test_covariates_of_every_kind() -> None:
-    def categories(values: list[object], **more: object) -> Categories:
-        found = covariate("x", pd.Series(values, **more))  # type: ignore[call-overload]
-        assert isinstance(found, Categories)
-        return found
+def test_the_rarest_of_many_categories_are_one() -> None:
+    texts = pd.Series([f"c{i % 400}" if i >= 400 else f"c{i % 3}" for i in range(2000)])
+    found = rarest_as_one(categories_of(texts, "x"))
+    assert isinstance(found, Categories)
+    assert len(found.labels) == 250
+    assert found.labels[-1] == "151 rarer ones"
+    assert found.labels[:3] == ("c0", "c1", "c2")
+    assert found.codes.min() == 0
+    assert found.counts().sum() == 2000
+    assert all(label in found.colors for label in found.labels)
 
-    found = categories(["b10", "b9", None, "unknown", "nan", ""])
-    assert found.labels == ("b9", "b10")
-    assert found.codes.tolist() == [1, 0, -1, -1, -1, -1]
-    assert categories([True, False]).labels == ("False", "True")
-    assert categories(list(pd.to_datetime(["2020-01-01"]))).labels == ("2020-01-01 00:00:00",)
-    many = categories([f"c{i % 400}" if i >= 400 else f"c{i % 3}" for i in range(2000)])
-    assert len(many.labels) == 250
-    assert many.labels[-1] == "151 rarer ones"
-    assert many.codes.min() >= 0
-    numbers = covariate("x", pd.Series([1.0, np.inf, None, 4.0]))
-    assert isinstance(numbers, Numbers)
-    assert binned(numbers).codes.tolist() == [0, -1, -1, 23]
-    nothing = binned(Numbers("x", np.full(3, np.nan)))
-    assert nothing.codes.tolist() == [-1, -1, -1]
+
+def test_numbers_are_binned_without_their_outermost() -> None:
+    assert binned(Numbers("x", np.array([1.0, np.nan, 4.0]))).codes.tolist() == [0, -1, 23]
+    assert binned(Numbers("x", np.full(3, np.nan))).codes.tolist() == [-1, -1, -1]
+    assert binned(Numbers("x", np.full(3, 2.0))).codes.tolist() == [0, 0, 0]
+    heavy = binned(Numbers("x", np.append(np.arange(999.0), 1e9)))
+    assert heavy.high < 1000
+    assert heavy.most == 1e9
 
 
 def test_the_index_links_relatively_and_says_what_failed() -> None:
