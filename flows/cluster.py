@@ -6,7 +6,6 @@ Each reads like the picture in the README; the steps themselves are functions of
 from __future__ import annotations
 
 import asyncio
-import importlib
 import time
 from collections.abc import Callable
 from typing import Any
@@ -19,7 +18,7 @@ from flows.artifacts import LiveArtifacts, column_rows
 from flows.assets import publishing
 from flows.caching import CellstrataCache, cache_block
 from flows.driver import Driver
-from flows.early import find_started
+from flows.early import find_started, load_for_publishing
 from flows.executors import shared_executor
 from flows.figures import figures_of
 from flows.preparation import forget, open_cache, prepare, take_input
@@ -87,12 +86,17 @@ async def cluster_dataset(config: RunConfig, dataset: str, file_id: str) -> dict
 
     embeddings = await _embeddings(config, source, cache)
     graph = await _graph(config, source, cache, embeddings)
-    meanwhile = asyncio.create_task(asyncio.to_thread(importlib.import_module, "anndata"))  # for publishing
     umap = asyncio.create_task(_umap(config, source, cache, embeddings, graph))
 
     plans = tree_plans(settings, source, embeddings, graph, config.gpu_for(dataset))
     trees = [Tree(plan, kept_partition(plan, source, config.storage_options)) for plan in plans]
     total = sum(tree.plan.n_cells * tree.plan.depth for tree in trees)
+
+    def follow(settled: int, counts: Counts) -> None:
+        announce(Progress(source.name, settled, total, counts))
+        if counts.executed:
+            load_for_publishing()
+
     driver = Driver(
         source.name,
         cache,
@@ -100,7 +104,7 @@ async def cluster_dataset(config: RunConfig, dataset: str, file_id: str) -> dict
         grain=config.grain,
         at_once=config.worker_count + 2,
         refresh=config.refresh,
-        on_progress=lambda settled, counts: announce(Progress(source.name, settled, total, counts)),
+        on_progress=follow,
     )
     async with LiveArtifacts(source.name) as live:
         grown, drawn = await asyncio.gather(driver.grow(trees), umap, return_exceptions=True)
@@ -109,7 +113,6 @@ async def cluster_dataset(config: RunConfig, dataset: str, file_id: str) -> dict
         if isinstance(drawn, BaseException):
             raise drawn
 
-        await meanwhile
         announce(Progress(source.name, total, total, driver.counts, "publishing"))
         finished = Finished.of(source, trees, graph, drawn, embeddings, config)
         published: dict[str, Any] = await run_step(
@@ -123,8 +126,10 @@ async def cluster_dataset(config: RunConfig, dataset: str, file_id: str) -> dict
         notices = [*source.notices, *finished.notices(), *not_drawn]
         run = RunFacts(**vars(driver.counts), seconds=seconds, notices=tuple(notices))
         page, not_written = await report_of_dataset(config, finished, run, cache)
-        pages: dict[str, Any] = {**({"figures": figures["folder"]} if figures else {}), **page}
-        links = {"result": source.output, **{what: pages[what] for what in ("figures", "report") if what in pages}}
+        pages: dict[str, Any] = dict(page)
+        if figures:
+            pages["figures"] = figures["folder"]
+        links = {"result": source.output} | {what: str(url) for what, url in pages.items() if what != "index"}
         await live.tell(column_rows(published, trees), links, figures.get("previews", {}))
     notices += not_written
     for notice in notices:

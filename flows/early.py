@@ -1,4 +1,4 @@
-"""What is computed while Prefect is still starting: the first graphs, which are needed in any case.
+"""What is done before its turn: the first graphs while Prefect is still starting, and slow imports.
 
 An embedded server takes seconds to start, on one core. The task `neighbors` of the flow later finds
 the graph in the cache, or waits for it here.
@@ -6,8 +6,11 @@ the graph in the cache, or waits for it here.
 
 from __future__ import annotations
 
+import importlib
+import threading
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache
 from typing import Any
 
 from configs.model import RunConfig
@@ -41,6 +44,15 @@ def start_graphs(config: RunConfig, inputs: Mapping[str, Input], executor: Execu
         if key not in _started and find_neighbors(*arguments) is None:
             _started[key] = threads.submit(executor.run, compute_neighbors, *arguments)
     threads.shutdown(wait=False)
+
+
+@cache
+def load_for_publishing() -> threading.Thread:
+    """Import, in a thread of its own, what takes longest to import for publishing; a run that publishes
+    nothing does not need it."""
+    thread = threading.Thread(target=importlib.import_module, args=("anndata",), daemon=True)
+    thread.start()
+    return thread
 
 
 def find_started(

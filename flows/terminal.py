@@ -131,7 +131,12 @@ class Terminal:
                 splits = f"{now.counts.executed} splits computed, {now.counts.cached} from cache"
                 cells = f"{now.settled:,} of {now.total:,} cells × levels"
                 if now.dataset not in self._started:
-                    fields: dict[str, Any] = {"splits": splits, "cells": cells, "estimate": Estimate(now.total), "doing": ""}
+                    fields: dict[str, Any] = {
+                        "splits": splits,
+                        "cells": cells,
+                        "estimate": Estimate(now.total),
+                        "doing": "",
+                    }
                     self._started[now.dataset] = bars.add_task(escape(now.dataset), total=now.total, **fields)
                 bar = self._started[now.dataset]
                 bars.tasks[bar].fields["estimate"].note(time.monotonic(), now.settled)
