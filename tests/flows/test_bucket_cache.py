@@ -15,6 +15,7 @@ import pytest
 
 from configs import RunConfig
 from flows.command import main
+from tasks import retries
 from tests.flows.conftest import Run
 from tests.flows.relay import Relay
 
@@ -84,7 +85,8 @@ def relay(s3: str, s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterato
 
     relay = Relay(int(s3_endpoint.rsplit(":", 1)[1]))
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{relay.port}")
-    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")  # else botocore goes on for a minute
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")  # else botocore and the store's own retries go on for minutes
+    monkeypatch.setattr(retries, "MOST", 2)
     s3fs.S3FileSystem.clear_instance_cache()
     yield relay
     relay.cut()
