@@ -131,12 +131,8 @@ class Terminal:
                 splits = f"{now.counts.executed} splits computed, {now.counts.cached} from cache"
                 cells = f"{now.settled:,} of {now.total:,} cells × levels"
                 if now.dataset not in self._started:
-                    fields: dict[str, Any] = {
-                        "splits": splits,
-                        "cells": cells,
-                        "estimate": Estimate(now.total),
-                        "doing": "",
-                    }
+                    fields: dict[str, Any] = {"splits": splits, "cells": cells, "doing": ""}
+                    fields["estimate"] = Estimate(now.total)
                     self._started[now.dataset] = bars.add_task(escape(now.dataset), total=now.total, **fields)
                 bar = self._started[now.dataset]
                 bars.tasks[bar].fields["estimate"].note(time.monotonic(), now.settled)
@@ -177,18 +173,12 @@ class Terminal:
                 self.notice(f"{name}: {notice}")
             if "error" in report:
                 self.failed(f"{name}: {report['error']}")
-        for notice in summary.get("notices", ()):
-            self.notice(notice)
         for report in summary["datasets"].values():
             if "output" in report:
                 self._results.print(f"result  {escape(report['output'])}", soft_wrap=True)
                 self._results.print(f"labels  {escape(report['labels'])}", soft_wrap=True)
             if "figures" in report:
                 self._results.print(f"figures {escape(report['figures'])}", soft_wrap=True)
-            if "report" in report:
-                self._results.print(f"report  {escape(report['report'])}", soft_wrap=True)
-        if "index" in summary:
-            self._results.print(f"index   {escape(summary['index'])}", soft_wrap=True)
 
     def level(self, report: dict[str, Any], seconds: float) -> None:
         """Print what one level came to, and where it is."""

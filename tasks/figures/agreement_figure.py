@@ -9,10 +9,12 @@ import numpy as np
 
 from tasks.figures.agreement import agreement, contingency
 from tasks.figures.covariates import Categories
+from tasks.figures.labels import write_all
 from tasks.figures.sheet import HEADING, INK, SMALL, Sheet, boxes, shortened, text_size
 
 CELL = 44  # pixels
 ROOM = 260  # for a name
+LIGHT = 0.6  # from here on a square is light
 
 
 def heat_map(columns: Sequence[Categories], covariates: Sequence[Categories], about: str) -> Sheet:
@@ -36,26 +38,25 @@ def heat_map(columns: Sequence[Categories], covariates: Sequence[Categories], ab
     wide = len(across) * cell + gap
     sheet = Sheet(max(left + wide + slant, 620), HEADING + slant + len(columns) * cell + 60)
     axes = sheet.axes(left, HEADING + slant, wide, len(columns) * cell, plain=True)
-    shades, squares, colors = _map(), [], []
+    shades = _map()
+    squares: list[tuple[float, ...]] = []
+    colors: list[Any] = []
+    x = np.arange(len(across)) * cell + np.where(np.arange(len(across)) >= len(covariates), gap, 0)
+    middles = (np.arange(len(columns)) + 0.5) * cell
     for row, of_row in enumerate(values):
-        axes.text(
-            -8, (row + 0.5) * cell, shortened(columns[row].name, size, ROOM), fontsize=size, color=INK, ha="right",
-            va="center_baseline", parse_math=False,
-        )  # fmt: skip
-        for place, value in enumerate(of_row):
-            x = place * cell + (gap if place >= len(covariates) else 0)
-            squares.append((x + 1, row * cell + 1, x + cell - 1, (row + 1) * cell - 1))
-            colors.append(shades(value) if np.isfinite(value) else "#eeeeee")
-            if np.isfinite(value):
-                axes.text(
-                    x + cell / 2, (row + 0.5) * cell, f"{value:.2f}".lstrip("0") if value < 1 else "1",
-                    fontsize=size - 0.8, color="white" if value < 0.6 else INK, ha="center", va="center_baseline",
-                )  # fmt: skip
+        squares += [(start + 1, row * cell + 1, start + cell - 1, (row + 1) * cell - 1) for start in x]
+        colors += [shades(value) if np.isfinite(value) else "#eeeeee" for value in of_row]
     boxes(axes, np.array(squares), colors)
+    write_all(axes, -8, middles, [shortened(each.name, size, ROOM) for each in columns], size, align="right")
+    for color, those in (("white", values < LIGHT), (INK, values >= LIGHT)):
+        rows, places = those.nonzero()
+        texts = [f"{value:.2f}".lstrip("0") if value < 1 else "1" for value in values[rows, places]]
+        write_all(axes, x[places] + cell / 2, middles[rows], texts, size - 0.8, color, align="center")
     for place, name in enumerate(names):
-        x = (place + 0.5) * cell + (gap if place >= len(covariates) else 0)
-        axes.text(x, -8, name, fontsize=size, color=INK, rotation=45, ha="left", va="bottom", rotation_mode="anchor",
-                  parse_math=False)  # fmt: skip
+        axes.text(
+            x[place] + cell / 2, -8, name, fontsize=size, color=INK, rotation=45, ha="left", va="bottom",
+            rotation_mode="anchor", parse_math=False,
+        )  # fmt: skip
     sheet.heading("Agreement of columns (NMI)", about)
     return sheet
 

@@ -10,12 +10,13 @@ import numpy.typing as npt
 
 from tasks.figures.agreement import agreement, contingency
 from tasks.figures.covariates import Categories, Numbers
+from tasks.figures.labels import write_all
 from tasks.figures.legend import Entry, Legend, entries
 from tasks.figures.palette import MISSING
 from tasks.figures.sheet import FAINT, HEADING, INK, RULE, SMALL, Sheet, boxes, text_size
 
 MOST_VALUES = 100  # of a covariate that bars can show
-MOST_CLUSTERS = 100  # rows of a figure, the largest
+MOST_CLUSTERS = 60  # rows of a figure, the largest
 WIDTH = 760  # pixels of the bars
 LOW, HIGH = 11, 26  # pixels of a row
 BINS = 160
@@ -93,13 +94,11 @@ def _rows(clusters: Categories, sizes: Counts, rows: Counts, lines: list[Entry])
     axes = sheet.axes(left, HEADING, WIDTH, height)
     axes.spines[["left"]].set_visible(False)
     axes.set(ylim=(len(rows) - 0.5, -0.5))
-    axes.set_yticks(range(len(rows)))
-    axes.set_yticklabels(names, fontsize=size, parse_math=False)
-    axes.tick_params(axis="y", length=0)
-    for y, count in enumerate(counts):
-        axes.text(
-            1, y, f" {count}", transform=axes.get_yaxis_transform(), fontsize=size, color=FAINT, va="center_baseline"
-        )
+    axes.set_yticks([])
+    beside = sheet.axes(0, HEADING, sheet.width, height, plain=True)
+    middles = (np.arange(len(rows)) + 0.5) * height / max(1, len(rows))
+    write_all(beside, left - 8, middles, names, size, align="right")
+    write_all(beside, left + WIDTH + 8, middles, counts, size, FAINT)
     axes.xaxis.grid(True, color=RULE, linewidth=0.4)
     axes.set_axisbelow(True)
     return sheet, axes, lambda: legend.draw(sheet, left + WIDTH + right + 24, HEADING) if lines else None

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tasks.figures.hierarchy_layout import Branch, Line, lay_out
-from tasks.figures.sheet import FAINT, HEADING, INK, RULE, SMALL, Sheet, boxes, text_size
+from tasks.figures.labels import write_all
+from tasks.figures.sheet import FAINT, HEADING, RULE, SMALL, Sheet, boxes, text_size
 
 ROW = 24  # pixels
 INDENT = 34
@@ -41,11 +42,11 @@ def hierarchy(top: Sequence[Branch], colors: Mapping[str, Mapping[str, str]], ti
     start = left + INDENT * (deepest - 1) + names + 6
     end = start + np.maximum(BAR * np.sqrt([line.branch.n_cells / largest for line in lines]), 1.5)
     boxes(axes, np.column_stack([start, y - 5, end, y + 5]), fills)
-    style: dict[str, Any] = {"fontsize": SMALL, "va": "center_baseline", "parse_math": False}
-    for line, text, at, high, beside in zip(lines, texts, x, y, end, strict=True):
-        weight = "bold" if line.branch.children else "normal"
-        axes.text(at + 14, high, line.branch.label, color=INK, weight=weight, **style)
-        axes.text(beside + 8, high, text, color=FAINT, **style)
+    split = np.array([bool(line.branch.children) for line in lines], bool)
+    for weight, those in (("bold", split), ("normal", ~split)):
+        labels = [line.branch.label for line, own in zip(lines, those, strict=True) if own]
+        write_all(axes, x[those] + 14, y[those], labels, weight=weight)
+    write_all(axes, end + 8, y, texts, color=FAINT)
     sheet.heading(title, about)
     return sheet
 

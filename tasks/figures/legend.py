@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+
+import numpy as np
 
 from tasks.figures.covariates import Categories
+from tasks.figures.labels import write_all
 from tasks.figures.palette import LARGEST, MISSING
-from tasks.figures.sheet import FAINT, INK, SMALL, Sheet, shortened, text_size
+from tasks.figures.sheet import DPI, FAINT, SMALL, Sheet, shortened, text_size
 
 WIDEST = 330  # pixels of a label; longer ones are shortened
 GAP, SWATCH = 26, 15
@@ -56,21 +58,22 @@ class Legend:
     def draw(self, sheet: Sheet, left: float, top: float) -> None:
         """Draw it, its left upper corner there."""
         axes = sheet.axes(left, top, max(self.width, 1), max(sheet.height - top, 1), plain=True)
-        x = 0.0
+        begin, lines, x = [], [], 0.0
         for column, width in zip(self.columns, self.widths, strict=True):
-            for number, entry in enumerate(column):
-                self._line(axes, entry, x, (number + 0.5) * self.line)
+            begin += [(x, (number + 0.5) * self.line) for number in range(len(column))]
+            lines += column
             x += width + GAP
-
-    def _line(self, axes: Any, entry: Entry, x: float, y: float) -> None:
-        from matplotlib.patches import Circle
-
-        if entry.color != "none":
-            axes.add_patch(Circle((x + SWATCH / 2, y), 0.34 * self.line, facecolor=entry.color, linewidth=0))
-            x += SWATCH + 6
-        style = {"fontsize": self.size, "va": "center_baseline", "ha": "left", "parse_math": False}
-        axes.text(x, y, entry.text, color=INK, **style)
-        axes.text(x + text_size(f"{entry.text} ", self.size)[0] + 4, y, entry.count, color=FAINT, **style)
+        if not lines:
+            return
+        colored = np.array([line.color != "none" for line in lines])
+        starts, y = np.array(begin).T
+        fills = [line.color for line in lines if line.color != "none"]
+        area = (0.68 * self.line * 72 / DPI) ** 2
+        axes.scatter(starts[colored] + SWATCH / 2, y[colored], s=area, c=fills, linewidth=0, clip_on=False)
+        starts = starts + np.where(colored, SWATCH + 6, 0)
+        write_all(axes, starts, y, [line.text for line in lines], self.size)
+        ends = starts + [text_size(f"{line.text} ", self.size)[0] + 4 for line in lines]
+        write_all(axes, ends, y, [line.count for line in lines], self.size, FAINT)
 
     def _fitting(self, entry: Entry) -> Entry:
         return Entry(entry.color, shortened(entry.text, self.size, WIDEST), entry.count)

@@ -88,7 +88,7 @@ HEADING = 78  # pixels that title and line below take
 @lru_cache(maxsize=20_000)
 def text_size(text: str, size: float = BODY, weight: str = "normal") -> tuple[float, float]:
     """Return width and height in pixels of a line of text; all lines of a size are equally high."""
-    width, _, _ = _renderer().get_text_width_height_descent(text, _font(size, weight), ismath=False)
+    width, _, _ = _renderer().get_text_width_height_descent(text, font_of(size, weight), ismath=False)
     return float(width), size * DPI / 72 * 1.2
 
 
@@ -112,7 +112,8 @@ def _renderer() -> Any:
 
 
 @lru_cache
-def _font(size: float, weight: str) -> Any:
+def font_of(size: float, weight: str) -> Any:
+    """Return matplotlib's font of a size in points."""
     from matplotlib.font_manager import FontProperties
 
     return FontProperties(size=size, weight=weight)
