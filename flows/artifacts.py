@@ -96,7 +96,7 @@ class LiveArtifacts:
         ]
         if images:  # in markdown: of an image artifact Prefect would print the whole `data:` URL below it
             text = "\n\n".join(f"### {title}\n\n![{title}]({image})" for title, image in images.items())
-            artifacts.append(MarkdownArtifact(key=key_of(self.dataset, "figures"), markdown=text))
+            artifacts.append(MarkdownArtifact(key=key_of(self.dataset, "key figures"), markdown=text))
 
         async def send() -> None:
             client = await self._opened_client()

@@ -39,11 +39,9 @@ def entropies(columns: Sequence[Categories], covariate: Categories, about: str) 
     largest = max((int(each.n_cells.max(initial=1)) for each in found), default=1)
     for number, (of, each) in enumerate(zip(columns, found, strict=True)):
         _band(axes, number * BAND, of, each, covariate, largest)
-    flagged = sum(int(each.from_one.sum()) for each in found)
-    many = f"{flagged} clusters come" if flagged != 1 else "1 cluster comes"
     sheet.heading(
         f"How mixed clusters are by {covariate.name}",
-        f"{about}, orange: {many} to at least {ALMOST_ALL:.0%} from one value; a dot's area is its number of cells",
+        f"{about}; orange: at least {ALMOST_ALL:.0%} of its cells have one value; area: number of cells",
     )
     return sheet
 

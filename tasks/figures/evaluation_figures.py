@@ -55,14 +55,15 @@ def violins(clusters: Categories, covariate: Numbers, about: str) -> Sheet:
     rows = np.argsort(-sizes, kind="stable")[:MOST_CLUSTERS]
     sheet, axes, place = _rows(clusters, sizes, rows, [])
     there = covariate.values[~np.isnan(covariate.values)]
-    low, high = (float(there.min()), float(there.max())) if len(there) else (0.0, 1.0)
-    span = (high - low) or 1.0
+    # A thousandth at either end is left out, lest a single cell squeeze all others.
+    low, high = np.quantile(there, [0.001, 0.999]) if len(there) else (0.0, 1.0)
+    low, span = float(low), float(high - low) or 1.0
     groups = _grouped(clusters, covariate)
     for y, label in enumerate(rows):
         own = groups[label]
         if not len(own):
             continue
-        grid, density = _density(own, low, span)
+        grid, density = _density(np.clip(own, low, low + span), low, span)
         color = clusters.colors[clusters.labels[label]]
         axes.fill_between(grid, y - 0.45 * density, y + 0.45 * density, color=color, linewidth=0)
         first, middle, third = np.quantile(own, [0.25, 0.5, 0.75])
@@ -118,7 +119,7 @@ def _density(
     counts, edges = np.histogram(values, bins=BINS, range=(low, low + span))
     middles = (edges[:-1] + edges[1:]) / 2
     width = max(1.06 * float(values.std()) * len(values) ** -0.2, span / BINS)
-    reach = min(BINS // 2, int(np.ceil(3 * width / (span / BINS))))
+    reach = min((BINS - 1) // 2, int(np.ceil(3 * width / (span / BINS))))
     kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) * (span / BINS) / width) ** 2)
     smooth = np.convolve(counts, kernel, mode="same")
     within = (middles >= values.min() - span / BINS) & (middles <= values.max() + span / BINS)

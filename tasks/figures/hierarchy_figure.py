@@ -28,8 +28,8 @@ def hierarchy(top: Sequence[Branch], colors: Mapping[str, Mapping[str, str]], ti
     deepest = max((line.branch.level for line in lines), default=1)
     texts = [_text(line.branch) for line in lines]
     names = max((text_size(line.branch.label, SMALL, "bold")[0] for line in lines), default=0)
-    page = 26 + INDENT * (deepest - 1) + 16 + names + 14 + BAR + 8
-    page += max((text_size(text, SMALL)[0] for text in texts), default=0) + 26
+    page = INDENT * (deepest - 1) + 14 + names + 14 + BAR + 8
+    page += max((text_size(text, SMALL)[0] for text in texts), default=0) + 44
     rows = max((line.row for line in lines), default=0) + 1
     sheet = Sheet(max(16 + page * pages, 620), HEADING + rows * ROW + 24)
     axes = sheet.axes(0, HEADING, sheet.width, rows * ROW + 20, plain=True)
@@ -39,7 +39,7 @@ def hierarchy(top: Sequence[Branch], colors: Mapping[str, Mapping[str, str]], ti
     fills = [colors[line.branch.column][line.branch.label] for line in lines]
     _links(axes, lines, x, y)
     axes.scatter(x, y, s=46, c=fills, linewidth=0, zorder=2)
-    start = left + INDENT * (deepest - 1) + names + 6
+    start = left + INDENT * (deepest - 1) + 14 + names + 14
     end = start + np.maximum(BAR * np.sqrt([line.branch.n_cells / largest for line in lines]), 1.5)
     boxes(axes, np.column_stack([start, y - 5, end, y + 5]), fills)
     split = np.array([bool(line.branch.children) for line in lines], bool)

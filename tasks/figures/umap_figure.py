@@ -18,6 +18,7 @@ from tasks.figures.sheet import BODY, FAINT, HEADING, INK, RULE, SMALL, Sheet, s
 
 SIDE = 900  # pixels of a panel
 PANEL = 420  # of one of several
+MOST_LABELS = 80  # that a map of clusters can bear
 SHORT = 3  # characters that may stand at a centroid; of longer labels their number
 GENES = 12  # panels of a figure
 Embedding = npt.NDArray[np.floating]
@@ -41,24 +42,27 @@ class Map:
 
 
 def by_category(
-    umap: Map, of: Categories, about: str, labelled: bool = False, whole: bool = False, title: str | None = None
+    umap: Map, of: Categories, about: str, labelled: bool = False, whole: bool = False, above: Categories | None = None
 ) -> Sheet:
     """Draw cells by their category, with a legend that tells how many have it.
 
     `labelled` writes labels at their clusters' middles: `whole` as they are, otherwise, where one is long, its number
-    in the legend. `about` is the line below the title.
+    in the legend. `about` is the line below the title. `above` is the column whose labels and legend are shown instead,
+    where this one has too many to be read.
     """
-    numbered = labelled and not whole and any(len(label) > SHORT for label in of.labels)
-    legend = Legend(entries(of, numbered), umap.side)
+    named = above or of
+    numbered = labelled and not whole and any(len(label) > SHORT for label in named.labels)
+    legend = Legend(entries(named, numbered), umap.side)
     sheet = Sheet(16 + umap.side + 24 + legend.width + 24, HEADING + umap.side + 16)
     lookup = np.rint(rgb_of([*(of.colors[label] for label in of.labels), MISSING]) * 255).astype(np.uint8)
     axes = _panel(sheet, umap, umap.image(lookup[of.codes], of.codes < 0), 16, HEADING)
     left_out = 0
     if labelled:
-        texts = [str(i) for i in range(len(of.labels))] if numbered else list(of.labels)
-        left_out = write_labels(axes, umap, of, texts)
+        texts = [str(i) for i in range(len(named.labels))] if numbered else list(named.labels)
+        left_out = write_labels(axes, umap, named, texts)
     note = f", no room for the labels of {left_out} small clusters" if left_out else ""
-    sheet.heading(title or of.name, f"{about}, {len(of.labels):,} categories{note}")
+    note += f"; labels and legend: {above.name}" if above else ""
+    sheet.heading(of.name, f"{about}, {len(of.labels):,} {'clusters' if whole else 'values'}{note}")
     legend.draw(sheet, 16 + umap.side + 24, HEADING + 6)
     return sheet
 
@@ -85,12 +89,12 @@ def write_labels(axes: Any, umap: Map, of: Categories, texts: Sequence[str]) -> 
     return int((np.isfinite(middles).all(axis=1) & ~np.isfinite(found).all(axis=1)).sum())
 
 
-def by_number(umap: Map, of: Numbers, about: str, title: str | None = None) -> Sheet:
+def by_number(umap: Map, of: Numbers, about: str) -> Sheet:
     """Draw cells by a number, with a colour bar; a diverging map around 0 if any is negative."""
     sheet = Sheet(16 + umap.side + 24 + 190, HEADING + umap.side + 16)
     colors = Scale(of.values)
     _panel(sheet, umap, umap.image(colors.rgb(of.values), np.isnan(of.values)), 16, HEADING)
-    sheet.heading(title or of.name, about)
+    sheet.heading(of.name, about)
     left = 16 + umap.side + 24
     colors.bar(sheet, left, HEADING + 40, 22, umap.side * 0.45)
     if of.n_missing:

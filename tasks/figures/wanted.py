@@ -19,7 +19,7 @@ from tasks.figures.hierarchy_layout import branches
 from tasks.figures.names import file_name
 from tasks.figures.request import STYLE
 from tasks.figures.sheet import Sheet
-from tasks.figures.umap_figure import GENES, Map, by_category, by_genes, by_number
+from tasks.figures.umap_figure import GENES, MOST_LABELS, Map, by_category, by_genes, by_number
 
 
 @dataclass(frozen=True)
@@ -71,9 +71,10 @@ class Gallery:
         places = digest_array(cells.embedding)
         shown = cells.columns[0].name if cells.columns else ""
         for of in cells.columns:
+            above = self._readable(of)
             yield Wanted(
-                f"umap/{file_name(of.name)}", self._digest("umap", of, places=places),
-                partial(lambda of: by_category(self._map, of, about, labelled=True, whole=True), of),
+                f"umap/{file_name(of.name)}", self._digest("umap", of, *([above] if above else []), places=places),
+                partial(self._clusters, of, above),
                 preview=f"UMAP by {of.name}" if of.name == shown else "",
             )  # fmt: skip
         for shade in [*cells.covariates, *cells.colors]:
@@ -87,6 +88,17 @@ class Gallery:
                 f"umap/genes_group={index}", self._digest("genes", *group, places=places, title=title),
                 partial(lambda group, title: by_genes(self._small_map, group, title, about), group, title),
             )  # fmt: skip
+
+    def _readable(self, of: Categories) -> Categories | None:
+        """The nearest column above one of too many clusters that has fewer, None where its own can be read."""
+        if len(of.labels) <= MOST_LABELS:
+            return None
+        by_name = {each.name: each for each in self.cells.columns}
+        above = [by_name[name] for name in self.cells.rows.above(of.name)[:-1] if name in by_name]
+        return next((each for each in reversed(above) if len(each.labels) <= MOST_LABELS), None)
+
+    def _clusters(self, of: Categories, above: Categories | None) -> Sheet:
+        return by_category(self._map, of, self.cells.about, labelled=True, whole=True, above=above)
 
     def _covariate(self, of: Covariate, labelled: bool) -> Sheet:
         if isinstance(of, Numbers):

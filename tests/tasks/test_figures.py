@@ -1,0 +1,227 @@
+"""Figures of a small result: which there are, what stands in them, that they are drawn once, and read little."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+
+from tasks.elements import open_anndata
+from tasks.figures.covariates import Categories, Numbers
+from tasks.figures.draw import draw_figures
+from tasks.figures.gene_values import read_genes
+from tasks.figures.hierarchy_layout import Branch, lay_out
+from tasks.figures.label_places import anchors, place_labels
+from tasks.figures.legend import entries
+from tasks.figures.palette import MISSING, category_palette
+from tasks.figures.raster import draw_order, paint, positions
+from tasks.figures.record import find_figures
+from tasks.figures.request import FigureRequest
+from tasks.figures.umap_figure import Map, Scale, by_category, by_number
+from tests.tasks.finished_results import make_result
+from tests.tasks.small import nested
+
+COLUMNS = ("leiden_0.1_1", "leiden_0.1_2", "leiden_0.5_1", "leiden_0.5_2")
+
+
+@pytest.fixture(scope="module")
+def request_(tmp_path_factory: pytest.TempPathFactory) -> FigureRequest:
+    """A result of 182 cells at two resolutions and two levels, and all kinds of covariates and genes."""
+    folder = tmp_path_factory.mktemp("figures")
+    cells, of = nested()
+    n, rng = len(cells), np.random.default_rng(0)
+    obs = pd.DataFrame(
+        {
+            "donor": pd.Categorical([f"donor {i % 11}" for i in of]),
+            "CD4/CD8": pd.Categorical(np.where(of > 3, "high", None)),
+            "score": np.where(of == 0, np.nan, rng.normal(size=n)),
+            "one": pd.Categorical(["same"] * n),
+        },
+        index=[f"c{i}" for i in range(n)],
+    )
+    genes = sp.random(n, 30, 0.2, "csr", np.float32, rng)
+    adata = ad.AnnData(genes, obs, pd.DataFrame(index=[f"G{i}" for i in range(30)]))
+    adata.obsm["X_pca"], adata.obsm["X_umap"] = cells, cells[:, :2] + cells[:, 2:]
+    del adata.obs["CD4/CD8"]
+    adata.obs["stage"] = obs["CD4/CD8"]
+    adata.write_h5ad(folder / "in.h5ad")
+    settings = {
+        "resolutions": [0.1, 0.5], "hierarchy": 2, "recompute_neighbors": True, "neighbors": {"n_neighbors": 10},
+        "umap_colors": ["donor", "score", "stage"],
+    }  # fmt: skip
+    made = make_result(folder, str(folder / "in.h5ad"), settings)
+    colors = ("one", *(f"G{i}" for i in range(14)))
+    return FigureRequest(
+        made.url, str(folder / "figures"), "d/f", made.finished.key(), COLUMNS, ("donor", "score", "stage"),
+        colors, ("donor",),
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def drawn(request_: FigureRequest) -> dict[str, Any]:
+    return draw_figures(request_)
+
+
+def test_every_figure_is_there_under_its_name(request_: FigureRequest, drawn: dict[str, Any]) -> None:
+    expected = {f"umap/{name}.png" for name in (*COLUMNS, "donor", "score", "genes_group=0", "genes_group=1")}
+    expected |= {f"evaluation/{column}--{name}.png" for column in COLUMNS for name in ("donor", "score")}
+    expected |= {"evaluation/NMI.png", "evaluation/entropy--donor.png"}
+    expected |= {
+        f"tree/{name}.{form}" for name in ("clustree--leiden", "leiden_0.1", "leiden_0.5") for form in ("png", "svg")
+    }
+    assert set(drawn["figures"]) == expected
+    assert drawn["drawn"] == len(expected)
+    assert sorted(drawn["skipped"]) == ["one has one value", "stage has one value"]
+    for path in expected:
+        data = (Path(request_.folder) / path).read_bytes()
+        assert data.startswith(b"\x89PNG" if path.endswith("png") else b"<?xml")
+    assert all(image.startswith("data:image/png;base64,") for image in drawn["previews"].values())
+    svg = (Path(request_.folder) / "tree/leiden_0.5.svg").read_text()
+    assert ">2_1</text>" in svg.replace("\n", "")
+
+
+def test_a_second_time_nothing_is_drawn_and_then_only_what_changed(
+    request_: FigureRequest, drawn: dict[str, Any]
+) -> None:
+    found = find_figures(request_)
+    assert found is not None
+    assert (found["drawn"], found["figures"], found["previews"]) == (0, drawn["figures"], drawn["previews"])
+    fewer = replace(request_, colors=("one",), key="another")
+    assert find_figures(fewer) is None
+    report = draw_figures(fewer)
+    assert report["drawn"] == 0
+    assert not (Path(request_.folder) / "umap/genes_group=0.png").exists()
+    (Path(request_.folder) / "umap/donor.png").unlink()
+    assert find_figures(fewer) is None
+    assert draw_figures(fewer)["drawn"] == 1
+    (Path(request_.folder) / "figures.json").write_text("{")
+    assert find_figures(fewer) is None
+
+
+def test_one_figure_that_fails_costs_no_other(
+    request_: FigureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tasks.figures.wanted.heat_map", lambda *_: 1 / 0)
+    report = draw_figures(
+        replace(request_, folder=str(tmp_path), covariates=("donor",), colors=(), columns=COLUMNS[:2])
+    )
+    assert "umap/donor.png" in report["figures"]
+    assert any("evaluation/NMI: ZeroDivisionError" in reason for reason in report["skipped"])
+
+
+def test_colours_in_the_result_are_those_of_the_figures(request_: FigureRequest) -> None:
+    adata = ad.read_zarr(request_.result)
+    for column in COLUMNS:
+        assert len(adata.uns[f"{column}_colors"]) == len(adata.obs[column].cat.categories)
+    tree = json.loads(str(adata.uns["clustering"]["columns"]))
+    assert set(tree) == set(COLUMNS)
+
+
+def cells_in(sizes: list[int], spread: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(3)
+    codes = np.repeat(np.arange(len(sizes)), sizes).astype(np.int32)
+    centres = rng.normal(size=(len(sizes), 2)) * spread
+    return centres[codes] + rng.normal(size=(len(codes), 2)) * 0.1, codes
+
+
+def test_labels_at_centroids_do_not_overlap() -> None:
+    """All of 60 clusters, many of them in one place, by the boxes of the texts as they are drawn."""
+    embedding, codes = cells_in([20] * 60, spread=0.3)
+    labels = tuple(f"{i}_10_3" for i in range(60))
+    of = Categories("c", codes, labels, category_palette(labels))
+    sheet = by_category(Map(embedding), of, "about", labelled=True, whole=True)
+    texts = [text for axes in sheet.figure.axes for text in axes.texts if text.get_gid() == "centroid"]
+    assert len(texts) == 60
+    sheet.figure.canvas.draw()
+    boxes = np.array([text.get_window_extent().extents for text in texts])
+    across = (boxes[:, None, 0] < boxes[None, :, 2]) & (boxes[None, :, 0] < boxes[:, None, 2])
+    both = across & (boxes[:, None, 1] < boxes[None, :, 3]) & (boxes[None, :, 1] < boxes[:, None, 3])
+    assert both.sum() == 60  # each with itself
+    panel = sheet.figure.axes[0].get_window_extent().extents
+    assert (boxes[:, :2] >= panel[:2] - 1).all()
+    assert (boxes[:, 2:] <= panel[2:] + 1).all()
+
+
+def test_what_finds_no_room_is_left_out() -> None:
+    places = place_labels(np.full((400, 2), 50.0), np.full((400, 2), [30.0, 12.0]), np.arange(400), 100, 100)
+    there = np.isfinite(places).all(axis=1)
+    assert there[0]
+    assert 10 < there.sum() < 400
+
+
+def test_a_label_stands_within_its_cluster() -> None:
+    places = np.array([[0.0, 0.0]] * 5 + [[100.0, 100.0]] * 60 + [[200.0, 0.0]] * 55)
+    codes = np.array([0] * 5 + [1] * 60 + [1] * 55, np.int32)
+    assert anchors(places, codes, 3)[:2].tolist() == [[0, 0], [100, 100]]
+    assert np.isnan(anchors(places, codes, 3)[2]).all()
+
+
+def test_legends_count_and_number_and_give_up() -> None:
+    of = Categories("c", np.array([0, 0, 1, -1], np.int32), ("alpha", "b"), {"alpha": "#000000", "b": "#111111"})
+    lines = [(e.color, e.text, e.count) for e in entries(of, numbered=True)]
+    assert lines == [("#000000", "0: alpha", "(n=2)"), ("#111111", "1: b", "(n=1)"), (MISSING, "missing", "(n=1)")]
+    many = tuple(map(str, range(103)))
+    lots = entries(Categories("c", np.arange(103, dtype=np.int32), many, category_palette(many)))
+    assert [e.color for e in lots] == ["none", "none"]
+
+
+def test_missing_values_are_grey_and_below_the_others() -> None:
+    places = positions(np.array([[0.0, 0.0], [0.0, 0.0], [1.0, 1.0]]), 100)
+    rgb = np.array([[208, 208, 208], [255, 0, 0], [0, 0, 255]], np.uint8)
+    image = paint(places, rgb, np.array([0, 1, 2]), 100, 4.0)
+    x, y = places[0].astype(int)
+    assert image[y, x].tolist() == [255, 0, 0, 255]
+    assert (image[..., 3] > 0).sum() < 250  # two discs
+    scale = Scale(np.array([0.0, 1.0, np.nan]))
+    assert scale.rgb(np.array([np.nan]))[0].tolist() == [208, 208, 208]
+    umap = Map(np.array([[0.0, 0.0], [1.0, 1.0], [np.nan, 0.0]]))
+    assert umap.image(rgb, np.zeros(3, bool)).shape == (900, 900, 4)
+
+
+def test_numbers_are_diverging_only_with_negative_ones() -> None:
+    assert not Scale(np.arange(10.0)).diverging
+    around = Scale(np.array([-1.0, 0.0, 3.0]))
+    assert around.diverging
+    assert around.low == -around.high
+    constant = Scale(np.array([2.0, 2.0]))
+    assert constant.low < constant.high
+    sheet = by_number(Map(np.eye(2)), Numbers("x", np.array([np.nan, 1.0])), "about")
+    assert any("missing" in text for axes in sheet.figure.axes for each in axes.artists for text in each.texts)
+
+
+def test_cells_are_drawn_in_a_fixed_disorder() -> None:
+    order = draw_order(1000)
+    assert (order == draw_order(1000)).all()
+    assert (order != np.arange(1000)).any()
+    assert draw_order(4, np.array([2.0, np.nan, 3.0, 1.0])).tolist() == [1, 3, 0, 2]
+
+
+@pytest.mark.parametrize("form", ["csr", "csc", "dense"])
+def test_genes_are_read_by_name(tmp_path: Path, form: str) -> None:
+    x = sp.random(50, 20, 0.3, "csr", np.float32, np.random.default_rng(1))
+    whole = x.toarray()
+    stored = {"csr": x, "csc": x.tocsc(), "dense": whole}[form]
+    ad.AnnData(stored, var=pd.DataFrame(index=[f"G{i}" for i in range(20)])).write_h5ad(tmp_path / "x.h5ad")
+    with open_anndata(str(tmp_path / "x.h5ad")) as root:
+        found = read_genes(root, ["G7", "nothing", "G2"])
+    assert [gene.name for gene in found] == ["G7", "G2"]
+    np.testing.assert_array_equal(found[0].values, whole[:, 7])
+    np.testing.assert_array_equal(found[1].values, whole[:, 2])
+
+
+def test_a_tree_of_hundreds_has_a_line_for_each_cluster() -> None:
+    top = [Branch(str(i), "a", 1, 10, children=[Branch(f"{i}_{j}", "b", 2, 5) for j in range(i)]) for i in range(24)]
+    lines = lay_out(top)
+    assert len(lines) == 300
+    assert len({(line.page, line.row) for line in lines}) == 300
+    by_label = {line.branch.label: line for line in lines}
+    assert by_label["23_5"].parent_row == by_label["23"].row
+    assert 3 <= 1 + max(line.page for line in lines) <= 9
+    assert max(line.row for line in lines) < 90
