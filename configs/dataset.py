@@ -6,10 +6,11 @@ import hashlib
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, Field, field_serializer, model_validator
 
 from .clustering import STRICT, ClusteringConfig
 from .errors import ConfigError, Problem, shown
+from .shown_urls import without_credentials
 from .values import NothingIsEmpty, Text
 
 # Of a name: file systems take 255, of which a result that is being written needs some for itself.
@@ -74,6 +75,10 @@ class InputConfig(BaseModel):
     clustering: dict[str, Text] = Field(
         description="The data: a path or URL, a list of them, or `{file_id: url}`.",
     )
+
+    @field_serializer("clustering", when_used="json")
+    def _shown(self, files: dict[str, str]) -> dict[str, str]:
+        return {name: without_credentials(url) for name, url in files.items()}
 
     @model_validator(mode="before")
     @classmethod

@@ -17,6 +17,7 @@ from pydantic import (
     SerializationInfo,
     ValidationError,
     WithJsonSchema,
+    field_serializer,
     model_validator,
 )
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -26,7 +27,8 @@ from .cpus import usable_cpus
 from .dataset import DatasetConfig
 from .errors import ConfigError, Problem
 from .merging import merged, written_at
-from .secrets_mask import MaskedOptions, masked
+from .secrets_mask import MASK, MaskedOptions, masked, only_harmless
+from .shown_urls import without_credentials
 from .values import Count, Figures, Gpu, NothingIsEmpty, Switch, Text, TextList, one_word_of, refuse, text_keys
 from .wording import problems_in
 
@@ -45,14 +47,27 @@ def _options_by_protocol(value: Any) -> MaskedOptions:
         return MaskedOptions()
     options = _options(value)
     wrong = [name for name, inner in options.items() if not isinstance(inner, Mapping)]
+    masks = [name for name in options if MASK in _values(options[name])]
+    if masks:
+        hint = "name a block (`block: aws-credentials/lab`) or a profile, or use the environment"
+        raise ConfigError([Problem((name,), f"holds {MASK}, which only stands for a secret", hint) for name in masks])
     if wrong:
         hint = "write `storage_options: {s3: {profile: lab}}`"
         raise ConfigError([Problem((name,), "must be a mapping of this protocol's options", hint) for name in wrong])
     return options
 
 
+def _values(value: Any) -> list[Any]:
+    inner = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else None
+    return [value] if inner is None else [found for one in inner for found in _values(one)]
+
+
 def _shown(value: MaskedOptions, info: SerializationInfo) -> Any:
     return masked(value) if info.mode == "json" else MaskedOptions(value)
+
+
+def _stored(value: MaskedOptions, info: SerializationInfo) -> Any:
+    return only_harmless(dict(value)) if info.mode == "json" else MaskedOptions(value)
 
 
 _DICT_SCHEMA = {"type": "object", "additionalProperties": True}
@@ -60,7 +75,7 @@ Options = Annotated[MaskedOptions, PlainValidator(_options), PlainSerializer(_sh
 OptionsByProtocol = Annotated[
     MaskedOptions,
     PlainValidator(_options_by_protocol),
-    PlainSerializer(_shown),
+    PlainSerializer(_stored),
     WithJsonSchema({"type": "object", "additionalProperties": _DICT_SCHEMA}),
 ]
 
@@ -160,6 +175,10 @@ class RunConfig(BaseSettings):
         if problems:
             raise ConfigError(problems)
         return config
+
+    @field_serializer("output_dir", "images", "cache", "read_cache", when_used="json")
+    def _shown(self, url: str | None) -> str | None:
+        return url and without_credentials(url)
 
     @property
     def images_url(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .dataset import MOST_BYTES
@@ -43,6 +43,18 @@ class LevelCall:
     config: RunConfig
     notices: tuple[str, ...]
     _data: Mapping[str, Any]
+
+    def with_config(self, config: RunConfig) -> LevelCall:
+        """Return the call with the places and storage options of a configuration made out of its own."""
+        dataset = self._data["DATASETS"][NAME]
+        url = config.DATASETS[NAME].input.clustering[NAME]
+        data = {
+            **self._data,
+            "output_dir": config.output_dir,
+            "storage_options": dict(config.storage_options),
+            "DATASETS": {NAME: {**dataset, "input": {"clustering": {NAME: url}}}},
+        }
+        return replace(self, url=url, output=config.output_dir, config=config, _data=data)
 
     def at(self, resolution: float) -> RunConfig:
         """Return the run that this call is part of, with the base resolution of its column."""

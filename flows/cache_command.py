@@ -13,6 +13,7 @@ from typing import Any
 from configs.amounts import bytes_of, seconds_of, size_text
 from configs.errors import ConfigError, Problem, at_most
 from flows.collect_command import storage_options
+from flows.credentials import with_blocks
 from flows.exit_codes import DONE, FAILED, INTERRUPTED, WRONG_INPUT
 from flows.terminal import Terminal, unexpected
 from tasks.cache import Cache
@@ -21,6 +22,7 @@ from tasks.cache_contents import Amount, Fault, Survey, by_age, by_dataset, by_k
 from tasks.cache_prune import Pruned, prune
 from tasks.cache_verify import Verification, verify
 from tasks.store import Store
+from tasks.url_credentials import Sealed
 
 AGES = {"day": "within a day", "week": "within a week", "month": "within a month", "older": "longer ago"}
 VARIABLES = ("CELLSTRATA_CACHE", "CELLSTRATA_STORAGE_OPTIONS")
@@ -181,11 +183,13 @@ def _opened(url: str | None, env: Mapping[str, str]) -> Cache:
             raise ConfigError([Problem((), "is empty", "name the folder or URL of a cache", source="--cache")])
         data["cache"] = url
     config = with_environment(data, own)[0]
-    store = Store.at(config.cache_url, config.storage_options)
+    sealed = Sealed(config.storage_options)
+    place = sealed.url(config.cache_url)
     try:
+        store = Store.at(place, with_blocks(sealed.options))
         store.exists()
     except Exception as error:  # an unknown protocol, one whose package is not installed, wrong options
-        raise ConfigError([Problem((), f"{config.cache_url} cannot be reached ({error})")]) from None
+        raise ConfigError([Problem((), f"{place} cannot be reached ({error})")]) from None
     return Cache(store)
 
 

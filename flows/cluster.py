@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from prefect import flow, get_run_logger, tags
+from prefect import flow, get_run_logger, runtime, tags
 from prefect.client.schemas.objects import State
 
 from configs.model import RunConfig
@@ -21,7 +21,7 @@ from flows.driver import Driver
 from flows.early import find_started, load_for_publishing
 from flows.executors import shared_executor
 from flows.figures import figures_of
-from flows.preparation import forget, open_cache, prepare, take_input
+from flows.preparation import forget, open_cache, prepare, ready, take_input
 from flows.progress import Counts, Progress, announce
 from flows.reports import index_of_run, report_of_dataset
 from flows.steps import run_step, split
@@ -55,6 +55,7 @@ async def cluster(config: RunConfig) -> dict[str, Any]:
         Before any work starts, with everything that is wrong in all datasets.
     """
     started = time.perf_counter()
+    config = await asyncio.to_thread(ready, config, runtime.deployment.id is not None)
     inputs = await asyncio.to_thread(prepare, config)
     await asyncio.to_thread(write_file_tables, config)
     runner: Any = ExecutorTaskRunner(config.runner, config.worker_count)
@@ -80,6 +81,7 @@ async def cluster(config: RunConfig) -> dict[str, Any]:
 async def cluster_dataset(config: RunConfig, dataset: str, file_id: str) -> dict[str, Any]:
     """Cluster one file: embedding and graph, then every algorithm and resolution, then the result."""
     started = time.perf_counter()
+    config = await asyncio.to_thread(ready, config)
     source = await asyncio.to_thread(take_input, config, dataset, file_id)
     settings, cache = config.DATASETS[dataset].clustering, open_cache(config)
     storage = await _result_storage(config, cache)

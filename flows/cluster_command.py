@@ -12,10 +12,11 @@ from typing import Any
 
 from configs.errors import ConfigError
 from configs.model import RunConfig
+from configs.shown_urls import without_credentials
 from configs.single_level import NAME, LevelCall, level_call
 from flows.executors import Executor, shared_executor
 from flows.exit_codes import DONE, FAILED, INTERRUPTED, WRONG_INPUT
-from flows.preparation import UnusableInputs, open_cache, unavailable
+from flows.preparation import UnusableInputs, open_cache, ready, unavailable
 from flows.terminal import Terminal, unexpected
 from tasks.cache import ArrayRef, Cache
 from tasks.dataset_uses import note_use
@@ -53,13 +54,15 @@ def cluster(options: argparse.Namespace) -> int:
         terminal.failed("interrupted; every finished split is kept: run again to resume")
         return INTERRUPTED
     except Exception as error:
-        terminal.failed(f"{unexpected(error)}\nno result was written to {options.output_file}; run again to resume")
+        place = without_credentials(options.output_file)
+        terminal.failed(f"{unexpected(error)}\nno result was written to {place}; run again to resume")
         return FAILED
     return DONE
 
 
 def _cluster(call: LevelCall, terminal: Terminal) -> None:
     started = time.perf_counter()
+    call = call.with_config(ready(call.config))
     if problems := unavailable(call.config, "OUTPUT"):
         raise UnusableInputs(problems)
     asked = look(call)

@@ -6,11 +6,14 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from configs.errors import ConfigError
+from configs.errors import ConfigError, Problem
+from configs.shown_urls import without_credentials
+from flows.credentials import BlockProblem, with_blocks
 from flows.exit_codes import DONE, FAILED, INTERRUPTED, WRONG_INPUT
 from flows.terminal import Terminal, unexpected
 from tasks.opening import DataError
 from tasks.store import absolute
+from tasks.url_credentials import Sealed
 
 if TYPE_CHECKING:
     from tasks.store import StorageOptions
@@ -20,23 +23,23 @@ VARIABLE = "CELLSTRATA_STORAGE_OPTIONS"
 
 def collect(results: list[str], output: str, overwrite: bool) -> int:
     """Collect the columns of results into `output`; returns the exit code."""
-    terminal = Terminal(as_json=False, verbose=False)
+    terminal, shown = Terminal(as_json=False, verbose=False), without_credentials(output)
     try:
         n_columns, n_cells = _collect(results, output, overwrite, terminal)
     except (ConfigError, DataError) as error:
         terminal.wrong(str(error))
         return WRONG_INPUT
     except KeyboardInterrupt:
-        terminal.failed(f"interrupted; nothing was written to {output}")
+        terminal.failed(f"interrupted; nothing was written to {shown}")
         return INTERRUPTED
     except OSError as error:
-        terminal.failed(f"{output}: cannot be written: {error.strerror or error}")
+        terminal.failed(f"{shown}: cannot be written: {error.strerror or error}")
         return FAILED
     except Exception as error:
-        terminal.failed(f"{unexpected(error)}\nnothing was written to {output}")
+        terminal.failed(f"{unexpected(error)}\nnothing was written to {shown}")
         return FAILED
     print(f"collected  {n_columns} columns of {n_cells} cells from {len(results)} result{'s'[: len(results) != 1]}")
-    print(f"output     {absolute(output)}")
+    print(f"output     {absolute(shown)}")
     return DONE
 
 
@@ -45,7 +48,9 @@ def _collect(results: list[str], output: str, overwrite: bool, terminal: Termina
     from tasks.collect import collect_columns
     from tasks.collected_output import check_collected_output, write_collected
 
-    options = storage_options(os.environ)
+    sealed = Sealed(storage_options(os.environ))
+    results, output = [sealed.url(result) for result in results], sealed.url(output)
+    options = sealed.options
     with terminal.status("reading the results") as say:
         check_collected_output(results, output, overwrite=overwrite, storage_options=options)
         collected = collect_columns(results, options)
@@ -67,4 +72,8 @@ def storage_options(env: Mapping[str, str]) -> StorageOptions:
     from configs.load import with_environment
 
     dataset = {"input": {"clustering": "any.zarr"}, "clustering": {"algorithm": "leiden", "resolutions": 1}}
-    return with_environment({"output_dir": ".", "DATASETS": {"any": dataset}}, given)[0].storage_options
+    config = with_environment({"output_dir": ".", "DATASETS": {"any": dataset}}, given)[0]
+    try:
+        return with_blocks(config.storage_options)
+    except BlockProblem as error:
+        raise ConfigError([Problem((), str(error))]) from error

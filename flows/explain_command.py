@@ -12,6 +12,7 @@ from flows.collect_command import storage_options
 from flows.exit_codes import DONE, FAILED, INTERRUPTED, WRONG_INPUT
 from flows.terminal import Terminal, unexpected
 from tasks.opening import DataError
+from tasks.url_credentials import Sealed
 
 if TYPE_CHECKING:
     from tasks.explain import Explanation, Level, Split
@@ -29,8 +30,9 @@ def explain(url: str, cluster: str | None, column: str | None, as_json: bool) ->
     try:
         from tasks.explain import explain as explanation_of
 
-        with terminal.status(f"reading {url}"):
-            found = explanation_of(url, cluster, column, storage_options(os.environ))
+        sealed = Sealed(storage_options(os.environ))
+        with terminal.status(f"reading {sealed.url(url)}"):
+            found = explanation_of(sealed.url(url), cluster, column, sealed.options)
     except (ConfigError, DataError) as error:
         terminal.wrong(str(error))
         return WRONG_INPUT

@@ -13,7 +13,7 @@ from configs.errors import ConfigError
 from configs.load import load_config
 from configs.model import RunConfig
 from flows.exit_codes import DONE, FAILED, INTERRUPTED, WRONG_INPUT
-from flows.preparation import UnusableInputs, forget, open_cache, prepare
+from flows.preparation import UnusableInputs, forget, open_cache, prepare, ready
 from flows.terminal import Terminal, unexpected
 from tasks.forecast import InputForecast, forecast_input
 from tasks.opening import DataError
@@ -37,6 +37,7 @@ def plan(config_path: str, overrides: Sequence[str], as_json: bool, verbose: boo
         config, notices = load_config(config_path, overrides)
         for notice in notices:
             terminal.notice(notice)
+        config = ready(config)
         inputs, times = _forecast(config, terminal)
     except (ConfigError, UnusableInputs, DataError) as error:
         terminal.wrong(str(error))

@@ -7,16 +7,22 @@ from collections.abc import Callable
 
 from configs.errors import at_most
 from configs.model import RunConfig
+from flows.credentials import BlockProblem, literal_problems, with_blocks
 from flows.executors import RUNNERS
 from tasks.cache import Cache
 from tasks.engines import EngineUnavailable
+from tasks.expansion import expand
+from tasks.faults import StoreError
 from tasks.inputs import Input, inspect_input
 from tasks.link_mode import link_problem
 from tasks.placement import placement_of
-from tasks.store import Store
+from tasks.places import conflicts
+from tasks.retries import forget_said
+from tasks.store import Store, is_local
 from tasks.writable import unusable
 
 _inspected: dict[tuple[str, str], Input] = {}  # by configuration and name, until its flow takes it
+_writable: set[tuple[str, str]] = set()  # by configuration and URL, until the run ends
 _lock = threading.Lock()
 
 
@@ -29,6 +35,29 @@ class UnusableInputs(ValueError):
 
     def __str__(self) -> str:
         return "\n".join(at_most(self.problems))
+
+
+def ready(config: RunConfig, stored: bool = False) -> RunConfig:
+    """Return the configuration as this process works with it: globs expanded, credentials at hand and out of sight.
+
+    `stored` says that it was kept by a Prefect server, where no literal secret may be. Doing it twice
+    changes nothing.
+
+    Raises
+    ------
+    UnusableInputs
+        If a glob matches nothing, a block cannot be had, or a secret is where it must not be.
+    """
+    if stored and (problems := literal_problems(config)):
+        raise UnusableInputs(problems)
+    try:
+        config = config.model_copy(update={"storage_options": with_blocks(config.storage_options)})
+    except BlockProblem as error:
+        raise UnusableInputs([str(error)]) from error
+    expanded, problems = expand(config)
+    if problems:
+        raise UnusableInputs(problems)
+    return expanded
 
 
 def open_cache(config: RunConfig) -> Cache:
@@ -48,7 +77,7 @@ def prepare(config: RunConfig, on_input: Callable[[str], None] = lambda name: No
     UnusableInputs
         With everything that is wrong in all of them.
     """
-    problems = [*unavailable(config)]
+    problems = [*unavailable(config), *conflicts(config)]
     found: dict[str, Input] = {}
     if not problems:
         for dataset, settings in config.selected.items():
@@ -58,6 +87,10 @@ def prepare(config: RunConfig, on_input: Callable[[str], None] = lambda name: No
                     found[f"{dataset}/{file_id}"] = _inspect(config, dataset, file_id)
                 except UnusableInputs as error:
                     problems += error.problems
+                except StoreError as error:
+                    if not error.lasting:
+                        raise
+                    problems.append(f"{dataset}/{file_id}: {error}")
     if problems:
         raise UnusableInputs(problems)
     return found
@@ -82,6 +115,8 @@ def forget(config: RunConfig) -> None:
     with _lock:
         for name in [name for name in _inspected if name[0] == _key(config)]:
             _inspected.pop(name, None)
+        _writable.clear()
+    forget_said()
 
 
 def _inspect(config: RunConfig, dataset: str, file_id: str) -> Input:
@@ -110,10 +145,12 @@ def unavailable(config: RunConfig, output: str = "output_dir") -> list[str]:
 
     `output` is what messages call the place of the result.
     """
+    beside = config.output_dir.rstrip("/").rpartition("/")[0] or config.output_dir  # OUTPUT itself is a zarr
+    place = config.output_dir if output == "output_dir" or is_local(config.output_dir) else beside
     problems = [
         f"{name}: {problem}; name another place"
-        for name, url in ((output, config.output_dir), ("cache", config.cache_url))
-        if (problem := unusable(url, config.storage_options))
+        for name, url in ((output, place), ("cache", config.cache_url))
+        if (problem := _unusable(config, url))
     ]
     if config.runner not in RUNNERS:
         problems.append(f"runner: `{config.runner}` is not available in this version; use {' or '.join(RUNNERS)}")
@@ -123,6 +160,17 @@ def unavailable(config: RunConfig, output: str = "output_dir") -> list[str]:
         except EngineUnavailable as error:
             problems.append(f"DATASETS.{dataset}.clustering: {error}")
     return problems
+
+
+def _unusable(config: RunConfig, url: str) -> str | None:
+    """Say why a place cannot be written to, asking it once a run."""
+    asked = (_key(config), url)
+    if asked in _writable:
+        return None
+    problem = unusable(url, config.storage_options)
+    if problem is None:
+        _writable.add(asked)
+    return problem
 
 
 def _key(config: RunConfig) -> str:

@@ -17,11 +17,14 @@ from typing import Any, NoReturn
 from configs.errors import ConfigError
 from configs.load import load_config
 from configs.model import RunConfig
+from configs.secrets_mask import MASK, is_secret
+from configs.shown_urls import without_credentials
+from flows.credentials import has_blocks
 from flows.early import start_graphs
 from flows.embedded_server import EmbeddedServer, ServerFailed, configured_server, no_certificates_for
 from flows.executors import shared_executor, stop_all
 from flows.exit_codes import DONE, FAILED, INTERRUPTED, WRONG_INPUT
-from flows.preparation import UnusableInputs, prepare, unavailable
+from flows.preparation import UnusableInputs, prepare, ready, unavailable
 from flows.server_watch import when_unreachable
 from flows.terminal import Terminal, unexpected
 
@@ -41,17 +44,17 @@ def run(config_path: str, overrides: Sequence[str], as_json: bool, verbose: bool
         return WRONG_INPUT
     for notice in notices:
         terminal.notice(notice)
-    if problems := unavailable(config):  # before a server is started
-        terminal.wrong(str(UnusableInputs(problems)))
-        return WRONG_INPUT
     _quiet_prefect(verbose)
     try:
+        if not has_blocks(config):  # before a server is started
+            config = _checked(config)
         with _prefect_server() as server, terminal.status("inspecting the inputs") as say:
-            try:
-                inputs = prepare(config, lambda name: say(f"inspecting {name}"))
-            except UnusableInputs as error:
-                terminal.wrong(str(error))
-                return WRONG_INPUT
+            if has_blocks(config):
+                say("reading Prefect's blocks")
+                if server is not None:
+                    server.wait()
+                config = _checked(config)
+            inputs = prepare(config, lambda name: say(f"inspecting {name}"))
             say("starting Prefect")
             with shared_executor(config.runner, config.worker_count) as executor:
                 start_graphs(config, inputs, executor)
@@ -59,6 +62,9 @@ def run(config_path: str, overrides: Sequence[str], as_json: bool, verbose: bool
     except (Interrupted, KeyboardInterrupt):
         terminal.failed(f"interrupted; every finished split is kept: run again to resume\n  {_again(config_path)}")
         return INTERRUPTED
+    except UnusableInputs as error:
+        terminal.wrong(str(error))
+        return WRONG_INPUT
     except ServerFailed as error:
         terminal.failed(str(error))
         return FAILED
@@ -74,6 +80,14 @@ def run(config_path: str, overrides: Sequence[str], as_json: bool, verbose: bool
     if failed:
         terminal.failed(f"what is finished is kept: mend the cause and run again to resume\n  {_again(config_path)}")
     return FAILED if failed else DONE
+
+
+def _checked(config: RunConfig) -> RunConfig:
+    """Make the configuration ready, and see that what it names is there. Raises UnusableInputs."""
+    config = ready(config)
+    if problems := unavailable(config):
+        raise UnusableInputs(problems)
+    return config
 
 
 @contextlib.contextmanager
@@ -183,4 +197,10 @@ def _document(summary: dict[str, Any]) -> dict[str, Any]:
 
 
 def _again(config_path: str) -> str:
-    return " ".join(["cellstrata", *sys.argv[1:]]) if len(sys.argv) > 1 else f"cellstrata run {config_path}"
+    words, value_of = list[str](), ""
+    for word in map(without_credentials, sys.argv[1:]):
+        name, equals, _ = word.partition("=")
+        hides = name.startswith("--") and (is_secret(name) or name.startswith(("--storage_options", "--dask")))
+        words.append(MASK if value_of else f"{name}={MASK}" if hides and equals else word)
+        value_of = name if hides and not equals else ""
+    return " ".join(["cellstrata", *words]) if words else f"cellstrata run {config_path}"

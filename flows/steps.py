@@ -12,6 +12,7 @@ from prefect.utilities.annotations import quote
 
 from flows.caching import NodeKey
 from flows.executors import Stopped, WorkerDied, current_executor
+from tasks.faults import StoreError
 from tasks.opening import DataError
 
 
@@ -21,7 +22,7 @@ def store_failed(task: Any, run: Any, state: Any) -> bool:
     return (
         isinstance(error, (OSError, TimeoutError))
         and not isinstance(error, (DataError, FileNotFoundError, PermissionError))
-        and not isinstance(error, (Stopped, WorkerDied))
+        and not isinstance(error, (Stopped, WorkerDied, StoreError))  # a store's have been tried for a minute
         and getattr(error, "errno", None) not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
     )
 

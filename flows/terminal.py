@@ -30,17 +30,21 @@ from rich.text import Text
 
 from flows import progress as progress_of_run
 from flows.estimate import Estimate, spoken
+from tasks.data_errors import DataError
+from tasks.faults import VANISHED, StoreError
 
 MEND = {
     errno.ENOSPC: "free some space there",
     errno.EDQUOT: "free some space there, or ask for more",
     errno.EACCES: "check its permissions, or name another place",
     errno.EROFS: "name another place",
-}
+} | dict.fromkeys(VANISHED, "the disk or network mount has gone: mend it, then run again")
 
 
 def unexpected(error: BaseException) -> str:
     """Say what an error was that nobody foresaw, and where in the program it came up, or how to mend it."""
+    if isinstance(error, (StoreError, DataError)):
+        return str(error)
     if isinstance(error, OSError) and error.errno in MEND and error.filename:
         return f"{error.filename}: {error.strerror}; {MEND[error.errno]}"
     frame = traceback.extract_tb(error.__traceback__)[-1]

@@ -31,6 +31,7 @@ from tasks.digest import canonical_json, digest_array
 from tasks.store import Store
 
 SCHEME = 1
+AGAIN = 2  # times that an array in a bucket is read again before it counts as damaged
 Kind = Literal["graph", "knn", "split", "bundle", "umap", "pca", "input"]
 log = logging.getLogger("cellstrata.cache")
 
@@ -39,6 +40,10 @@ _DATA_TYPES = {"<i4": "int32", "<i8": "int64", "<f4": "float32", "<f8": "float64
 
 class DamagedEntry(Exception):
     """An array of the cache is missing or is not what its name says."""
+
+
+class MissingEntry(DamagedEntry):
+    """An array of the cache is missing."""
 
 
 @dataclass(frozen=True)
@@ -222,13 +227,25 @@ def record_path(key: str) -> str:
 
 
 def _read(store: Store, ref: ArrayRef) -> np.ndarray[Any, Any]:
+    """Read and check an array; from a bucket again if it is not what it should be: an answer may be garbled."""
+    for _ in range(0 if store.is_local else AGAIN):
+        try:
+            return _read_once(store, ref)
+        except MissingEntry:
+            raise
+        except DamagedEntry:
+            continue
+    return _read_once(store, ref)
+
+
+def _read_once(store: Store, ref: ArrayRef) -> np.ndarray[Any, Any]:
     if ref.dtype not in _DATA_TYPES:
         raise DamagedEntry(f"array {ref.digest} has the foreign type {ref.dtype!r}")
     try:
         data = store.read(f"{array_folder(ref.digest)}/{chunk_name(ref)}") if np.prod(ref.shape) else b""
         array = np.frombuffer(data, dtype=ref.dtype).reshape(ref.shape)
     except FileNotFoundError:
-        raise DamagedEntry(f"array {ref.digest} is missing from {store.url}") from None
+        raise MissingEntry(f"array {ref.digest} is missing from {store.url}") from None
     except ValueError as error:
         raise DamagedEntry(f"array {ref.digest} in {store.url}: {error}") from None
     if digest_array(array) != ref.digest:

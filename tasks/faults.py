@@ -51,7 +51,7 @@ class Fault:
     mend: str = "run again: what is finished is kept"
 
 
-_NO_BUCKET = Fault("there is no such bucket", True, "create it, or name another")
+NO_BUCKET_THERE = Fault("there is no such bucket", True, "create it, or name another")
 _CREDENTIALS = Fault("the credentials are refused", True, "renew them (environment, profile, storage_options or block)")
 _DENIED = Fault("access is denied", True, "ask for the permission, or check the credentials")
 _THROTTLED = Fault("the store asks to slow down", False)
@@ -73,11 +73,11 @@ class StoreError(OSError):
     """A store fails for good: the place, what is wrong, and what to do. `lasting` ones need mending first."""
 
     def __init__(self, place: str, what: str, mend: str, lasting: bool) -> None:
-        super().__init__(place, what, mend, lasting)  # the arguments, so that it can be pickled
+        super().__init__(f"{place}: {what}; {mend}")
         self.place, self.what, self.mend, self.lasting = place, what, mend, lasting
 
-    def __str__(self) -> str:
-        return f"{self.place}: {self.what}; {self.mend}"
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.place, self.what, self.mend, self.lasting)
 
 
 class StoreDenied(StoreError, PermissionError):
@@ -158,7 +158,7 @@ def _status(error: BaseException) -> int | None:
 
 def _of_code(code: str) -> Fault | None:
     for codes, fault in (
-        (NO_BUCKET, _NO_BUCKET), (BAD_CREDENTIALS, _CREDENTIALS), (DENIED, _DENIED), (THROTTLED, _THROTTLED),
+        (NO_BUCKET, NO_BUCKET_THERE), (BAD_CREDENTIALS, _CREDENTIALS), (DENIED, _DENIED), (THROTTLED, _THROTTLED),
         (SERVER, _SERVER), (GARBLED, _GARBLED), (CERTIFICATE, _CERTIFICATE), (("RequestTimeTooSkewed",), _CLOCK),
         (("ShortRead",), _SHORT), (("NoRanges",), _NO_RANGES),
         (("RedirectRefused", "NonHttpUrlRedirectClientError", "TooManyRedirects"), _REDIRECT),

@@ -26,12 +26,13 @@ from tasks.checks import (
     kept_columns,
 )
 from tasks.engines import PartitionSpec
+from tasks.identity import identity
 from tasks.input_embeddings import read_embeddings, stage
 from tasks.knn import METRICS
-from tasks.opening import DataError, kind_of, open_anndata, reading
+from tasks.opening import DataError, check_unchanged, kind_of, open_anndata, reading
 from tasks.plan import EmbeddingChoice, NeighborsSpec, lay_over
 from tasks.remembered import Remembered
-from tasks.store import StorageOptions, Store, absolute, identity, join
+from tasks.store import StorageOptions, Store, absolute, join
 from tasks.stored_graph import base_neighbors, find_stored_graph, stage_graph, stored_graph
 
 
@@ -161,6 +162,7 @@ def _inspect(
             )
     source, kind = Store.at(check.url, storage_options), kind_of(check.url, storage_options)
     memory = Remembered(cache, source, kind, rehash, storage_options)
+    before = identity(check.url, storage_options)
     embeddings = read_embeddings(check, dict.fromkeys(spec.embedding for spec in wanted), n_cells, memory)
     graph = None
     if whole and stored and not config.recompute_neighbors:
@@ -169,10 +171,11 @@ def _inspect(
         kept = kept_columns(check) if level is None else frozenset()
     if check.problems:
         return None
+    check_unchanged(check.url, before, storage_options)
     staged = {choice: stage(found, cache, memory) for choice, found in embeddings.items()}
     graph_key = stage_graph(graph, cache, memory) if graph else None
     return Input(
-        dataset, file_id, check.url, output, identity(check.url, storage_options), n_cells, key, base,
+        dataset, file_id, check.url, output, before, n_cells, key, base,
         staged, graph_key, umap, kept, tuple(check.notices),
     )  # fmt: skip
 

@@ -11,6 +11,7 @@ from configs.single_level import NAME, LevelCall
 from tasks import elements
 from tasks.cache import Cache
 from tasks.checks import overlap
+from tasks.identity import identity
 from tasks.labels import column_name
 from tasks.level_result import COMMAND
 from tasks.opening import InputError, open_anndata, reading
@@ -19,7 +20,7 @@ from tasks.plan import TreePlan
 from tasks.publish import OutputError, is_foreign, is_ours
 from tasks.result import older_record
 from tasks.split import Job, first_nodes, split
-from tasks.store import absolute, identity
+from tasks.store import absolute
 from tasks.tree import Given, Pending, Tree
 
 
@@ -118,6 +119,8 @@ def _check_output(call: LevelCall, url: str, output: str, name: str) -> None:
     if not is_ours(output, options):
         return
     older = older_record(output, options)
+    if not older:  # its upload was interrupted
+        return
     if older.get("command") != COMMAND:
         message = "is a result of `cellstrata run` or `collect` and is left alone: choose another OUTPUT"
         raise OutputError(output, "", message)

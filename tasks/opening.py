@@ -17,11 +17,12 @@ from tasks.data_errors import DataError as DataError
 from tasks.data_errors import InputError as InputError
 from tasks.faults import VANISHED, StoreError
 from tasks.file_systems import AT_ONCE
+from tasks.identity import MARKS, identity
 from tasks.nodes import close_remote, open_remote
 from tasks.quiet import quiet
 from tasks.reference_store import LinkedStore
 from tasks.references import has_document
-from tasks.store import MARKS, StorageOptions, Store, identity, join, protocol_of
+from tasks.store import StorageOptions, Store, join, protocol_of
 
 # An h5py.Group or a zarr.Group; what lies in one neither library can type.
 Root: TypeAlias = Any
@@ -115,21 +116,23 @@ def vanished(error: BaseException) -> str | None:
     return None if found is None else f"its disk or network mount has gone ({os.strerror(found)}); mend it, run again"
 
 
-@contextlib.contextmanager
-def unchanged(url: str, storage_options: StorageOptions | None = None) -> Iterator[dict[str, Any]]:
-    """Yield what the store says of an input's identity; raise InputError if it is another when the block ends.
+def check_unchanged(url: str, before: dict[str, Any], storage_options: StorageOptions | None = None) -> None:
+    """See that an input is still the one whose identity was taken before it was read.
 
     zarr takes a chunk that is not there for zeros: without this a disk that vanishes in mid-read, or a
     file replaced meanwhile, gives numbers that nobody wrote.
+
+    Raises
+    ------
+    InputError
+        If it has changed or gone.
     """
-    before = identity(url, storage_options)
-    yield before
     try:
-        same = identity(url, storage_options) == before
+        if identity(url, storage_options) == before:
+            return
     except FileNotFoundError:
-        same = False
-    if not same:
-        raise InputError(url, "", "has changed or gone while it was read; run again when it stands still")
+        pass
+    raise InputError(url, "", "has changed or gone while it was read; run again when it stands still")
 
 
 @contextlib.contextmanager

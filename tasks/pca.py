@@ -11,7 +11,8 @@ from scipy.sparse.linalg import ArpackError
 from tasks import elements
 from tasks.cache import Cache
 from tasks.digest import digest_array, digest_values
-from tasks.opening import InputError, kind_of, open_anndata
+from tasks.identity import identity
+from tasks.opening import InputError, check_unchanged, kind_of, open_anndata
 from tasks.remembered import Remembered
 from tasks.store import StorageOptions, Store
 
@@ -79,8 +80,10 @@ def _memory(
 
 def _read(url: str, storage_options: StorageOptions, n_pcs: int | None) -> tuple[Any, int, str]:
     """Return X, how many components can be had of it, and their key."""
+    before = identity(url, storage_options)
     with open_anndata(url, storage_options) as root:
         matrix = elements.read_x(root)
+    check_unchanged(url, before, storage_options)
     data = matrix.data if hasattr(matrix, "indptr") else matrix
     if not np.isfinite(np.asarray(data)).all():
         raise InputError(url, "X", "has NaN or infinite values, so no PCA can be computed: mend them")

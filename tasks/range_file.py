@@ -66,6 +66,10 @@ class RangeFile(io.RawIOBase):
         self._at = end
         return len(data)
 
+    def readall(self) -> bytes:
+        """Read to the end in one go, not in the small pieces that io would."""
+        return self.read(max(self.size - self._at, 0)) or b""
+
     def prefetch(self, ranges: Iterable[tuple[int, int]]) -> None:
         """Fetch these parts (start, end), many at once, and keep them until the next call."""
         parts = list(_cut(_joined(ranges)))

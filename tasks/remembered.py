@@ -77,7 +77,10 @@ def _local(store: Store, element: str) -> Iterable[list[Any] | None]:
 
 
 def _remote(store: Store, element: str) -> Iterable[list[Any] | None]:
-    for path, info in store.fs.find(store.path(element), detail=True).items():
+    found = store.fs.find(store.path(element), detail=True)
+    if not isinstance(found, dict):  # adlfs, of a single blob
+        found = {store.path(element): store.fs.info(store.path(element))}
+    for path, info in found.items():
         sure = [str(info[name]) for name in SURE if info.get(name)]
         when = [str(info[name]) for name in TIMES if info.get(name)]
         yield [path, info.get("size"), *sure, *when] if sure or when else None

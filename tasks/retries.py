@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from tasks.faults import Fault, NoRanges, ShortRead, StoreDenied, StoreError, fault_of, fault_of_answer
+from tasks.faults import NO_BUCKET_THERE, Fault, NoRanges, ShortRead, StoreDenied, StoreError, fault_of, fault_of_answer
 
 T = TypeVar("T")
 log = logging.getLogger("cellstrata.store")
@@ -122,7 +122,7 @@ def forget_said() -> None:
 
 
 def _given_up(place: str, fault: Fault, detail: str, tries: int, seconds: float) -> StoreError:
-    kind = StoreDenied if fault.lasts and detail not in ("NoSuchBucket", "ContainerNotFound") else StoreError
+    kind = StoreDenied if fault.lasts and fault is not NO_BUCKET_THERE else StoreError
     still = f", still after {tries} tries in {seconds:.0f} s" if tries > 1 else ""
     return kind(place, f"{fault.what} ({detail}){still}", fault.mend, fault.lasts)
 
@@ -136,7 +136,8 @@ class Retrying:
 
     def __init__(self, fs: Any, place: str) -> None:
         self._fs, self._place = fs, place
-        if hasattr(fs, "retries") and "s3" in fs.protocol:
+        self._is_s3 = "s3" in fs.protocol
+        if self._is_s3:
             fs.retries = 1  # s3fs's own, which are silent; botocore's stay, and are noted
         self._single = _one_request(fs)
 
@@ -144,20 +145,33 @@ class Retrying:
         found = getattr(self._fs, name)
         if name.startswith("__") or not callable(found) or name in _PLAIN:
             return found
-        self._watch()
         if inspect.iscoroutinefunction(found):
-            return lambda *args, **kwargs: insist_async(self._place, lambda: found(*args, **kwargs))
+
+            async def call(*args: Any, **kwargs: Any) -> Any:
+                await self._ready_async()
+                return await insist_async(self._place, lambda: found(*args, **kwargs))
+
+            return call
         if name.startswith("_"):
             return found
+        self._ready()
         return lambda *args, **kwargs: insist(self._place, lambda: found(*args, **kwargs))
+
+    def pipe_file(self, path: str, value: bytes) -> None:
+        """Write an object whole. What is not found is then the bucket: gcsfs does not say so."""
+        self._ready()
+        try:
+            insist(self._place, lambda: self._fs.pipe_file(path, value))
+        except FileNotFoundError as error:
+            raise _given_up(self._place, NO_BUCKET_THERE, "404", 1, 0.0) from error
 
     def cat_file(self, path: str, start: int | None = None, end: int | None = None) -> bytes:
         """Read a file, or the bytes from `start` (from 0) to `end` of it."""
-        self._watch()
+        self._ready()
         return insist(self._place, lambda: _checked(self._fs.cat_file(path, **self._part(start, end)), start, end))
 
     async def _cat_file(self, path: str, start: int | None = None, end: int | None = None) -> bytes:
-        self._watch()
+        await self._ready_async()
 
         async def read() -> bytes:
             return _checked(await self._fs._cat_file(path, **self._part(start, end)), start, end)
@@ -176,10 +190,23 @@ class Retrying:
             return dict(self._single)
         return {"start": start, "end": end}
 
-    def _watch(self) -> None:
-        """Have botocore tell of the faults that it repeats by itself."""
-        client = getattr(self._fs, "_s3", None)
-        if client is None or getattr(client, "_cellstrata_watched", False):
+    def _ready(self) -> None:
+        """Make the client of S3 now, so that it is ours from its first request on."""
+        if self._is_s3 and not self._fs.asynchronous:
+            insist(self._place, self._fs.connect)
+            self._take(self._fs._s3)
+
+    async def _ready_async(self) -> None:
+        if self._is_s3:
+            self._take(await insist_async(self._place, self._fs.set_session))
+
+    def _take(self, client: Any) -> None:
+        """Have botocore tell of the faults that it repeats by itself, and let no upload wait for ever.
+
+        Before it sends a body, botocore waits for the server to ask for it (`Expect: 100-continue`), and
+        aiohttp ends that wait by no timeout at all.
+        """
+        if getattr(client, "_cellstrata_watched", False):
             return
         client._cellstrata_watched = True
         place = self._place
@@ -193,7 +220,11 @@ class Retrying:
             if found and not found[0].lasts:
                 say_once(place, *found)
 
+        def send_at_once(params: Any, **_: Any) -> None:
+            params["headers"].pop("Expect", None)
+
         client.meta.events.register_first("needs-retry.s3", tell)
+        client.meta.events.register_last("before-call.s3", send_at_once)
 
 
 _PLAIN = ("open", "to_json", "to_dict", "invalidate_cache", "split_path", "unstrip_protocol")  # ask no store

@@ -41,7 +41,6 @@ from tasks.urls import protocol_of as protocol_of
 from tasks.urls import real as real
 
 _INSIDE_ZIP = "zip://::"
-MARKS = ("references.json", "zarr.json", ".zmetadata", ".zgroup")  # of the root of a zarr, or of an overlay
 
 
 @dataclass(frozen=True)
@@ -205,8 +204,9 @@ class Store:
             file: IO[bytes] = self.fs.open(self.path(key), "rb")
             return file
         path = self.path(key)
-        size = self.fs.info(path).get("size")
-        if size is None:
+        if (info := self.fs.info(path))["type"] == "directory":
+            raise IsADirectoryError(path)
+        if (size := info.get("size")) is None:
             raise StoreError(self.url, "its server does not tell its size", "download it, and give its path", True)
         return RangeFile(  # type: ignore[return-value]
             join(self.url, key) if key else self.url, size,
@@ -270,28 +270,6 @@ def _open_new(path: str) -> IO[bytes]:
         with contextlib.suppress(FileNotFoundError):  # making folders only when they are missing halves the calls
             os.makedirs(os.path.dirname(path), exist_ok=True)
     return open(path, "xb")
-
-
-def identity(url: str, storage_options: StorageOptions | None = None) -> dict[str, Any]:
-    """Return what a store says of an object's identity, without reading it.
-
-    A local file gives size and modification time (ns); a local folder the same of its root
-    metadata; a bucket what it has of ETag, generation, version, size and modification time.
-    """
-    store = Store.at(url, storage_options)
-    if store.is_local:
-        path = Path(store.root)
-        marks = [p for name in MARKS if (p := path / name).is_file()]
-        stat = (marks[0] if path.is_dir() and marks else path).stat()
-        return {"url": store.url, "size": stat.st_size, "mtime_ns": stat.st_mtime_ns}
-    info = store.fs.info(store.root)
-    if info.get("type") == "directory":
-        for mark in MARKS:
-            with contextlib.suppress(FileNotFoundError):
-                info = {**store.fs.info(store.path(mark)), "size": None}
-                break
-    kept = {k: str(info[k]) for k in ("ETag", "etag", "generation", "VersionId", "LastModified", "mtime") if k in info}
-    return {"url": store.url, "size": info.get("size"), **kept}
 
 
 def remove_local(path: Path) -> None:

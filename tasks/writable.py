@@ -41,8 +41,6 @@ def _refused(store: Store) -> str | None:
         store.write(key, b"may be removed")
         doing = "removed from"
         store.fs.rm_file(store.path(key))
-    except FileNotFoundError:
-        return f"there is no bucket {store.place}"
     except StoreError as error:
         return f"nothing can be {doing} {store.url} ({error})"
     return None

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.faulty_proxy import FaultyProxy, faulty_proxy
 from tests.real_gpu import pytest_runtest_setup  # noqa: F401
 
 SETTINGS = {
@@ -73,3 +74,20 @@ def _wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
         except OSError:
             time.sleep(0.05)
     raise RuntimeError(f"no S3 endpoint answers at {url}")
+
+
+@pytest.fixture
+def proxy(s3: str, s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyProxy]:
+    """A proxy before the S3 endpoint that counts and injects faults; the bucket of `s3` is reached through it."""
+    import s3fs
+
+    from tasks import retries
+
+    with faulty_proxy(s3_endpoint) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
+        for name, value in (("PATIENCE", 3.0), ("FIRST_DELAY", 0.01), ("LONGEST_DELAY", 0.2)):
+            monkeypatch.setattr(retries, name, value)
+        retries.forget_said()
+        s3fs.S3FileSystem.clear_instance_cache()
+        yield proxy
+    s3fs.S3FileSystem.clear_instance_cache()
