@@ -11,15 +11,17 @@ from flows.exit_codes import DONE, FAILED, INTERRUPTED, WRONG_INPUT
 from flows.terminal import Terminal, unexpected
 from tasks.materialize import materialize as copy_result
 from tasks.opening import DataError
+from tasks.url_credentials import Sealed
 
 
 def materialize(url: str, destination: str, overwrite: bool) -> int:
     """Copy a result with all that it links or refers to; returns the exit code."""
     terminal = Terminal(as_json=False, verbose=False)
     try:
-        options = storage_options(os.environ)
+        sealed = Sealed(storage_options(os.environ))
+        url, destination = sealed.url(url), sealed.url(destination)
         with terminal.status(f"copying {url}"):
-            made = copy_result(url, destination, overwrite=overwrite, storage_options=options)
+            made = copy_result(url, destination, overwrite=overwrite, storage_options=sealed.options)
     except (ConfigError, DataError) as error:
         terminal.wrong(str(error))
         return WRONG_INPUT

@@ -19,6 +19,7 @@ from tasks.placement import placement_of
 from tasks.places import conflicts
 from tasks.retries import forget_said
 from tasks.store import Store, is_local
+from tasks.urls import place_of
 from tasks.writable import unusable
 
 _inspected: dict[tuple[str, str], Input] = {}  # by configuration and name, until its flow takes it
@@ -145,8 +146,9 @@ def unavailable(config: RunConfig, output: str = "output_dir") -> list[str]:
 
     `output` is what messages call the place of the result.
     """
-    beside = config.output_dir.rstrip("/").rpartition("/")[0] or config.output_dir  # OUTPUT itself is a zarr
-    place = config.output_dir if output == "output_dir" or is_local(config.output_dir) else beside
+    place = config.output_dir
+    if output != "output_dir" and not is_local(place) and place != place_of(place):  # OUTPUT itself is a zarr
+        place = place.rstrip("/").rpartition("/")[0]
     problems = [
         f"{name}: {problem}; name another place"
         for name, url in ((output, place), ("cache", config.cache_url))
