@@ -125,7 +125,7 @@ def _inside(model: type[BaseModel], words: Sequence[str], free_case: bool) -> Pa
 
 
 def _holds_keys(path: Sequence[str]) -> bool:
-    free = ("hierarchy", "clustering_args", "resources", "dask", "storage_options", "clustering")
+    free = ("hierarchy", "clustering_args", "resources", "storage_options", "clustering")
     return any(part in free for part in path)
 
 

@@ -24,6 +24,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from .clustering import STRICT
 from .cpus import usable_cpus
+from .dask import DaskConfig
 from .dataset import DatasetConfig
 from .errors import ConfigError, Problem
 from .merging import merged, written_at
@@ -71,7 +72,6 @@ def _stored(value: MaskedOptions, info: SerializationInfo) -> Any:
 
 
 _DICT_SCHEMA = {"type": "object", "additionalProperties": True}
-Options = Annotated[MaskedOptions, PlainValidator(_options), PlainSerializer(_shown), WithJsonSchema(_DICT_SCHEMA)]
 OptionsByProtocol = Annotated[
     MaskedOptions,
     PlainValidator(_options_by_protocol),
@@ -130,8 +130,8 @@ class RunConfig(BaseSettings):
         "auto",
         description="How a result holds what the input held: `auto`, `symlink`, `reference` or `copy`.",
     )
-    dask: Options | None = Field(
-        None, description="For the runner `dask`: an `address`, or options of a local cluster."
+    dask: Annotated[DaskConfig, NothingIsEmpty] = Field(
+        default_factory=DaskConfig, description="For the runner `dask`: an `address`, or options of a local cluster."
     )
     storage_options: OptionsByProtocol = Field(
         default_factory=MaskedOptions, description="Options of stores, by protocol; secrets are never shown."

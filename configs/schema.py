@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from .clustering import ClusteringConfig, NeighborsConfig, PlotsConfig
+from .dask import DaskConfig
 from .dataset import InputConfig
 from .model import Defaults, RunConfig
 
@@ -68,6 +69,7 @@ def _allow_single(part: dict[str, Any] | None) -> None:
 def _rows() -> Iterator[tuple[str, str, str, str]]:
     sections: list[tuple[str, type[BaseModel]]] = [
         ("", RunConfig),
+        ("dask.", DaskConfig),
         ("defaults.", Defaults),
         ("DATASETS.*.input.", InputConfig),
         ("DATASETS.*.clustering.", ClusteringConfig),

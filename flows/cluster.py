@@ -19,13 +19,14 @@ from flows.assets import publishing
 from flows.caching import CellstrataCache, cache_block
 from flows.driver import Driver
 from flows.early import find_started, load_for_publishing
-from flows.executors import shared_executor
+from flows.executor import Executor, Settings
+from flows.executors import current_executor, shared_executor
 from flows.figures import figures_of
 from flows.preparation import forget, open_cache, prepare, ready, take_input
 from flows.progress import Counts, Progress, announce
 from flows.reports import index_of_run, report_of_dataset
 from flows.steps import run_step, split
-from flows.task_runner import ExecutorTaskRunner
+from flows.task_runner import WAITING, ExecutorTaskRunner
 from tasks.cache import ArrayRef, Cache
 from tasks.dataset_uses import note_use
 from tasks.file_tables import write_file_tables
@@ -41,6 +42,8 @@ from tasks.result import Finished, publish_result
 from tasks.tree import Tree
 from tasks.umap import compute_umap, find_umap
 
+AT_ONCE = 32  # datasets: each has threads of its own, which wait for the workers
+
 
 @flow(name="cluster", flow_run_name="cluster", persist_result=False)
 async def cluster(config: RunConfig) -> dict[str, Any]:
@@ -51,30 +54,35 @@ async def cluster(config: RunConfig) -> dict[str, Any]:
 
     Raises
     ------
-    UnusableInputs
-        Before any work starts, with everything that is wrong in all datasets.
+    RunnerUnusable, UnusableInputs
+        Before any work starts, with everything that is wrong with the runner, or in all datasets.
     """
     started = time.perf_counter()
     config = await asyncio.to_thread(ready, config, runtime.deployment.id is not None)
+    with shared_executor(Settings.of(config)) as executor:
+        reports = await _all_datasets(config, executor)
+    index, notices = await index_of_run(config, reports)
+    return {"datasets": reports, **index, "notices": notices, "seconds": round(time.perf_counter() - started, 3)}
+
+
+async def _all_datasets(config: RunConfig, executor: Executor) -> dict[str, Any]:
     inputs = await asyncio.to_thread(prepare, config)
     await asyncio.to_thread(write_file_tables, config)
-    runner: Any = ExecutorTaskRunner(config.runner, config.worker_count)
-    at_once = asyncio.Semaphore(max(2, config.worker_count))
+    runner: Any = ExecutorTaskRunner(Settings.of(config), executor.at_once)
+    beside = asyncio.Semaphore(min(max(2, executor.at_once), AT_ONCE))
 
     async def one(source: Input) -> State[Any]:
-        async with at_once:
+        async with beside:
             with tags(f"dataset:{source.dataset}", f"runner:{config.runner}"):
                 child = cluster_dataset.with_options(task_runner=runner)
                 return await child(config, source.dataset, source.file_id, return_state=True)
 
     try:
-        with using(open_cache(config)), shared_executor(config.runner, config.worker_count):
+        with using(open_cache(config)):
             states = await asyncio.gather(*map(one, inputs.values()))
     finally:
         forget(config)
-    reports = {name: await _report(state) for name, state in zip(inputs, states, strict=True)}
-    index, notices = await index_of_run(config, reports)
-    return {"datasets": reports, **index, "notices": notices, "seconds": round(time.perf_counter() - started, 3)}
+    return {name: await _report(state) for name, state in zip(inputs, states, strict=True)}
 
 
 @flow(name="cluster_dataset", flow_run_name="{dataset}/{file_id}", persist_result=False)
@@ -104,7 +112,7 @@ async def cluster_dataset(config: RunConfig, dataset: str, file_id: str) -> dict
         cache,
         split.with_options(result_storage=storage, refresh_cache=config.refresh).submit,
         grain=config.grain,
-        at_once=config.worker_count + 2,
+        at_once=current_executor().at_once + WAITING,
         refresh=config.refresh,
         on_progress=follow,
     )
@@ -163,7 +171,7 @@ async def _graph(config: RunConfig, source: Input, cache: Cache, embeddings: dic
     spec, place = root_neighbors(settings, source.neighbors), placement_of(settings, config.gpu_for(source.dataset))
     name = f"{source.name} · neighbors · {source.n_cells:,} cells"
     method = place.knn_method(source.n_cells)
-    arguments = (cache, embeddings[spec.embedding], spec.n_neighbors, spec.metric, config.worker_count, method)
+    arguments = (cache, embeddings[spec.embedding], spec.n_neighbors, spec.metric, current_executor().threads, method)
     found = await run_step(name, "pool", compute_neighbors, *arguments, find=_find(config, find_started))
     return str(found["key"])
 

@@ -14,7 +14,8 @@ from configs.errors import ConfigError
 from configs.model import RunConfig
 from configs.shown_urls import without_credentials
 from configs.single_level import NAME, LevelCall, level_call
-from flows.executors import Executor, shared_executor
+from flows.executor import Executor, Settings
+from flows.executors import shared_executor
 from flows.exit_codes import DONE, FAILED, INTERRUPTED, WRONG_INPUT
 from flows.preparation import UnusableInputs, open_cache, ready, unavailable
 from flows.terminal import Terminal, unexpected
@@ -127,7 +128,7 @@ def _split(tree: Tree, pending: list[Pending], cache: Cache, threads: int, refre
     apart = threads > 1 and len(jobs) > 1 and work >= WORTH_PROCESSES
     with (
         ThreadPoolExecutor(threads if apart else 1) as pool,
-        shared_executor("processes" if apart else "threads", threads) as executor,
+        shared_executor(Settings("processes" if apart else "threads", cpus=threads)) as executor,
     ):
         reports = list(pool.map(lambda job: _run(executor, tree, job), jobs))
     return {key for report in reports for key in report["executed"]}

@@ -16,6 +16,7 @@ from typing import Any
 
 from prefect.utilities.annotations import quote
 
+from flows.executor import ClusterLost
 from flows.progress import Counts
 from tasks.cache import Cache
 from tasks.claims import Claims
@@ -95,12 +96,15 @@ class Driver:
                 if future is None:
                     continue
                 work = self._running.pop(future)
-                if reason := await self._finish(work, future):
-                    failures.append(f"{work.name}: {reason}")
+                try:
+                    if reason := await self._finish(work, future):
+                        failures.append(f"{work.name}: {reason}")
+                except ClusterLost as error:
+                    failures += [str(error)] * GIVE_UP  # nothing else can be split either
                 await asyncio.to_thread(claims.release, work.key)
                 self.on_progress(sum(tree.settled for tree in trees), self.counts)
         if failures:
-            raise SplitFailed("; ".join(failures))
+            raise SplitFailed("; ".join(dict.fromkeys(failures)))
 
     def _start(self, work: _Work, claims: Claims) -> Any:
         """Submit a piece of work; None if another run is at it."""
@@ -116,7 +120,7 @@ class Driver:
         return self.submit(name=work.name, key=work.key, job=quote(job), wait_for=parents)
 
     async def _finish(self, work: _Work, future: Any) -> str:
-        """Take what came of a piece of work; returns why it failed, or nothing."""
+        """Take what came of a piece of work; returns why it failed, or nothing. Raises ClusterLost."""
         future.wait()  # without it the state is not yet final
         if not future.state.is_completed():
             return await _reason(future)
@@ -191,4 +195,6 @@ async def _next(queue: asyncio.Queue[Any], timeout: float | None) -> Any:
 
 async def _reason(future: Any) -> str:
     error = await future.state.aresult(raise_on_failure=False)
+    if isinstance(error, ClusterLost):
+        raise error
     return f"{type(error).__name__}: {error}" if isinstance(error, BaseException) else str(future.state.message)

@@ -14,7 +14,7 @@ from functools import cache
 from typing import Any
 
 from configs.model import RunConfig
-from flows.executors import Executor
+from flows.executor import Executor
 from flows.preparation import open_cache
 from tasks.cache import ArrayRef, Cache
 from tasks.inputs import Input
@@ -40,7 +40,7 @@ def start_graphs(config: RunConfig, inputs: Mapping[str, Input], executor: Execu
             continue
         method = place.knn_method(source.n_cells)
         key = (embedding.digest, spec.n_neighbors, spec.metric, method)
-        arguments: tuple[Any, ...] = (cache, embedding, spec.n_neighbors, spec.metric, config.worker_count, method)
+        arguments: tuple[Any, ...] = (cache, embedding, spec.n_neighbors, spec.metric, executor.threads, method)
         if key not in _started and find_neighbors(*arguments) is None:
             _started[key] = threads.submit(executor.run, compute_neighbors, *arguments)
     threads.shutdown(wait=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from configs.model import RunConfig
-from flows.executors import Stopped
+from flows.executor import Stopped
 from flows.steps import run_step
 from tasks.figures.draw import draw_figures
 from tasks.figures.record import find_figures

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from configs.errors import at_most
 from configs.model import RunConfig
 from flows.credentials import BlockProblem, literal_problems, with_blocks
-from flows.executors import RUNNERS
+from flows.executors import runner_problem
 from tasks.cache import Cache
 from tasks.engines import EngineUnavailable
 from tasks.expansion import expand
@@ -154,8 +154,8 @@ def unavailable(config: RunConfig, output: str = "output_dir") -> list[str]:
         for name, url in ((output, place), ("cache", config.cache_url))
         if (problem := _unusable(config, url))
     ]
-    if config.runner not in RUNNERS:
-        problems.append(f"runner: `{config.runner}` is not available in this version; use {' or '.join(RUNNERS)}")
+    if problem := runner_problem(config.runner):
+        problems.append(problem)
     for dataset, settings in config.selected.items():
         try:
             placement_of(settings.clustering, config.gpu_for(dataset))

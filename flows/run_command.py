@@ -22,6 +22,7 @@ from configs.shown_urls import without_credentials
 from flows.credentials import has_blocks
 from flows.early import start_graphs
 from flows.embedded_server import EmbeddedServer, ServerFailed, configured_server, no_certificates_for
+from flows.executor import RunnerUnusable, Settings
 from flows.executors import shared_executor, stop_all
 from flows.exit_codes import DONE, FAILED, INTERRUPTED, WRONG_INPUT
 from flows.preparation import UnusableInputs, prepare, ready, unavailable
@@ -54,17 +55,20 @@ def run(config_path: str, overrides: Sequence[str], as_json: bool, verbose: bool
                 if server is not None:
                     server.wait()
                 config = _checked(config)
-            inputs = prepare(config, lambda name: say(f"inspecting {name}"))
-            say("starting Prefect")
-            with shared_executor(config.runner, config.worker_count) as executor:
+            say(f"starting the runner {config.runner}")
+            with shared_executor(Settings.of(config)) as executor:
+                for notice in executor.notices:
+                    terminal.notice(notice)
+                inputs = prepare(config, lambda name: say(f"inspecting {name}"))
+                say("starting Prefect")
                 start_graphs(config, inputs, executor)
                 summary = _run_flow(config, terminal, server)
+    except (RunnerUnusable, UnusableInputs) as error:
+        terminal.wrong(str(error))
+        return WRONG_INPUT
     except (Interrupted, KeyboardInterrupt):
         terminal.failed(f"interrupted; every finished split is kept: run again to resume\n  {_again(config_path)}")
         return INTERRUPTED
-    except UnusableInputs as error:
-        terminal.wrong(str(error))
-        return WRONG_INPUT
     except ServerFailed as error:
         terminal.failed(str(error))
         return FAILED

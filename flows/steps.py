@@ -11,7 +11,8 @@ from prefect.cache_policies import NO_CACHE
 from prefect.utilities.annotations import quote
 
 from flows.caching import NodeKey
-from flows.executors import Stopped, WorkerDied, current_executor
+from flows.executor import Stopped, WorkerDied
+from flows.executors import current_executor
 from tasks.faults import StoreError
 from tasks.opening import DataError
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+
+from flows.executor import T, WorkerDied
 
 
 class Turns:
@@ -43,3 +45,21 @@ class Turns:
             with self._changed:
                 self._alone = False
                 self._changed.notify_all()
+
+    def twice(self, attempt: Callable[[], T], lost: type[Exception]) -> T:
+        """Try beside others; if that raises `lost` or MemoryError, try once more with nothing else under way.
+
+        Raises
+        ------
+        WorkerDied
+            If it raises `lost` also then: whoever dies while alone has done it by itself.
+        """
+        with contextlib.suppress(lost, MemoryError), self.beside_others():
+            return attempt()
+        with self.alone():
+            try:
+                return attempt()
+            except lost:
+                raise WorkerDied(
+                    "the worker process was killed, even while nothing else ran; most often it ran out of memory"
+                ) from None

@@ -13,7 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from flows.executors import Processes, Stopped, Threads, WorkerDied, shared_executor
+from flows.executor import Settings, Stopped, WorkerDied
+from flows.executor_processes import Processes
+from flows.executor_threads import Threads
+from flows.executors import shared_executor
 
 
 def die_once(marker: str) -> str:
@@ -32,7 +35,7 @@ def pid() -> int:
 
 
 def test_a_worker_that_dies_costs_a_retry(tmp_path: Path) -> None:
-    pool = Processes(2)
+    pool = Processes(Settings(cpus=2))
     try:
         assert pool.run(die_once, str(tmp_path / "marker")) == "done"
         assert pool.run(pid) != os.getpid()
@@ -41,7 +44,7 @@ def test_a_worker_that_dies_costs_a_retry(tmp_path: Path) -> None:
 
 
 def test_a_worker_that_always_dies_is_reported_and_others_go_on() -> None:
-    pool = Processes(1)
+    pool = Processes(Settings())
     try:
         with pytest.raises(WorkerDied, match="memory"):
             pool.run(die)
@@ -60,7 +63,7 @@ def short_of_memory(marker: str) -> str:
 
 
 def test_without_memory_it_is_tried_again(tmp_path: Path) -> None:
-    pool = Processes(1)
+    pool = Processes(Settings())
     try:
         assert pool.run(short_of_memory, str(tmp_path / "marker")) == "done"
         assert pool.run_apart(short_of_memory, str(tmp_path / "other")) == "done"
@@ -73,7 +76,7 @@ def test_only_who_kills_workers_is_blamed_and_its_retry_is_alone(tmp_path: Path)
     running, deaths = tmp_path / "running", tmp_path / "deaths"
     running.mkdir()
     deaths.mkdir()
-    pool = Processes(3)
+    pool = Processes(Settings(cpus=3))
     try:
         with ThreadPoolExecutor(5) as threads:
             asked = [
@@ -109,7 +112,7 @@ def kill_noting(running: str, deaths: str, name: str) -> None:
 
 
 def test_stopping_frees_whoever_waits() -> None:
-    pool, caught = Processes(1), []
+    pool, caught = Processes(Settings()), []
 
     def wait() -> None:
         try:
@@ -130,23 +133,22 @@ def test_stopping_frees_whoever_waits() -> None:
 
 
 def test_the_executor_is_shared_and_closes_with_its_last_user() -> None:
-    with shared_executor("threads", 1) as first:
+    with shared_executor(Settings("threads")) as first:
         assert isinstance(first, Threads)
-        with shared_executor("processes", 4) as second:
+        with shared_executor(Settings("processes", cpus=4)) as second:
             assert second is first
-    with shared_executor("threads", 1) as third:
+    with shared_executor(Settings("threads")) as third:
         assert third is not first
-    with pytest.raises(ValueError, match="not available"), shared_executor("dask", 1):
-        pass
 
 
 def test_a_worker_ends_when_its_run_is_killed(tmp_path: Path) -> None:
     script = (
         "import sys, time\n"
-        "from flows.executors import Processes\n"
+        "from flows.executor import Settings\n"
+        "from flows.executor_processes import Processes\n"
         "if __name__ == '__main__':\n"
         "    import os\n"
-        "    pool = Processes(1)\n"
+        "    pool = Processes(Settings())\n"
         "    print(pool.run(os.getpid), flush=True)\n"
         "    time.sleep(60)\n"
     )
@@ -178,6 +180,7 @@ def test_a_worker_that_splits_imports_neither_prefect_nor_scanpy(tmp_path: Path)
     script = (
         "import sys, numpy as np\n"
         "from tasks.worker import start_worker\n"
+        "from tasks.remote import call\n"
         "from tasks.split import run_job\n"
         "from tasks.knn import nearest_neighbors\n"
         "from tasks.connectivities import connectivities\n"
@@ -194,7 +197,7 @@ def test_a_worker_that_splits_imports_neither_prefect_nor_scanpy(tmp_path: Path)
 
 
 def test_no_more_threads_than_workers_compute_at_once() -> None:
-    threads, lock, running, most = Threads(2), threading.Lock(), 0, 0
+    threads, lock, running, most = Threads(Settings(cpus=2)), threading.Lock(), 0, 0
 
     def work() -> None:
         nonlocal running, most
