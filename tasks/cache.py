@@ -28,7 +28,8 @@ from typing import Any, Literal
 import numpy as np
 
 from tasks.digest import canonical_json, digest_array
-from tasks.store import Store
+from tasks.fetched import fetched
+from tasks.store import Store, protocol_of
 
 SCHEME = 1
 AGAIN = 2  # times that an array in a bucket is read again before it counts as damaged
@@ -139,7 +140,8 @@ class Cache:
     def view(self, ref: ArrayRef) -> np.ndarray[Any, Any]:
         """Return an array without reading it where it can be memory-mapped, unchecked there.
 
-        Whoever takes rows from it checks those against their own digest.
+        From a bucket it is fetched and checked once in a process. Whoever takes rows from it checks
+        those against their own digest.
 
         Raises
         ------
@@ -151,7 +153,9 @@ class Cache:
                 with contextlib.suppress(OSError, ValueError):
                     path = store.path(f"{array_folder(ref.digest)}/{chunk_name(ref)}")
                     return np.memmap(path, dtype=ref.dtype, mode="r").reshape(ref.shape)
-        return self.get(ref)
+        if not np.prod(ref.shape) or protocol_of(self.store.url) == "memory":
+            return self.get(ref)
+        return fetched(f"{self.store.url} {ref.digest}", lambda: self.get(ref))
 
     # records
 
