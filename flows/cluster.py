@@ -20,7 +20,7 @@ from flows.caching import CellstrataCache, cache_block
 from flows.driver import Driver
 from flows.early import find_started, load_for_publishing
 from flows.executor import Executor, Settings
-from flows.executors import current_executor, shared_executor
+from flows.executors import current_executor, gpu_of_run, shared_executor
 from flows.figures import figures_of
 from flows.preparation import forget, open_cache, prepare, ready, take_input
 from flows.progress import Counts, Progress, announce
@@ -34,7 +34,7 @@ from tasks.inputs import Input
 from tasks.leases import using
 from tasks.neighbors import compute_neighbors
 from tasks.pca import compute_pca
-from tasks.placement import placement_of
+from tasks.placement import Placement, placement_of
 from tasks.plan import EmbeddingChoice
 from tasks.plans import kept_partition, root_neighbors, tree_plans
 from tasks.report.subject import RunFacts
@@ -98,7 +98,7 @@ async def cluster_dataset(config: RunConfig, dataset: str, file_id: str) -> dict
     graph = await _graph(config, source, cache, embeddings)
     umap = asyncio.create_task(_umap(config, source, cache, embeddings, graph))
 
-    plans = tree_plans(settings, source, embeddings, graph, config.gpu_for(dataset))
+    plans = tree_plans(settings, source, embeddings, graph, config.gpu_for(dataset), gpu_of_run(config.runner))
     trees = [Tree(plan, kept_partition(plan, source, config.storage_options)) for plan in plans]
     total = sum(tree.plan.n_cells * tree.plan.depth for tree in trees)
 
@@ -168,7 +168,7 @@ async def _graph(config: RunConfig, source: Input, cache: Cache, embeddings: dic
     if source.stored_graph is not None:
         return source.stored_graph
     settings = config.DATASETS[source.dataset].clustering
-    spec, place = root_neighbors(settings, source.neighbors), placement_of(settings, config.gpu_for(source.dataset))
+    spec, place = root_neighbors(settings, source.neighbors), _place(config, source)
     name = f"{source.name} · neighbors · {source.n_cells:,} cells"
     method = place.knn_method(source.n_cells)
     arguments = (cache, embeddings[spec.embedding], spec.n_neighbors, spec.metric, current_executor().threads, method)
@@ -183,12 +183,18 @@ async def _umap(
     if source.umap != "compute":
         return None
     spec, settings = source.neighbors, config.DATASETS[source.dataset].clustering
-    method = placement_of(settings, config.gpu_for(source.dataset)).umap_method(source.n_cells)
+    method = _place(config, source).umap_method(source.n_cells)
     arguments = (cache, graph, embeddings[spec.embedding], spec.metric, spec.n_neighbors, settings.seed, method)
     found = await run_step(f"{source.name} · UMAP", "apart", compute_umap, *arguments, find=_find(config, find_umap))
     if found.get("fallback"):
         get_run_logger().warning("%s: the CPU drew the UMAP, since %s", source.name, found["fallback"])
     return ArrayRef.from_json(found["arrays"]["umap"])
+
+
+def _place(config: RunConfig, source: Input) -> Placement:
+    """Where the work of a dataset runs, as the run's executor sees its devices."""
+    settings = config.DATASETS[source.dataset].clustering
+    return placement_of(settings, config.gpu_for(source.dataset), gpu_of_run(config.runner))
 
 
 def _find(config: RunConfig, look: Callable[..., Any]) -> Callable[..., Any] | None:

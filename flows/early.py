@@ -34,7 +34,8 @@ def start_graphs(config: RunConfig, inputs: Mapping[str, Input], executor: Execu
     cache, threads = open_cache(config), ThreadPoolExecutor(AT_MOST)
     for source in list(inputs.values())[:AT_MOST]:
         settings = config.DATASETS[source.dataset].clustering
-        spec, place = root_neighbors(settings, source.neighbors), placement_of(settings, config.gpu_for(source.dataset))
+        spec = root_neighbors(settings, source.neighbors)
+        place = placement_of(settings, config.gpu_for(source.dataset), executor.status)
         embedding = source.embeddings.get(spec.embedding)
         if source.stored_graph is not None or embedding is None:
             continue

@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol, TypeVar
 from configs.dask import DaskConfig
 from configs.model import RunConfig
 from tasks.cache import Cache
+from tasks.gpu import GpuStatus
 from tasks.store import StorageOptions, Store
 
 T = TypeVar("T")
@@ -19,6 +20,10 @@ WORKER_ENVIRONMENT = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "
     "MALLOC_MMAP_THRESHOLD_": str(1 << 28),
     "MALLOC_TRIM_THRESHOLD_": str(1 << 28),
 }
+
+
+# The workers of a cluster may differ in their devices, and a split must not depend on which one it meets.
+CPUS_ONLY = GpuStatus("the runner `dask` computes on CPUs; GPUs are for `runner: gpu`")
 
 
 class WorkerDied(RuntimeError):
@@ -85,6 +90,7 @@ class Executor(Protocol):
     """Runs functions for tasks, blocking the thread that asks."""
 
     notices: list[str]  # what the user may want to know of it
+    status: GpuStatus | None  # what GPU its workers have; None: each process looks for itself
 
     @property
     def at_once(self) -> int:

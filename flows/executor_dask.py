@@ -18,9 +18,10 @@ import dask
 from distributed import Future, KilledWorker
 
 from flows.cluster_checks import connect, local_cluster, problems_of, when_there
-from flows.executor import ClusterLost, RunnerUnusable, Settings, Stopped, T
+from flows.executor import CPUS_ONLY, ClusterLost, RunnerUnusable, Settings, Stopped, T
 from flows.executor_processes import Processes
 from flows.turns import Turns
+from tasks.gpu import GpuStatus
 from tasks.remote import UnfitWorker, call, facts, packed, usable_threads
 
 LOOK_AGAIN = 1.0  # seconds, between looks at whether the cluster is still there
@@ -41,6 +42,7 @@ class Dask:
         self._asked = settings.dask
         self.where = self._asked.address or "on this machine"
         self.notices: list[str] = []
+        self.status: GpuStatus | None = CPUS_ONLY
         self._turns = Turns()
         self._apart = Processes(settings)
         self._facts = facts()

@@ -12,6 +12,7 @@ from typing import Any
 
 from flows.executor import WORKER_ENVIRONMENT, Settings, Stopped, T
 from flows.turns import Turns
+from tasks.gpu import GpuStatus
 from tasks.worker import start_worker
 
 
@@ -21,6 +22,7 @@ class Processes:
     def __init__(self, settings: Settings, start: Callable[[], None] = start_worker) -> None:
         """`start` is what each process calls first."""
         self.notices: list[str] = []
+        self.status: GpuStatus | None = None
         self.at_once = self.threads = settings.cpus
         self._start = start
         self._lock = threading.Lock()

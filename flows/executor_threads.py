@@ -8,6 +8,7 @@ from typing import Any
 
 from flows.executor import Settings, Stopped, T
 from tasks.engine_igraph import igraph
+from tasks.gpu import GpuStatus
 
 
 class Threads:
@@ -15,6 +16,7 @@ class Threads:
 
     def __init__(self, settings: Settings) -> None:
         self.notices: list[str] = []
+        self.status: GpuStatus | None = None
         self.at_once = self.threads = settings.cpus
         self._slots = threading.BoundedSemaphore(settings.cpus)
         self._stopped = False

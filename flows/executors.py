@@ -13,8 +13,9 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-from flows.executor import Executor, Settings
+from flows.executor import CPUS_ONLY, Executor, Settings
 from flows.executor_threads import Threads
+from tasks.gpu import GpuStatus
 
 RUNNERS: dict[str, str] = {
     "processes": "flows.executor_processes:Processes",
@@ -70,6 +71,13 @@ def _open(settings: Settings) -> Executor:
     make: Any = getattr(importlib.import_module(module), name)
     executor: Executor = make(settings)
     return executor
+
+
+def gpu_of_run(runner: str) -> GpuStatus | None:
+    """Return what GPU the run's workers have, as its executor knows it, None where each process looks for itself."""
+    if _current is not None:
+        return _current.status
+    return CPUS_ONLY if runner == "dask" else None
 
 
 def current_executor() -> Executor:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from configs.errors import at_most
 from configs.model import RunConfig
 from flows.credentials import BlockProblem, literal_problems, with_blocks
-from flows.executors import runner_problem
+from flows.executors import gpu_of_run, runner_problem
 from tasks.cache import Cache
 from tasks.engines import EngineUnavailable
 from tasks.expansion import expand
@@ -141,10 +141,11 @@ def _unlinkable(config: RunConfig, found: Input) -> str | None:
     return link_problem(found.url, found.output, config.link, config.storage_options)
 
 
-def unavailable(config: RunConfig, output: str = "output_dir") -> list[str]:
+def unavailable(config: RunConfig, output: str = "output_dir", *, devices: bool = True) -> list[str]:
     """Say what the configuration may ask for and this version or machine does not have.
 
-    `output` is what messages call the place of the result.
+    `output` is what messages call the place of the result. `devices` is False where the run's executor
+    is yet to look for GPUs, in the process that is to own them.
     """
     place = config.output_dir
     if output != "output_dir" and not is_local(place) and place != place_of(place):  # OUTPUT itself is a zarr
@@ -156,9 +157,9 @@ def unavailable(config: RunConfig, output: str = "output_dir") -> list[str]:
     ]
     if problem := runner_problem(config.runner):
         problems.append(problem)
-    for dataset, settings in config.selected.items():
+    for dataset, settings in config.selected.items() if devices else ():
         try:
-            placement_of(settings.clustering, config.gpu_for(dataset))
+            placement_of(settings.clustering, config.gpu_for(dataset), gpu_of_run(config.runner))
         except EngineUnavailable as error:
             problems.append(f"DATASETS.{dataset}.clustering: {error}")
     return problems

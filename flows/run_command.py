@@ -89,7 +89,7 @@ def run(config_path: str, overrides: Sequence[str], as_json: bool, verbose: bool
 def _checked(config: RunConfig) -> RunConfig:
     """Make the configuration ready, and see that what it names is there. Raises UnusableInputs."""
     config = ready(config)
-    if problems := unavailable(config):
+    if problems := unavailable(config, devices=config.runner != "gpu"):
         raise UnusableInputs(problems)
     return config
 

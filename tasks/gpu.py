@@ -43,11 +43,26 @@ class GpuStatus:
 
 
 NOT_LOOKED = GpuStatus("not looked for")
+_withheld: list[str] = []
+
+
+@contextlib.contextmanager
+def withheld(reason: str) -> Iterator[None]:
+    """Have this process use no GPU while the block lasts, for this reason."""
+    _withheld.append(reason)
+    gpu_status.cache_clear()
+    try:
+        yield
+    finally:
+        _withheld.pop()
+        gpu_status.cache_clear()
 
 
 @cache
 def gpu_status() -> GpuStatus:
     """Say what GPU this process can use; the first call imports cupy and, where it is there, RAPIDS."""
+    if _withheld:
+        return GpuStatus(_withheld[-1])
     try:
         cupy = _imported("cupy")
         devices = int(cupy.cuda.runtime.getDeviceCount())
