@@ -5,6 +5,7 @@ And what becomes of tests that need a GPU: see `tests.real_gpu`.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import subprocess
@@ -29,10 +30,9 @@ SETTINGS = {
 }
 
 
-@pytest.fixture(scope="session")
-def s3_endpoint() -> Iterator[str]:
-    """The URL of moto's server, which speaks S3."""
-    pytest.importorskip("moto", reason="moto[server] is not installed")
+@contextlib.contextmanager
+def moto_server() -> Iterator[str]:
+    """Run moto's server, which speaks S3, and yield its URL."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -48,6 +48,14 @@ def s3_endpoint() -> Iterator[str]:
     finally:
         process.kill()
         process.wait()
+
+
+@pytest.fixture(scope="session")
+def s3_endpoint() -> Iterator[str]:
+    """The URL of moto's server."""
+    pytest.importorskip("moto", reason="moto[server] is not installed")
+    with moto_server() as url:
+        yield url
 
 
 @pytest.fixture
