@@ -112,7 +112,7 @@ CONFIGURATIONS = [
     key("use_gpu maybe", "use_gpu: maybe", C + "use_gpu", "`required`"),
     key("no GPU", "use_gpu: required", C.rstrip("."), "GPU"),
     key("unknown runner", "", "runner (line 2)", "`threads`", top="runner: thread"),
-    key("no dask yet", "", "runner", "not available in this version", top="runner: dask"),
+    key("no address of Dask", "", "dask.address", "tcp://", top="dask: {address: host}"),
     key("unknown engine", "engine: igrph", C + "engine", "did you mean `igraph`?"),
     key("two seeds", "clustering_args: {seed: 1, random_state: 2}", C + "clustering_args.random_state", "contradicts"),
     key("seed in defaults", "", "defaults.clustering.seed (line 2)", top="defaults: {clustering: {seed: -1}}"),

@@ -81,7 +81,7 @@ def test_run_with_no_server_configured(tmp_path: Path, pbmc: Path) -> None:
         (["run", "missing.yaml"], "missing.yaml"),
         (["run", "CONFIG", "--workrs", "2"], "--workers"),
         (["run", "CONFIG", "--resolutions", "0"], "greater than 0"),
-        (["run", "CONFIG", "--runner", "dask"], "not available"),
+        (["run", "CONFIG", "--dask.address", "host:8786"], "tcp://"),
         (["run", "CONFIG", "--umap_colors", "[nonsense]"], "nonsense"),
     ],
 )

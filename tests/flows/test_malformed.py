@@ -111,7 +111,7 @@ def test_prefect_is_not_imported_before_all_is_known_to_be_right(tmp_path: Path)
     prepared(data("", holding("obsm/X_pca", 7, NAN), AGAIN), tmp_path)
     (tmp_path / "in.zarr").mkdir()
     before = tree_hash(str(tmp_path))
-    calls = ["run none.yaml", "run config.yaml --workers 0", "run config.yaml", "run config.yaml --runner dask",
+    calls = ["run none.yaml", "run config.yaml --workers 0", "run config.yaml", "run config.yaml --dask.address host",
              "cluster in.zarr one.zarr", "collect in.h5ad none.zarr --output all.csv", "migrate none.yaml"]  # fmt: skip
     arguments = json.dumps([words.split() for words in calls])
     done = shell([sys.executable, "-c", NOT_PREFECT, arguments], tmp_path, PYTHONPATH=str(ROOT))
@@ -123,7 +123,7 @@ def test_prefect_is_not_imported_before_all_is_known_to_be_right(tmp_path: Path)
     ("command", "words"),
     [
         ("run config.yaml --workrs 2", ("config.yaml", "--workrs", "`--workers`")),
-        ("run config.yaml --runner gpu", ("runner", "not available")),
+        ("run config.yaml --dask.address host:8786", ("--dask.address", "tcp://")),
         ("cluster in.zarr one.zarr", ("in.zarr", "no such file")),
         ("frobnicate", ("frobnicate",)),
     ],

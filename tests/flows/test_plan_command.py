@@ -160,7 +160,7 @@ def test_refusals_are_those_of_run(plan: Plan, blobs: Path, tmp_path: Path, caps
         ((), {"resolutions": [0.5], "neighbors": {"use_rep": "X_latnet"}}, "did you mean `X_latent`"),
         (("--workrs", "2"), LATENT, "--workers"),
         ((), {"resolutions": [0]}, "greater than 0"),
-        (("--runner", "dask"), LATENT, "not available in this version"),
+        (("--dask.address", "host"), LATENT, "tcp://"),
     ):
         code, document, said = plan(blobs, *options, **settings)
         assert (code, document) == (2, {})
