@@ -22,9 +22,8 @@ from tasks.store import Store
 Facts = dict[str, str]
 NOT_INSTALLED = "not installed"
 # What can change a label, or what a key means; faiss has several distributions of the same module.
-PACKAGES = {"igraph": ("igraph",), "leidenalg": ("leidenalg",), "numpy": ("numpy",)} | {
-    "faiss": ("faiss-cpu", "faiss-gpu", "faiss")
-}
+PACKAGES = {name: (name,) for name in ("igraph", "leidenalg", "sc-cluster-libreville", "numpy")}
+PACKAGES |= {"faiss": ("faiss-cpu", "faiss-gpu", "faiss")}
 
 
 class UnfitWorker(RuntimeError):
@@ -48,7 +47,7 @@ def differences(own: Mapping[str, str], others: Mapping[str, str]) -> list[str]:
     return [
         f"{name} {others.get(name, NOT_INSTALLED)}, here {version}"
         for name, version in own.items()
-        if others.get(name) != version
+        if others.get(name) != version and version != NOT_INSTALLED
     ]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +16,7 @@ from configs.dask import DaskConfig
 from flows.executor import ClusterLost, RunnerUnusable, Settings, Stopped, WorkerDied
 from tests.flows.conftest import Run
 from tests.flows.dask_cluster import ROOT, Cluster, cluster_at
+from tests.flows.on_workers import die, note_and_wait, tasks_of, wait_for
 from tests.flows.test_command import config as write_config
 
 pytest.importorskip("distributed", reason="distributed is not installed")
@@ -25,8 +25,9 @@ SMALL = {"grain": 200}
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Iterator[Cluster]:
-    """A scheduler without workers."""
+def site(request: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
+    """A scheduler without workers; a parameter is how many may die over some work."""
+    monkeypatch.setenv("DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES", str(getattr(request, "param", 3)))
     with cluster_at(tmp_path / "site") as cluster:
         yield cluster
 
@@ -53,27 +54,6 @@ def other_version(folder: Path, package: str) -> dict[str, str]:
     metadata.parent.mkdir(parents=True)
     metadata.write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 0.0.1\n")
     return {"PYTHONPATH": f"{folder}{os.pathsep}{ROOT}"}
-
-
-def wait_for(happened: Callable[[], Any], seconds: float = 60) -> None:
-    until = time.monotonic() + seconds
-    while not happened():
-        assert time.monotonic() < until
-        time.sleep(0.02)
-
-
-def note_and_wait(notes: str, until: str) -> str:
-    """Note that this has begun, and end when a file is there."""
-    with Path(notes).open("a") as file:
-        file.write(f"{os.getpid()}\n")
-    wait_for(Path(until).exists)
-    return "done"
-
-
-def die(notes: str) -> None:
-    with Path(notes).open("a") as file:
-        file.write(f"{os.getpid()}\n")
-    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def lines(path: Path) -> int:
@@ -189,14 +169,10 @@ def test_a_scheduler_that_comes_back_one_that_does_not_and_a_late_worker(site: C
         impatient.close()
 
 
-def test_who_kills_workers_is_blamed_and_stopping_leaves_no_work(
-    site: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize("site", [0], indirect=True)
+def test_who_kills_workers_is_blamed_and_stopping_leaves_no_work(site: Cluster, tmp_path: Path) -> None:
     from distributed import Client
 
-    site.close()
-    monkeypatch.setenv("DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES", "0")
-    site.start_scheduler()
     for _ in range(3):
         site.start_worker()
     wait_for(lambda: site.log.count("Registered to") == 3)
@@ -216,16 +192,13 @@ def test_who_kills_workers_is_blamed_and_stopping_leaves_no_work(
             thread.join(10)
             assert isinstance(found[0], Stopped)
         assert time.monotonic() - started < 5
-        (tmp_path / "go").touch()
     finally:
         executor.close()
     with Client(site.address, set_as_default=False) as client:
         wait_for(lambda: client.run_on_scheduler(tasks_of) == 0)
-    assert lines(tmp_path / "notes") == 1
-
-
-def tasks_of(dask_scheduler: Any) -> int:
-    return len(dask_scheduler.tasks)
+        (tmp_path / "go").touch()
+        assert client.submit(os.getpid).result(timeout=30) in [worker.pid for worker in site.workers]
+    assert lines(tmp_path / "notes") == 1, "what the worker was at, and nothing that waited"
 
 
 def test_a_cluster_of_its_own(one: Run, blobs: Path) -> None:
