@@ -45,7 +45,7 @@ def choose(wish: Wish, n_obs: int, n_cell_cpu: int, status: GpuStatus, engine: s
         gated = f"{STAND_IN} instead of {GPU_ENGINE}: use_gpu is false"
         return Choice(named or STAND_IN, "asked for" if named else gated if engine else "the default")
     if wish == "required" and not status.available:
-        raise GpuUnavailable(f"use_gpu: required, but there is no device: {status.reason}; set use_gpu: true or false")
+        raise GpuUnavailable(f"use_gpu: required, but there is no GPU: {status.reason}; set use_gpu: true or false")
     if named:
         return Choice(named, "asked for")
     if not status.available:

@@ -125,7 +125,7 @@ def test_c33_resolutions_share_the_graph_of_a_cluster(
     cluster: Cluster, forms: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert cluster(forms["zarr"], "l1.zarr")[0] == 0
-    searched = counted(monkeypatch, split, "nearest_neighbors")
+    searched = counted(monkeypatch, split, "neighbors_by")
     for number, resolution in enumerate((0.3, 0.6, 0.9)):
         code, printed = cluster("l1.zarr", f"{number}.zarr", "--level", 2, "--resolution", resolution)
         assert code == 0
