@@ -29,7 +29,12 @@ def definitions(pairs: Iterable[tuple[str, str]]) -> str:
 
 def table(caption: str, names: Sequence[str], rows: Iterable[Sequence[Cell]]) -> str:
     """Return a table that sorts; the first cell of each row is its header."""
-    head = "".join(f'<th scope="col">{text(name)}</th>' for name in names)
+    rows = list(rows)
+    numeric = [any(isinstance(row[at].order, float | int) for row in rows) for at in range(len(names))]
+    head = "".join(
+        f'<th scope="col"{" class=number" * number}>{text(name)}</th>'
+        for name, number in zip(names, numeric, strict=True)
+    )
     body = "".join(f"<tr>{''.join(_cell(cell, not at) for at, cell in enumerate(row))}</tr>" for row in rows)
     return (
         f'<div class="scroll" tabindex="0" role="region" aria-label="{text(caption)}">'
