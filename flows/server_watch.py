@@ -9,6 +9,7 @@ import urllib.request
 from collections.abc import Callable
 
 EVERY = 5.0  # seconds between questions
+TIMEOUT = 5.0  # seconds for an answer
 PATIENCE = 60.0  # seconds without an answer; a server that is started anew takes about ten
 
 
@@ -35,7 +36,7 @@ def when_unreachable(url: str, call: Callable[[str], None], ended: threading.Eve
 
 def _answers(url: str) -> bool:
     try:
-        urllib.request.urlopen(f"{url.rstrip('/')}/health", timeout=EVERY).close()
+        urllib.request.urlopen(f"{url.rstrip('/')}/health", timeout=TIMEOUT).close()
     except urllib.error.HTTPError:
         return True
     except (OSError, ValueError):

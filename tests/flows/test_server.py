@@ -154,8 +154,8 @@ class Refuses(BaseHTTPRequestHandler):
 
 def test_a_configured_server_that_goes_away_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     """One that refuses is there, one that never answered may be reached in another way, one that comes back is back."""
-    monkeypatch.setattr(server_watch, "EVERY", 0.02)
-    monkeypatch.setattr(server_watch, "PATIENCE", 0.5)
+    monkeypatch.setattr(server_watch, "EVERY", 0.05)
+    monkeypatch.setattr(server_watch, "PATIENCE", 1.5)
 
     def serving(port: int = 0) -> HTTPServer:
         server = HTTPServer(("127.0.0.1", port), Refuses)
@@ -171,14 +171,14 @@ def test_a_configured_server_that_goes_away_is_noticed(monkeypatch: pytest.Monke
     port = server.server_port
     watching = server_watch.when_unreachable(f"http://127.0.0.1:{port}/api", said.append, ended)
     never = server_watch.when_unreachable("http://127.0.0.1:9/api", said.append, ended)
-    time.sleep(0.3)
+    time.sleep(0.5)
     stop(server)
     time.sleep(0.2)
     server = serving(port)
-    time.sleep(0.7)
+    time.sleep(1.8)
     assert said == []
     stop(server)
-    watching.join(10)
+    watching.join(30)
     assert [f":{port}/api has not answered for" in line for line in said] == [True]
     assert never.is_alive()
     ended.set()
