@@ -14,7 +14,7 @@ from tasks.figures.sheet import Sheet
 from tasks.figures.wanted import Gallery, Wanted
 from tasks.store import Store
 
-PREVIEW_WIDTH, PREVIEW_COLORS = 520, 32
+PREVIEW_WIDTH, PREVIEW_QUALITY = 520, 75
 
 
 def draw_figures(request: FigureRequest) -> dict[str, Any]:
@@ -67,11 +67,11 @@ def _write(folder: Store, wanted: Wanted, sheet: Sheet) -> None:
 
 
 def preview(png: bytes) -> str:
-    """Return a small copy of an image, at most 520 pixels wide and with 32 colours, as a `data:` URL."""
+    """Return a small copy of an image, at most 520 pixels wide, as a `data:` URL."""
     from PIL import Image
 
     image = Image.open(io.BytesIO(png)).convert("RGB")
     image.thumbnail((PREVIEW_WIDTH, PREVIEW_WIDTH * 4))
     data = io.BytesIO()
-    image.quantize(PREVIEW_COLORS).save(data, "png", optimize=True)
-    return f"data:image/png;base64,{base64.b64encode(data.getvalue()).decode()}"
+    image.save(data, "webp", quality=PREVIEW_QUALITY)
+    return f"data:image/webp;base64,{base64.b64encode(data.getvalue()).decode()}"

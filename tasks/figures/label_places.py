@@ -11,13 +11,14 @@ Points = npt.NDArray[np.float64]
 
 RINGS, TURNS = 26, 20
 FIELDS = 9  # of a grid over a cluster, each way
+ENOUGH = 0.4  # of as many cells about the median as are about the densest field
 APART = 1.5  # pixels between two labels
 
 
 def anchors(places: Points, codes: npt.NDArray[np.int32], n_labels: int) -> Points:
-    """Return (n_labels, 2): for each label a cell where its cells lie densest; NaN without cells.
+    """Return (n_labels, 2): for each label the cell nearest to the median of its cells; NaN without cells.
 
-    The median of a cluster in two parts lies in neither, or in another cluster.
+    The median of a cluster in two parts lies in neither, or in another cluster: there it is that of the densest part.
     """
     found = np.full((n_labels, 2), np.nan)
     usable = np.flatnonzero((codes >= 0) & np.isfinite(places).all(axis=1))
@@ -26,14 +27,14 @@ def anchors(places: Points, codes: npt.NDArray[np.int32], n_labels: int) -> Poin
     for label, (start, end) in enumerate(pairwise(edges)):
         if end > start:
             own = places[order[start:end]]
-            near = _densest(own)
+            near = _together(own)
             apart = ((near - np.median(near, axis=0)) ** 2).sum(axis=1)
             found[label] = near[apart.argmin()]
     return found
 
 
-def _densest(places: Points) -> Points:
-    """Return those places that lie in the fullest 3 by 3 fields of a grid over the middle nine tenths."""
+def _together(places: Points) -> Points:
+    """Return all places if their median lies among them, else those in a grid's fullest 3 by 3 fields."""
     low, high = np.quantile(places, [0.05, 0.95], axis=0)
     width = np.maximum((high - low) / FIELDS, 1e-9)
     field = np.clip((places - low) // width, 0, FIELDS - 1).astype(np.int64) + 1
@@ -41,6 +42,9 @@ def _densest(places: Points) -> Points:
     grid = counts.reshape(FIELDS + 2, FIELDS + 2)
     shifts = (-1, 0, 1)
     around = np.sum([np.roll(grid, (i, j), axis=(0, 1)) for i in shifts for j in shifts], axis=0)[1:-1, 1:-1]
+    i, j = np.clip((np.median(places, axis=0) - low) // width, 0, FIELDS - 1).astype(np.int64)
+    if around[i, j] >= ENOUGH * around.max():
+        return places
     full = np.argwhere(around == around.max())
     middle = full[np.argmin(((full - full.mean(axis=0)) ** 2).sum(axis=1))] + 1
     return np.asarray(places[(np.abs(field - middle) <= 1).all(axis=1)])

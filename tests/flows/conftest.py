@@ -105,7 +105,7 @@ def run(server: str) -> Run:
     def call(**config: Any) -> dict[str, Any]:
         from flows.cluster import cluster
 
-        return asyncio.run(cluster(RunConfig(**{"runner": "threads", "workers": 2, **config})))
+        return asyncio.run(cluster(RunConfig(**{"runner": "threads", "workers": 2, "figures": False, **config})))
 
     return call
 

@@ -106,14 +106,14 @@ async def kept(**filters: Any) -> tuple[list[Any], list[Any]]:
 
 def test_a_run_draws_once_and_tells_prefect(one: Run, pbmc: Path, tmp_path: Path) -> None:
     images = str(tmp_path / "images")
-    report = one(pbmc, SETTINGS, images=images)
+    report = one(pbmc, SETTINGS, images=images, figures="auto")
     folder = Path(images) / "clustering" / "dataset~d" / "file_id~f"
     assert report["figures"] == str(folder)
     assert report["notices"] == []
     for name in ("umap/bulk_labels", "umap/leiden_0.5_2", "evaluation/leiden_0.5_1--bulk_labels", "tree/leiden_0.5"):
         assert (folder / f"{name}.png").is_file()
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*.*")}
-    again = one(pbmc, SETTINGS, images=images)
+    again = one(pbmc, SETTINGS, images=images, figures="auto")
     assert not again["written"]
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*.*")} == before
 
@@ -137,13 +137,13 @@ def test_figures_that_cannot_be_drawn_are_a_notice(
         raise ValueError("no ink")
 
     monkeypatch.setattr("flows.figures.draw_figures", broken)
-    report = one(pbmc, SETTINGS)
+    report = one(pbmc, SETTINGS, figures="auto")
     assert report["written"]
     assert "figures" not in report
     assert [notice for notice in report["notices"] if "figures could not be drawn (ValueError: no ink)" in notice]
 
 
 def test_without_being_asked_nothing_is_drawn(one: Run, pbmc: Path, tmp_path: Path) -> None:
-    report = one(pbmc, {"neighbors_key": "neighbors"})
+    report = one(pbmc, {"neighbors_key": "neighbors"}, figures="auto")
     assert "figures" not in report
     assert not (tmp_path / "out" / "images").exists()

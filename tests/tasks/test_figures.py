@@ -82,7 +82,7 @@ def test_every_figure_is_there_under_its_name(request_: FigureRequest, drawn: di
     for path in expected:
         data = (Path(request_.folder) / path).read_bytes()
         assert data.startswith(b"\x89PNG" if path.endswith("png") else b"<?xml")
-    assert all(image.startswith("data:image/png;base64,") for image in drawn["previews"].values())
+    assert all(image.startswith("data:image/webp;base64,") for image in drawn["previews"].values())
     svg = (Path(request_.folder) / "tree/leiden_0.5.svg").read_text()
     assert ">2_1</text>" in svg.replace("\n", "")
 
