@@ -146,4 +146,4 @@ def test_figures_that_cannot_be_drawn_are_a_notice(
 def test_without_being_asked_nothing_is_drawn(one: Run, pbmc: Path, tmp_path: Path) -> None:
     report = one(pbmc, {"neighbors_key": "neighbors"}, figures="auto")
     assert "figures" not in report
-    assert not (tmp_path / "out" / "images").exists()
+    assert not list(tmp_path.rglob("*.png"))
