@@ -139,7 +139,7 @@ async def cluster_dataset(config: RunConfig, dataset: str, file_id: str) -> dict
         pages: dict[str, Any] = dict(page)
         if figures:
             pages["figures"] = figures["folder"]
-        links = {"result": source.output} | {what: str(url) for what, url in pages.items() if what != "index"}
+        links = {"result": source.output} | {what: pages[what] for what in ("figures", "report") if what in pages}
         await live.tell(column_rows(published, trees), links, figures.get("previews", {}))
     notices += not_written
     for notice in notices:

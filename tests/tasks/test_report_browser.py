@@ -6,13 +6,16 @@ import base64
 import io
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from tasks.report.page import page as write_page
 from tests.tasks.reports import TYPE, made, report
+from tests.tasks.small_subjects import subject_of_size
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 DRIVER = shutil.which("chromedriver")
@@ -59,6 +62,29 @@ def page(chromium: Any, page_path: Path) -> Any:
     yield chromium
     assert chromium.get_log("browser") == []
     assert chromium.execute_script("return performance.getEntriesByType('resource').length") == 0
+
+
+@pytest.mark.parametrize("without", ["view", "trees", "everything"])
+def test_what_is_not_there_is_not_shown(chromium: Any, tmp_path: Path, without: str) -> None:
+    subject = subject_of_size(400, 2)
+    if without != "trees":
+        subject = replace(subject, view=None)
+    if without != "view":
+        subject = replace(subject, tree=subject.tree[:0], facts={}, labels={})
+    (tmp_path / "page.html").write_bytes(write_page(subject, "key"))
+    chromium.get_log("browser")
+    chromium.get(f"file://{tmp_path}/page.html")
+    wait(chromium, "document.body.dataset.ready")
+    shown = {section.get_attribute("id") for section in chromium.find_elements("css selector", "section:not([hidden])")}
+    assert shown >= {"notices", "overview"}
+    assert ("explore" in shown) == (without != "everything")
+    assert ("clusters" in shown) == ("composition" in shown) == (without == "view")
+    assert find(chromium, "#plot").is_displayed() == (without == "trees")
+    if without == "view":
+        assert "no UMAP" in find(chromium, "#explore-hint").text
+        find(chromium, "#tree .row").click()
+        assert "Cluster 0 of leiden_0.1_1" in find(chromium, "#detail").text
+    assert chromium.get_log("browser") == []
 
 
 def scheme(name: str) -> dict[str, str]:
