@@ -177,12 +177,18 @@ class Terminal:
                 self.notice(f"{name}: {notice}")
             if "error" in report:
                 self.failed(f"{name}: {report['error']}")
+        for notice in summary.get("notices", ()):
+            self.notice(notice)
         for report in summary["datasets"].values():
             if "output" in report:
                 self._results.print(f"result  {escape(report['output'])}", soft_wrap=True)
                 self._results.print(f"labels  {escape(report['labels'])}", soft_wrap=True)
             if "figures" in report:
                 self._results.print(f"figures {escape(report['figures'])}", soft_wrap=True)
+            if "report" in report:
+                self._results.print(f"report  {escape(report['report'])}", soft_wrap=True)
+        if "index" in summary:
+            self._results.print(f"index   {escape(summary['index'])}", soft_wrap=True)
 
     def level(self, report: dict[str, Any], seconds: float) -> None:
         """Print what one level came to, and where it is."""
