@@ -16,7 +16,13 @@ SETTINGS = {"algorithm": "leiden", "resolutions": [0.5], "hierarchy": 2, "neighb
 
 def config(folder: Path, data: Path, **more: Any) -> dict[str, Any]:
     datasets = {"d": {"input": {"clustering": {"f": str(data)}}, "clustering": SETTINGS}}
-    return {"output_dir": str(folder / "out"), "cache": str(folder / "cache"), "DATASETS": datasets, **more}
+    return {
+        "output_dir": str(folder / "out"),
+        "cache": str(folder / "cache"),
+        "figures": False,
+        "DATASETS": datasets,
+        **more,
+    }
 
 
 def test_a_run_leaves_a_report_and_an_index_and_the_next_leaves_them_alone(
