@@ -157,11 +157,11 @@ class Retrying:
         self._ready()
         return lambda *args, **kwargs: insist(self._place, lambda: found(*args, **kwargs))
 
-    def pipe_file(self, path: str, value: bytes) -> None:
+    def pipe_file(self, path: str, value: bytes, **options: Any) -> None:
         """Write an object whole. What is not found is then the bucket: gcsfs does not say so."""
         self._ready()
         try:
-            insist(self._place, lambda: self._fs.pipe_file(path, value))
+            insist(self._place, lambda: self._fs.pipe_file(path, value, **options))
         except FileNotFoundError as error:
             raise _given_up(self._place, NO_BUCKET_THERE, "404", 1, 0.0) from error
 
