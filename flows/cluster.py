@@ -104,7 +104,7 @@ async def cluster_dataset(config: RunConfig, dataset: str, file_id: str) -> dict
 
     def follow(settled: int, counts: Counts) -> None:
         announce(Progress(source.name, settled, total, counts))
-        if counts.executed:
+        if counts.executed and config.runner != "threads":  # where a step may import the same meanwhile
             load_for_publishing()
 
     driver = Driver(
@@ -124,6 +124,8 @@ async def cluster_dataset(config: RunConfig, dataset: str, file_id: str) -> dict
             raise drawn
 
         announce(Progress(source.name, total, total, driver.counts, "publishing"))
+        if driver.counts.executed:
+            await asyncio.to_thread(load_for_publishing().join)  # two threads must not import it at once
         finished = Finished.of(source, trees, graph, drawn, embeddings, config)
         published: dict[str, Any] = await run_step(
             f"{source.name} · publish", "here", publish_result, finished, cache, config.storage_options,

@@ -36,7 +36,7 @@ BROKEN_OFF = ("ConnectionResetError", "ConnectionAbortedError", "BrokenPipeError
               "ServiceResponseError", "HTTPClientError", "ClientConnectionError", "ConnectionError")  # fmt: skip
 GARBLED = ("ResponseParserError", "FlexibleChecksumError", "ChecksumError", "ChecksumMismatch", "BadDigest",
            "IncompleteBody", "TransferEncodingError", "BadStatusLine", "BadHttpMessage", "ContentDecodingError",
-           "DecodeError", "XAmzContentSHA256Mismatch")  # fmt: skip
+           "DecodeError", "XAmzContentSHA256Mismatch", "Garbled")  # fmt: skip
 CERTIFICATE = ("SSLCertVerificationError", "ClientConnectorCertificateError", "SSLError")
 
 VANISHED = {errno.ESTALE, errno.ENOTCONN, errno.EIO, errno.ENODEV, errno.ENXIO, errno.EHOSTDOWN}
@@ -88,6 +88,10 @@ class ShortRead(Exception):
     """Fewer bytes came than were asked for, and the store did not say so."""
 
 
+class Garbled(Exception):
+    """An answer came that is not the store's: a page of a proxy, say."""
+
+
 class NoRanges(Exception):
     """A whole file came where a part was asked for."""
 
@@ -114,6 +118,8 @@ def fault_of(error: BaseException) -> tuple[Fault, str] | None:
     if any(isinstance(link, FileNotFoundError) for link in links) and status in (None, 404):
         network = [_of_class(link) for link in links if not isinstance(link, FileNotFoundError)]
         return next((found for found in network if found), None)
+    if any(isinstance(getattr(link, "response", None), dict) and not _code(link) for link in links):
+        return _GARBLED, f"{status} without a code"  # an answer that is not S3's
     if any(isinstance(link, PermissionError) for link in links):
         return _DENIED, "403"
     if any(str(link).startswith("Forbidden: ") for link in links):  # gcsfs

@@ -26,6 +26,8 @@ def conflicts(config: RunConfig) -> list[str]:
         for other, output in outputs.items():
             if other != name and _within(output, url):
                 problems.append(f"{name}: the result of {other} would be written into {url}; change `output_dir`")
+        if _within(outputs[name], url) or _within(url, outputs[name]):
+            continue  # which is said when it is inspected
         for key, place in (("cache", config.cache_url), ("images", config.images_url)):
             if _within(place, url):
                 problems.append(f"{name}: `{key}` lies in the input {url}; name another place")

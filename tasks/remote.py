@@ -22,7 +22,9 @@ from tasks.store import Store
 Facts = dict[str, str]
 NOT_INSTALLED = "not installed"
 # What can change a label, or what a key means; faiss has several distributions of the same module.
-PACKAGES = {name: (name,) for name in ("igraph", "leidenalg", "sc-cluster-libreville", "numpy")}
+PACKAGES: dict[str, tuple[str, ...]] = {
+    name: (name,) for name in ("igraph", "leidenalg", "sc-cluster-libreville", "numpy")
+}
 PACKAGES |= {"faiss": ("faiss-cpu", "faiss-gpu", "faiss")}
 
 

@@ -18,7 +18,17 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from tasks.faults import NO_BUCKET_THERE, Fault, NoRanges, ShortRead, StoreDenied, StoreError, fault_of, fault_of_answer
+from tasks.faults import (
+    NO_BUCKET_THERE,
+    Fault,
+    Garbled,
+    NoRanges,
+    ShortRead,
+    StoreDenied,
+    StoreError,
+    fault_of,
+    fault_of_answer,
+)
 
 T = TypeVar("T")
 log = logging.getLogger("cellstrata.store")
@@ -139,7 +149,6 @@ class Retrying:
         self._is_s3 = "s3" in fs.protocol
         if self._is_s3:
             fs.retries = 1  # s3fs's own, which are silent; botocore's stay, and are noted
-        self._single = _one_request(fs)
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._fs, name)
@@ -168,15 +177,35 @@ class Retrying:
     def cat_file(self, path: str, start: int | None = None, end: int | None = None) -> bytes:
         """Read a file, or the bytes from `start` (from 0) to `end` of it."""
         self._ready()
-        return insist(self._place, lambda: _checked(self._fs.cat_file(path, **self._part(start, end)), start, end))
+        if start is not None or end is not None:
+            return insist(self._place, lambda: _checked(self._fs.cat_file(path, start=start, end=end), start, end))
+        if self._is_s3:
+            loop = self._fs.loop
+            return insist(self._place, lambda: asyncio.run_coroutine_threadsafe(self._object(path), loop).result())
+        return insist(self._place, lambda: bytes(self._fs.cat_file(path)))
 
     async def _cat_file(self, path: str, start: int | None = None, end: int | None = None) -> bytes:
         await self._ready_async()
 
         async def read() -> bytes:
-            return _checked(await self._fs._cat_file(path, **self._part(start, end)), start, end)
+            if start is not None or end is not None:
+                return _checked(await self._fs._cat_file(path, start=start, end=end), start, end)
+            return await self._object(path) if self._is_s3 else bytes(await self._fs._cat_file(path))
 
         data: bytes = await insist_async(self._place, read)
+        return data
+
+    async def _object(self, path: str) -> bytes:
+        """Read an object of S3 in one request; s3fs asks for its size first, which triples what a miss costs."""
+        bucket, key, version = self._fs.split_path(path)
+        more = {"VersionId": version} if version else {}
+        answer = await self._fs._call_s3("get_object", Bucket=bucket, Key=key, **more)
+        try:
+            data: bytes = await answer["Body"].read()
+        finally:
+            answer["Body"].close()
+        if "ETag" not in answer:
+            raise Garbled(f"{len(data)} bytes without an ETag")
         return data
 
     async def _cat_ranges(
@@ -184,11 +213,6 @@ class Retrying:
     ) -> list[Any]:
         reads = [self._cat_file(*part) for part in zip(paths, starts, ends, strict=True)]
         return list(await asyncio.gather(*reads, return_exceptions=on_error == "return"))
-
-    def _part(self, start: int | None, end: int | None) -> dict[str, Any]:
-        if start is None and end is None:
-            return dict(self._single)
-        return {"start": start, "end": end}
 
     def _ready(self) -> None:
         """Make the client of S3 now, so that it is ours from its first request on."""
@@ -228,13 +252,6 @@ class Retrying:
 
 
 _PLAIN = ("open", "to_json", "to_dict", "invalidate_cache", "split_path", "unstrip_protocol")  # ask no store
-
-
-def _one_request(fs: Any) -> dict[str, Any]:
-    """What keeps s3fs from asking for the size of each object before reading it, which triples a miss."""
-    function = getattr(type(fs), "_cat_file", None)
-    known = function is not None and "max_concurrency" in inspect.signature(function).parameters
-    return {"max_concurrency": 1} if known and "s3" in fs.protocol else {}
 
 
 def _checked(data: bytes, start: int | None, end: int | None) -> bytes:

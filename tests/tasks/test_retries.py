@@ -187,13 +187,27 @@ def test_eventual_listing_hides_nothing_that_is_asked_for_by_name(store: Store, 
     np.testing.assert_array_equal(cache.get(ref), np.arange(5))
 
 
-def test_an_array_that_comes_garbled_is_read_again(store: Store, proxy: FaultyProxy) -> None:
+def test_a_page_that_is_not_the_stores_is_no_object(store: Store, proxy: FaultyProxy) -> None:
+    proxy.decide = lambda method, path, number: "garbage" if number == 1 else None
+    for name in ("there", "nowhere"):
+        proxy.reset()
+        assert store.fs.cat_file(store.path("there")) == bytes(range(256)) * 40
+        if name == "nowhere":
+            proxy.reset()
+            with pytest.raises(FileNotFoundError):
+                store.read(name)
+        assert dict(proxy.traffic.requests) == {"GET": 2}
+
+
+def test_an_array_that_comes_garbled_is_read_again(
+    store: Store, proxy: FaultyProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
     cache = Cache(store)
     ref = cache.put(np.arange(500, dtype=np.int32))
-    proxy.reset()
-    proxy.decide = lambda method, path, number: "garbage" if number == 1 else None
+    real, reads = Store.read, iter(range(100))
+    monkeypatch.setattr(Store, "read", lambda self, key: b"page" if next(reads) == 0 else real(self, key))
     np.testing.assert_array_equal(cache.get(ref), np.arange(500))
-    assert dict(proxy.traffic.requests) == {"GET": 2}
+    assert next(reads) == 2
 
 
 def test_damage_that_a_store_does_not_notice_is_noticed_by_the_cache(store: Store, proxy: FaultyProxy) -> None:
