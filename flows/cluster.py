@@ -8,11 +8,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 from prefect import flow, get_run_logger, runtime, tags
 from prefect.client.schemas.objects import State
 
+from configs.form import AsForm
 from configs.model import RunConfig
 from flows.artifacts import LiveArtifacts, column_rows
 from flows.assets import publishing
@@ -22,6 +23,7 @@ from flows.early import find_started, load_for_publishing
 from flows.executor import Executor, Settings
 from flows.executors import current_executor, gpu_of_run, shared_executor
 from flows.figures import figures_of
+from flows.outcome import dataset_state, log_of, run_name, run_state
 from flows.preparation import forget, open_cache, prepare, ready, take_input
 from flows.progress import Counts, Progress, announce
 from flows.reports import index_of_run, report_of_dataset
@@ -45,12 +47,13 @@ from tasks.umap import compute_umap, find_umap
 AT_ONCE = 32  # datasets: each has threads of its own, which wait for the workers
 
 
-@flow(name="cluster", flow_run_name="cluster", persist_result=False)
-async def cluster(config: RunConfig) -> dict[str, Any]:
+@flow(name="cluster", flow_run_name=run_name, persist_result=False)
+async def cluster(config: Annotated[RunConfig, AsForm()]) -> State[dict[str, Any]]:
     """Cluster every file of every dataset of a configuration.
 
-    Returns `datasets`, by `dataset/file id`: `output`, `columns`, `splits`, `seconds` …, or `error`
-    for those that failed; the others are finished all the same.
+    Its result, which `summary_of` reads from the state, is `datasets`, by `dataset/file id`: `output`,
+    `columns`, `splits`, `seconds` …, or `error` for those that failed; the others are finished all the
+    same, and the state is Failed.
 
     Raises
     ------
@@ -62,7 +65,8 @@ async def cluster(config: RunConfig) -> dict[str, Any]:
     with shared_executor(Settings.of(config)) as executor:
         reports = await _all_datasets(config, executor)
     index, notices = await index_of_run(config, reports)
-    return {"datasets": reports, **index, "notices": notices, "seconds": round(time.perf_counter() - started, 3)}
+    seconds = round(time.perf_counter() - started, 3)
+    return run_state({"datasets": reports, **index, "notices": notices, "seconds": seconds})
 
 
 async def _all_datasets(config: RunConfig, executor: Executor) -> dict[str, Any]:
@@ -86,7 +90,7 @@ async def _all_datasets(config: RunConfig, executor: Executor) -> dict[str, Any]
 
 
 @flow(name="cluster_dataset", flow_run_name="{dataset}/{file_id}", persist_result=False)
-async def cluster_dataset(config: RunConfig, dataset: str, file_id: str) -> dict[str, Any]:
+async def cluster_dataset(config: RunConfig, dataset: str, file_id: str) -> State[dict[str, Any]]:
     """Cluster one file: embedding and graph, then every algorithm and resolution, then the result."""
     started = time.perf_counter()
     config = await asyncio.to_thread(ready, config)
@@ -101,9 +105,10 @@ async def cluster_dataset(config: RunConfig, dataset: str, file_id: str) -> dict
     plans = tree_plans(settings, source, embeddings, graph, config.gpu_for(dataset), gpu_of_run(config.runner))
     trees = [Tree(plan, kept_partition(plan, source, config.storage_options)) for plan in plans]
     total = sum(tree.plan.n_cells * tree.plan.depth for tree in trees)
+    log = log_of(get_run_logger())
 
     def follow(settled: int, counts: Counts) -> None:
-        announce(Progress(source.name, settled, total, counts))
+        announce(Progress(source.name, settled, total, counts), log)
         if counts.executed and config.runner != "threads":  # where a step may import the same meanwhile
             load_for_publishing()
 
@@ -147,7 +152,7 @@ async def cluster_dataset(config: RunConfig, dataset: str, file_id: str) -> dict
     for notice in notices:
         get_run_logger().warning("%s: %s", source.name, notice)
     seconds = round(time.perf_counter() - started, 3)
-    return published | pages | {"splits": vars(driver.counts), "seconds": seconds, "notices": notices}
+    return dataset_state(published | pages | {"splits": vars(driver.counts), "seconds": seconds, "notices": notices})
 
 
 async def _result_storage(config: RunConfig, cache: Cache) -> CellstrataCache:

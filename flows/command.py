@@ -23,6 +23,9 @@ examples:
   cellstrata collect a.zarr b.zarr --output labels.csv
   cellstrata explain result.zarr --cluster 3_1
   cellstrata materialize out.zarr atlas.zarr one that needs no input
+  cellstrata ui                              a Prefect server for you alone, and its address
+  cellstrata deploy config.yaml --schedule "0 3 * * *"   every night, by a worker
+  cellstrata serve config.yaml --watch 300   here, whenever an input has changed
   cellstrata cache prune --max_size 50GB     what was used least recently goes
   cellstrata migrate old.yaml > new.yaml     a configuration of scAtlasTb, rewritten
   cellstrata run config.yaml --workers 4 --DATASETS.lung.clustering.resolutions "[0.2, 1]"
@@ -56,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser()
     options, rest = parser.parse_known_args(arguments)
     options.overrides = rest
-    if options.overrides and not hasattr(options, "json"):
+    if options.overrides and not hasattr(options, "verbose"):
         parser.error(f"unknown option {options.overrides[0]}")
     try:
         return int(options.run(options))
@@ -125,6 +128,7 @@ def _parser() -> argparse.ArgumentParser:
     materialize.add_argument("destination", metavar="DEST", help="a zarr that needs nothing else, a path or URL")
     materialize.add_argument("--overwrite", action="store_true", help="replace an existing result")
     materialize.set_defaults(run=_materialize)
+    _add_deployments(commands)
     _add_cache(commands)
     migrate = commands.add_parser(
         "migrate", help="print a configuration of scAtlasTb as one of cellstrata", allow_abbrev=False
@@ -162,6 +166,39 @@ def _add_cluster(commands: Any) -> None:
         cluster.add_argument(f"--{name}", default=default, **more)
     cluster.add_argument("--overwrite", action="store_true", help="replace an existing column or result")
     cluster.set_defaults(run=_cluster)
+
+
+def _add_deployments(commands: Any) -> None:
+    for name, run, about in (
+        ("deploy", _deploy, "put a configuration on a Prefect server, for workers to run"),
+        ("serve", _serve, "the same, run by this process until Ctrl-C"),
+    ):
+        command = commands.add_parser(
+            name, help=about, allow_abbrev=False, epilog=RUN_EPILOG,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            usage=f"cellstrata {name} CONFIG [options] [--any_key value …]; --help lists them",
+        )  # fmt: skip
+        command.add_argument("config", metavar="CONFIG", help="the YAML file of `run`")
+        command.add_argument("--name", help="of the deployment (default: the file's name)")
+        command.add_argument("--schedule", metavar="CRON", help='when to run: "0 3 * * *" is every night at three')
+        command.add_argument("--timezone", default="UTC", metavar="ZONE", help="of the schedule (default: UTC)")
+        command.add_argument("--interval", type=float, metavar="SECONDS", help="run so often instead")
+        command.add_argument(
+            "--watch", type=float, metavar="SECONDS", help="look so often whether an input has changed"
+        )
+        command.add_argument("--dataset", action="append", metavar="NAME", help="only this dataset; may be repeated")
+        command.add_argument("--verbose", action="store_true", help="show the whole of an unexpected error")
+        if name == "deploy":
+            command.add_argument("--pool", default="cellstrata", help="work pool, made if there is none (%(default)s)")
+            command.add_argument("--type", metavar="TYPE", help="of a new pool: process, docker, kubernetes (process)")
+            command.add_argument("--image", help="container image, in a pool of type docker or kubernetes")
+            command.add_argument("--env", action="append", metavar="NAME=VALUE", help="variable of each run")
+            command.add_argument("--notify", metavar="BLOCK", help="tell failures: slack-webhook/lab, a Prefect block")
+        command.set_defaults(run=run)
+    ui = commands.add_parser("ui", help="start a Prefect server for you alone, until Ctrl-C", allow_abbrev=False)
+    ui.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    ui.add_argument("--port", type=int, default=4200, help="port (default: %(default)s)")
+    ui.set_defaults(run=_ui)
 
 
 def _add_cache(commands: Any) -> None:
@@ -223,6 +260,24 @@ def _materialize(options: argparse.Namespace) -> int:
     from flows.materialize_command import materialize
 
     return materialize(options.result, options.destination, options.overwrite)
+
+
+def _deploy(options: argparse.Namespace) -> int:
+    from flows.deploy_command import deploy
+
+    return deploy(options)
+
+
+def _serve(options: argparse.Namespace) -> int:
+    from flows.deploy_command import serve
+
+    return serve(options)
+
+
+def _ui(options: argparse.Namespace) -> int:
+    from flows.ui_command import ui
+
+    return ui(options.host, options.port)
 
 
 def _cache(options: argparse.Namespace) -> int:

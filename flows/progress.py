@@ -32,7 +32,7 @@ class Progress:
 listeners: list[Callable[[Progress], None]] = []
 
 
-def announce(progress: Progress) -> None:
-    """Tell all listeners."""
-    for listener in list(listeners):
+def announce(progress: Progress, *others: Callable[[Progress], None]) -> None:
+    """Tell all listeners, and others."""
+    for listener in (*listeners, *others):
         listener(progress)

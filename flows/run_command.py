@@ -115,6 +115,7 @@ def _prefect_server() -> Iterator[EmbeddedServer | None]:
 def _run_flow(config: RunConfig, terminal: Terminal, server: EmbeddedServer | None) -> dict[str, Any]:
     """Run the flow, stopping it and its workers at once when asked to."""
     from flows.cluster import cluster  # here: Prefect takes 2 s to import, and workers must not
+    from flows.outcome import summary_of
 
     gc.freeze()
     gc.enable()
@@ -127,7 +128,7 @@ def _run_flow(config: RunConfig, terminal: Terminal, server: EmbeddedServer | No
     terminal.say("clustering")
 
     async def until_stopped() -> dict[str, Any]:
-        task = asyncio.ensure_future(cluster(config))
+        task = asyncio.ensure_future(cluster(config, return_state=True))
         loop = asyncio.get_running_loop()
 
         def stop() -> None:
@@ -137,7 +138,7 @@ def _run_flow(config: RunConfig, terminal: Terminal, server: EmbeddedServer | No
         for sign in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(sign, stop)
         try:
-            return await task
+            return await summary_of(await task)
         except asyncio.CancelledError:
             raise Interrupted from None
         finally:

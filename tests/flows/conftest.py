@@ -104,8 +104,13 @@ def run(server: str) -> Run:
 
     def call(**config: Any) -> dict[str, Any]:
         from flows.cluster import cluster
+        from flows.outcome import summary_of
 
-        return asyncio.run(cluster(RunConfig(**{"runner": "threads", "workers": 2, "figures": False, **config})))
+        async def summary() -> dict[str, Any]:
+            asked = RunConfig(**{"runner": "threads", "workers": 2, "figures": False, **config})
+            return await summary_of(await cluster(asked, return_state=True))
+
+        return asyncio.run(summary())
 
     return call
 

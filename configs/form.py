@@ -1,0 +1,42 @@
+"""The configuration as a form: one JSON schema without references, as Prefect's UI shows and its server checks it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import GetJsonSchemaHandler
+from pydantic_core import CoreSchema
+
+from .schema import json_schema
+
+
+def form_schema() -> dict[str, Any]:
+    """Return the schema of everything that may be written, self-contained, with a description for every key.
+
+    A server that checks it refuses what is of a wrong type, outside its range, misspelt or missing; what
+    depends on several keys is left to `RunConfig`.
+    """
+    schema = json_schema()
+    parts = schema.pop("$defs")
+    del schema["$schema"]
+    schema["description"] = "What to cluster, and how: the keys of the configuration file."
+    whole: dict[str, Any] = _inlined(schema, parts)
+    return whole
+
+
+def _inlined(part: Any, parts: dict[str, Any]) -> Any:
+    if isinstance(part, list):
+        return [_inlined(inner, parts) for inner in part]
+    if not isinstance(part, dict):
+        return part
+    own = {key: _inlined(value, parts) for key, value in part.items() if key != "$ref"}
+    if isinstance(reference := part.get("$ref"), str):
+        return _inlined(parts[reference.rpartition("/")[2]], parts) | own
+    return own
+
+
+class AsForm:
+    """Annotates a flow's parameter that is a `RunConfig`, so that its schema is the form's."""
+
+    def __get_pydantic_json_schema__(self, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return form_schema()
