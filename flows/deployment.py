@@ -56,7 +56,11 @@ class When:
         try:
             return [construct_schedule(interval=self.interval, cron=self.cron, timezone=self.timezone)]
         except ValueError as error:
-            told = str(error).splitlines()[-1] if not hasattr(error, "errors") else error.errors()[0]["msg"]
+            told = (
+                str(error).splitlines()[-1]
+                if not hasattr(error, "errors")
+                else error.errors()[0]["msg"].removeprefix("Value error, ")
+            )
             raise CannotDeploy(f"--schedule {self.cron or self.interval} ({self.timezone}): {told}") from None
 
 
