@@ -20,8 +20,13 @@ def form_schema() -> dict[str, Any]:
     parts = schema.pop("$defs")
     del schema["$schema"]
     schema["description"] = "What to cluster, and how: the keys of the configuration file."
+    for one in parts["ClusteringConfig"]["properties"]["resolutions"]["anyOf"]:  # checked by hand in the model
+        (one.get("items") or one)["exclusiveMinimum"] = 0
     whole: dict[str, Any] = _inlined(schema, parts)
     return whole
+
+
+_SPELT = {"gt": "exclusiveMinimum"}  # where pydantic leaves its own word in a union
 
 
 def _inlined(part: Any, parts: dict[str, Any]) -> Any:
@@ -29,7 +34,7 @@ def _inlined(part: Any, parts: dict[str, Any]) -> Any:
         return [_inlined(inner, parts) for inner in part]
     if not isinstance(part, dict):
         return part
-    own = {key: _inlined(value, parts) for key, value in part.items() if key != "$ref"}
+    own = {_SPELT.get(key, key): _inlined(value, parts) for key, value in part.items() if key != "$ref"}
     if isinstance(reference := part.get("$ref"), str):
         return _inlined(parts[reference.rpartition("/")[2]], parts) | own
     return own

@@ -194,7 +194,7 @@ async def notify(name: str, deployment_id: str, block: str) -> None:
             trigger=EventTrigger(
                 posture=Posture.Reactive,
                 threshold=1,
-                within=0,  # type: ignore[arg-type]
+                within=0,
                 expect=FAILED_STATES,
                 match=ResourceSpecification({"prefect.resource.id": "prefect.flow-run.*"}),
                 match_related=ResourceSpecification({"prefect.resource.id": f"prefect.deployment.{deployment_id}"}),

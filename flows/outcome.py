@@ -70,19 +70,19 @@ async def summary_of(state: State[Any]) -> dict[str, Any]:
     return found
 
 
-def log_of(logger: Any, at_every: float = 0.1) -> Callable[[Progress], None]:
+def log_of(logger: Any, lines: int = 10) -> Callable[[Progress], None]:
     """Return what writes a dataset's progress to its flow run's log, ten lines for a run of any size."""
-    logged = 0.0
+    logged = 0
 
     def log(progress: Progress) -> None:
         nonlocal logged
-        share = progress.settled / progress.total if progress.total else 1.0
-        if share - logged >= at_every:
-            logged = share
+        due = lines * progress.settled // progress.total if progress.total else lines
+        if due > logged:
+            logged = due
             counts = progress.counts
             logger.log(
                 logging.INFO, "%s: %.0f %% of the cells' levels settled, %d splits computed, %d from cache",
-                progress.dataset, 100 * share, counts.executed, counts.cached,
+                progress.dataset, 100 * due / lines, counts.executed, counts.cached,
             )  # fmt: skip
 
     return log
