@@ -23,6 +23,7 @@ from prefect.exceptions import ObjectNotFound
 from prefect.types.entrypoint import EntrypointType
 
 from configs.model import RunConfig
+from configs.shown_urls import without_credentials
 from flows.cluster import cluster
 from flows.watch import watch
 
@@ -84,10 +85,14 @@ def parameter_of(config: RunConfig) -> dict[str, Any]:
     stored = config.model_dump(mode="json", exclude_unset=True)
     kept = config.model_dump(mode="python", exclude_unset=True)
     secret = [name for name in (*PLACES, "storage_options", "dask") if stored.get(name) != kept.get(name)]
+    for name, dataset in config.DATASETS.items():
+        places = dataset.input.clustering.items()
+        secret += [f"DATASETS.{name}.input.clustering.{f}" for f, url in places if without_credentials(url) != url]
     if secret:
         raise CannotDeploy(
             f"{', '.join(secret)}: holds a secret, and a Prefect server would store it; "
-            "name a profile, or let the worker's environment hold it"
+            "name a block (`storage_options: {s3: {block: aws-credentials/lab}}`) or a profile, or let the worker's "
+            "environment hold it"
         )
     for name in PLACES:
         if stored.get(name):

@@ -18,6 +18,7 @@ from prefect.variables import Variable
 
 from configs.form import AsForm
 from configs.model import RunConfig
+from flows.preparation import ready
 from tasks.digest import digest_values
 from tasks.watched import input_state
 
@@ -34,6 +35,8 @@ async def watch(
     One that is gone starts nothing, and is said in the log.
     """
     logger = get_run_logger()
+    stored = config.model_dump(mode="json", exclude_unset=True)  # as it was written: globs, and no credentials
+    config = await asyncio.to_thread(ready, config)
     before = {name: await _seen(deployment, name) for name in config.selected}
     now = await asyncio.to_thread(_states, config)
     changed = [name for name, found in now.items() if None not in found.values() and _digest(found) != before[name]]
@@ -47,7 +50,7 @@ async def watch(
         for gone in [file for file, state in files.items() if state is None]:
             logger.warning("%s/%s is not there: %s", dataset, gone, config.DATASETS[dataset].input.clustering[gone])
     if changed:
-        await _start(config, deployment, changed)
+        await _start(stored, deployment, changed)
         for name in changed:  # after the run was created: at worst it is created twice
             await _remember(deployment, name, now[name])
     said = f"changed: {', '.join(changed)}" if changed else f"none of {len(now)} datasets changed"
@@ -60,8 +63,7 @@ def of_datasets(stored: Mapping[str, Any], names: list[str]) -> dict[str, Any]:
     return {**stored, "defaults": {**defaults, "datasets": names}}
 
 
-async def _start(config: RunConfig, deployment: str, names: list[str]) -> None:
-    stored = config.model_dump(mode="json", exclude_unset=True)
+async def _start(stored: Mapping[str, Any], deployment: str, names: list[str]) -> None:
     run = await arun_deployment(
         deployment, parameters={"config": of_datasets(stored, names)}, timeout=0, as_subflow=False,
         tags=["cellstrata", "watched", *(f"dataset:{name}" for name in names)],
