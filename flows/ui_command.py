@@ -40,6 +40,7 @@ def ui(host: str, port: int) -> int:
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
     os.environ |= {"PREFECT_SERVER_API_HOST": host, "PREFECT_SERVER_API_PORT": str(port)}
+    os.environ.setdefault("PREFECT_UI_URL", address)  # for links in what it sends
     with terminal.status("starting the Prefect server"):
         import uvicorn
         from prefect.server.api.server import create_app
