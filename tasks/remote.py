@@ -82,7 +82,11 @@ def call(packed_call: bytes) -> Any:
     expected, function, arguments = pickle.loads(packed_call)
     if wrong := differences(expected, _facts()):
         raise UnfitWorker("; ".join(wrong))
-    return function(*arguments)
+    try:
+        return function(*arguments)
+    except Exception as error:  # Dask sends its causes too, and not every library's can be unpickled
+        error.__cause__ = error.__context__ = None
+        raise
 
 
 def cannot_see(packed_look: bytes) -> str | None:

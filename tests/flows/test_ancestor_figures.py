@@ -65,7 +65,7 @@ def test_c12_c22_every_name_has_its_figure(one: Run, tmp_path: Path) -> None:
 
     source = p.write(tmp_path, "zarr3", change, p.slash_in_a_name)
     settings = {"resolutions": [1, 0.50], "umap_colors": ["cloud", "a/b ☃"]}
-    report = one(Path(source), settings, images=str(tmp_path / "images"))
+    report = one(Path(source), settings, images=str(tmp_path / "images"), figures="auto")
     assert not [notice for notice in report["notices"] if "drawn" in notice]
     folder = tmp_path / "images" / "clustering" / "dataset~d" / "file_id~f"
     found = {path.relative_to(folder).as_posix().partition("~")[0] for path in folder.rglob("*.png")}

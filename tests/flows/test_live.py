@@ -121,9 +121,10 @@ def test_a_run_draws_once_and_tells_prefect(one: Run, pbmc: Path, tmp_path: Path
     artifacts, events = asyncio.run(kept(asset=made))
     ours = [artifact for artifact in artifacts if str(artifact["key"]).startswith("d-f-")]
     assert {artifact["type"] for artifact in ours} == {"table", "markdown", "progress"}
-    rows = next(json.loads(a["data"]) for a in ours if a["key"] == "d-f-columns" and '"cached": 0' in a["data"])
-    assert [row["column"] for row in rows] == ["leiden_0.5_1", "leiden_0.5_2"]
-    assert rows[0]["clusters"] == report["clusters"]["leiden_0.5_1"]
+    tables = [json.loads(a["data"]) for a in ours if a["key"] == "d-f-columns" and '"cached": 0' in a["data"]]
+    told = [{row["column"]: row["clusters"] for row in rows} for rows in tables]  # other tests' runs tell theirs
+    assert report["clusters"] in told
+    assert list(report["clusters"]) == ["leiden_0.5_1", "leiden_0.5_2"]
     assert any(artifact["data"] == 100.0 for artifact in ours if artifact["type"] == "progress")
     event = next(event for event in events if event["resource"]["prefect.resource.id"] == made)
     assert event["event"] == "prefect.asset.materialization.succeeded"
