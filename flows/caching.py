@@ -12,17 +12,22 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import threading
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from prefect._internal.result_records import ResultRecord, ResultRecordMetadata
 from prefect.cache_policies import CachePolicy
+from prefect.exceptions import ObjectAlreadyExists
 from prefect.filesystems import WritableFileSystem
 from prefect.serializers import JSONSerializer
 from pydantic import Field
 
 from tasks.cache import Cache, Record
 from tasks.store import StorageOptions, Store
+
+ATTEMPTS = 5
+_saving = threading.Lock()
 
 
 class NodeKey(CachePolicy):
@@ -111,7 +116,14 @@ def cache_block(url: str, behind: str = "") -> CellstrataCache:
     """
     block = CellstrataCache(url=url, behind=behind)
     name = f"cellstrata-{hashlib.blake2b(f'{url} {behind}'.encode(), digest_size=4).hexdigest()}"
-    block.save(name, overwrite=True, _sync=True)  # type: ignore[call-arg]
+    with _saving:  # datasets that start together would all register the block's type
+        for again in reversed(range(ATTEMPTS)):
+            try:
+                block.save(name, overwrite=True, _sync=True)  # type: ignore[call-arg]
+                break
+            except ObjectAlreadyExists:  # another run on the same server has just registered it
+                if not again:
+                    raise
     return block
 
 

@@ -215,6 +215,6 @@ async def _report(state: State[Any]) -> dict[str, Any]:
         return result
     error = await state.aresult(raise_on_failure=False)
     return {
-        "error": str(error) if isinstance(error, BaseException) else str(state.message),
+        "error": (str(error) or repr(error)) if isinstance(error, BaseException) else str(state.message),
         "splits": vars(Counts()),
     }
