@@ -21,7 +21,7 @@ from prefect.cache_policies import CachePolicy
 from prefect.exceptions import ObjectAlreadyExists
 from prefect.filesystems import WritableFileSystem
 from prefect.serializers import JSONSerializer
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
 from tasks.cache import Cache, Record
 from tasks.store import StorageOptions, Store
@@ -59,9 +59,12 @@ class CellstrataCache(WritableFileSystem):
     behind: str = Field("", description="A second cache that is only read, empty for none.")
 
     storage_options: ClassVar[StorageOptions] = {}  # of the run in this process; never saved
+    _of_run: Cache | None = PrivateAttr(None)
 
     def cache(self) -> Cache:
-        """Open the cache."""
+        """Return the cache of the run that made this block, or open it."""
+        if self._of_run is not None:
+            return self._of_run
         behind = Store.at(self.behind, self.storage_options) if self.behind else None
         return Cache(Store.at(self.url, self.storage_options), behind)
 
@@ -97,7 +100,10 @@ def intact(cache: Cache, key: str) -> Record | None:
         return None
     if record.kind == "bundle":
         members = record.body.get("splits")
-        whole = isinstance(members, list) and all(cache.find(str(member), "split") for member in members)
+        if not isinstance(members, list):
+            return None
+        cache.look_ahead(map(str, members))
+        whole = all(cache.find(str(member), "split") for member in members)
         return record if whole else None
     return cache.find(key, record.kind)  # type: ignore[arg-type]
 
@@ -108,13 +114,15 @@ def result_of(record: Record) -> dict[str, Any]:
     return {"key": record.key, "executed": [], "splits": splits, "seconds": record.body.get("seconds", 0.0)}
 
 
-def cache_block(url: str, behind: str = "") -> CellstrataCache:
-    """Make the block of a cache and save it, as Prefect demands of a result storage.
+def cache_block(cache: Cache) -> CellstrataCache:
+    """Make the block of a run's cache and save it, as Prefect demands of a result storage.
 
     Call it within a flow. Its name is made from the URL, so that runs over different caches do not
     overwrite one another's.
     """
+    url, behind = cache.store.url, cache.behind.url if cache.behind else ""
     block = CellstrataCache(url=url, behind=behind)
+    block._of_run = cache
     name = f"cellstrata-{hashlib.blake2b(f'{url} {behind}'.encode(), digest_size=4).hexdigest()}"
     with _saving:  # datasets that start together would all register the block's type
         for again in reversed(range(ATTEMPTS)):

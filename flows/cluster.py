@@ -95,7 +95,7 @@ async def cluster_dataset(config: RunConfig, dataset: str, file_id: str) -> Stat
     started = time.perf_counter()
     config = await asyncio.to_thread(ready, config)
     source = await asyncio.to_thread(take_input, config, dataset, file_id)
-    settings, cache = config.DATASETS[dataset].clustering, open_cache(config)
+    settings, cache = config.DATASETS[dataset].clustering, open_cache(config).for_run()
     storage = await _result_storage(config, cache)
 
     embeddings = await _embeddings(config, source, cache)
@@ -157,7 +157,7 @@ async def cluster_dataset(config: RunConfig, dataset: str, file_id: str) -> Stat
 
 async def _result_storage(config: RunConfig, cache: Cache) -> CellstrataCache:
     CellstrataCache.storage_options = config.storage_options
-    return await asyncio.to_thread(cache_block, *(store.url for store in cache.stores))
+    return await asyncio.to_thread(cache_block, cache)
 
 
 async def _embeddings(config: RunConfig, source: Input, cache: Cache) -> dict[EmbeddingChoice, ArrayRef]:

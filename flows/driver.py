@@ -161,7 +161,7 @@ class Driver:
         while waiting:
             pending = waiting.pop()
             record, computed = split(tree.plan, pending, self.cache)
-            labels = self.cache.get(record.array("labels"))
+            labels = self.cache.array(record, "labels")
             computed = computed or record.key in made
             made.discard(record.key)  # the same cells again, further down, are found and not computed
             self.counts.executed += computed

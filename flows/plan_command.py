@@ -74,7 +74,7 @@ def _forecast(config: RunConfig, terminal: Terminal) -> tuple[dict[str, InputFor
             inputs = prepare(config, lambda name: say(f"inspecting {name}"))
         finally:
             forget(config)
-        cache, seen = open_cache(config), Seen()
+        cache, seen = open_cache(config).for_run(), Seen()
         say("looking into the cache")
         times = SplitTimes.of(past_records(cache))
         return {name: forecast_input(config, source, cache, times, seen) for name, source in inputs.items()}, times

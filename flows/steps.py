@@ -49,7 +49,10 @@ def split(name: str, key: str, job: Any) -> dict[str, Any]:
     """Split one cluster, or several small ones with all that is below them."""
     from tasks.split import run_job
 
-    return current_executor().run(run_job, job)
+    result: dict[str, Any] = current_executor().run(run_job, job)
+    for record in result.pop("entries"):
+        job.cache.note(record)
+    return result
 
 
 @task(

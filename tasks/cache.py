@@ -3,7 +3,7 @@
 Layout, below any fsspec URL::
 
     v1/arrays/ab/abcd…/zarr.json, c/0      one Zarr v3 array, one raw chunk; never changes
-    v1/records/ab/abcd….json               {"scheme", "kind", "key", "digest", "body"}
+    v1/records/ab/abcd….json               {"scheme", "kind", "key", "digest", "body", "inline"}
     v1/leases, v1/claims, v1/datasets      who uses it, who computes what, what each dataset used
 
 A record is written last and names its arrays by digest, so a reader sees a whole entry or none.
@@ -19,28 +19,26 @@ reader opens it.
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
 
-from tasks.digest import canonical_json, digest_array
+from tasks.at_once import at_once
+from tasks.cache_record import DATA_TYPES, INLINE, SCHEME, array_of, parse_record, plain
+from tasks.cache_record import ArrayRef as ArrayRef
+from tasks.cache_record import DamagedEntry as DamagedEntry
+from tasks.cache_record import Record as Record
+from tasks.digest import canonical_json
 from tasks.fetched import fetched
+from tasks.recent import Recent
 from tasks.store import Store, protocol_of
 
-SCHEME = 1
 AGAIN = 2  # times that an array in a bucket is read again before it counts as damaged
 Kind = Literal["graph", "knn", "split", "bundle", "umap", "pca", "input"]
 log = logging.getLogger("cellstrata.cache")
-
-_DATA_TYPES = {"<i4": "int32", "<i8": "int64", "<f4": "float32", "<f8": "float64"}
-
-
-class DamagedEntry(Exception):
-    """An array of the cache is missing or is not what its name says."""
 
 
 class MissingEntry(DamagedEntry):
@@ -48,46 +46,22 @@ class MissingEntry(DamagedEntry):
 
 
 @dataclass(frozen=True)
-class ArrayRef:
-    """The address of an array: its digest, type and shape."""
-
-    digest: str
-    dtype: str
-    shape: tuple[int, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain JSON values."""
-        return {"digest": self.digest, "dtype": self.dtype, "shape": list(self.shape)}
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> ArrayRef:
-        """Read what `to_json` wrote; KeyError or TypeError when it is not that."""
-        return cls(str(value["digest"]), str(value["dtype"]), tuple(int(n) for n in value["shape"]))
-
-
-@dataclass(frozen=True)
-class Record:
-    """One entry: what was computed (`kind`), for which key, and its facts with array addresses."""
-
-    kind: str
-    key: str
-    body: dict[str, Any]
-
-    def array(self, name: str) -> ArrayRef:
-        """Return the address of the array called `name`."""
-        return ArrayRef.from_json(self.body["arrays"][name])
-
-    def arrays(self) -> dict[str, ArrayRef]:
-        """Return the addresses of all arrays of this entry."""
-        return {name: ArrayRef.from_json(ref) for name, ref in self.body.get("arrays", {}).items()}
-
-
-@dataclass(frozen=True)
 class Cache:
-    """The cache at a store. Picklable; safe for any number of readers and writers at once."""
+    """The cache at a store. Picklable; safe for any number of readers and writers at once.
+
+    `recent` are the entries that this run has seen; another process starts with none.
+    """
 
     store: Store
     behind: Store | None = None
+    recent: Recent | None = field(default=None, repr=False, compare=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"store": self.store, "behind": self.behind, "recent": None}
+
+    def for_run(self) -> Cache:
+        """Return the same cache, which reads and checks each entry only once."""
+        return replace(self, recent=Recent())
 
     @property
     def stores(self) -> list[Store]:
@@ -102,9 +76,8 @@ class Cache:
         An intact array that is there already is left as it is, but for its time; a damaged one is
         replaced.
         """
-        array = np.ascontiguousarray(array)
-        array = array.astype(array.dtype.newbyteorder("<"), copy=False)
-        ref = ArrayRef(digest_array(array), array.dtype.str, array.shape)
+        array = plain(array)
+        ref = ArrayRef.of(array)
         folder = array_folder(ref.digest)
         if array.size and _intact(self.store, ref):
             self.store.touch(f"{folder}/{chunk_name(ref)}")  # in use again: not to be pruned
@@ -116,10 +89,14 @@ class Cache:
 
     def has(self, ref: ArrayRef) -> bool:
         """Tell whether an array is there and intact (its bytes are read and checked)."""
+        if self.recent is not None and self.recent.was_checked(ref.digest):
+            return True
         try:
             self.get(ref)
         except DamagedEntry:
             return False
+        if self.recent is not None:
+            self.recent.note_checked(ref.digest)
         return True
 
     def get(self, ref: ArrayRef) -> np.ndarray[Any, Any]:
@@ -157,19 +134,49 @@ class Cache:
             return self.get(ref)
         return fetched(f"{self.store.url} {ref.digest}", lambda: self.get(ref))
 
+    def array(self, record: Record, name: str) -> np.ndarray[Any, Any]:
+        """Return the array called `name` of an entry, read-only.
+
+        Raises
+        ------
+        DamagedEntry
+            If it lies beside the entry, and is missing or has not its digest.
+        """
+        return record.inline[name] if name in record.inline else self.get(record.array(name))
+
     # records
 
-    def write_record(self, kind: Kind, key: str, body: dict[str, Any]) -> Record:
-        """Commit an entry; its arrays must have been put before."""
-        document = {"scheme": SCHEME, "kind": kind, "key": key, "digest": _body_digest(body), "body": body}
-        self.store.write(record_path(key), canonical_json(document))
-        return Record(kind, key, body)
+    def write_record(
+        self, kind: Kind, key: str, body: dict[str, Any], arrays: Mapping[str, np.ndarray[Any, Any]] | None = None
+    ) -> Record:
+        """Commit an entry with its arrays; those that `body["arrays"]` names must have been put before."""
+        inline, refs = {}, {}
+        for name, array in (arrays or {}).items():
+            if array.nbytes <= INLINE:
+                inline[name] = plain(array)
+                refs[name] = ArrayRef.of(inline[name]).to_json()
+            else:
+                refs[name] = self.put(array).to_json()
+        record = Record(kind, key, {"arrays": refs, **body} if arrays else body, inline)
+        self.store.write(record_path(key), record.to_bytes())
+        self.note(record)
+        return record
+
+    def note(self, record: Record) -> None:
+        """Keep an entry that a process of this run has just written."""
+        if self.recent is not None:
+            self.recent.note(record)
 
     def read_record(self, key: str) -> Record | None:
         """Return the entry of a key, or None when there is none that can be trusted.
 
         Damage is logged as a warning; an entry of another scheme is ignored.
         """
+        if self.recent is not None:
+            if (known := self.recent.find(key)) is not None:
+                return known
+            if self.recent.was_absent(key):
+                return None
         for store in self.stores:
             try:
                 raw = store.read(record_path(key))
@@ -183,6 +190,7 @@ class Cache:
             if record is not None:
                 if store is self.store:
                     store.touch(record_path(key))
+                self.note(record)
                 return record
         return None
 
@@ -191,33 +199,24 @@ class Cache:
         record = self.read_record(key)
         if record is None or record.kind != kind:
             return None
-        for ref in record.arrays().values():
+        for ref in record.apart().values():
             if not self.has(ref):
                 log.warning("an array of cache entry %s is missing or damaged: computed again", key)
                 return None
         return record
 
+    def look_ahead(self, keys: Iterable[str]) -> None:
+        """Read the entries of many keys at once, where they lie in a bucket and what is seen is kept."""
+        recent = self.recent
+        if recent is None or self.store.is_local:
+            return
 
-def parse_record(raw: bytes, key: str) -> Record | None:
-    """Read an entry's bytes; None for one of another scheme.
+        def look(key: str) -> None:
+            if self.read_record(key) is None:
+                recent.note_absent(key)
 
-    Raises
-    ------
-    DamagedEntry
-        If it is no entry of this key, or has been altered.
-    """
-    try:
-        document = json.loads(raw)
-        if document["scheme"] != SCHEME:
-            return None
-        body = document["body"]
-        if document["key"] != key or document["digest"] != _body_digest(body):
-            raise ValueError("its digest does not fit")
-        record = Record(str(document["kind"]), key, body)
-        record.arrays()
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise DamagedEntry(f"{type(error).__name__}: {error}") from None
-    return record
+        wanted = [key for key in dict.fromkeys(keys) if recent.find(key) is None]
+        at_once(self.store, look, wanted)
 
 
 def array_folder(digest: str) -> str:
@@ -243,18 +242,14 @@ def _read(store: Store, ref: ArrayRef) -> np.ndarray[Any, Any]:
 
 
 def _read_once(store: Store, ref: ArrayRef) -> np.ndarray[Any, Any]:
-    if ref.dtype not in _DATA_TYPES:
-        raise DamagedEntry(f"array {ref.digest} has the foreign type {ref.dtype!r}")
     try:
         data = store.read(f"{array_folder(ref.digest)}/{chunk_name(ref)}") if np.prod(ref.shape) else b""
-        array = np.frombuffer(data, dtype=ref.dtype).reshape(ref.shape)
     except FileNotFoundError:
         raise MissingEntry(f"array {ref.digest} is missing from {store.url}") from None
-    except ValueError as error:
-        raise DamagedEntry(f"array {ref.digest} in {store.url}: {error}") from None
-    if digest_array(array) != ref.digest:
-        raise DamagedEntry(f"array {ref.digest} in {store.url} is not what its name says")
-    return array
+    try:
+        return array_of(data, ref)
+    except DamagedEntry as error:
+        raise DamagedEntry(f"{store.url}: {error}") from None
 
 
 def _intact(store: Store, ref: ArrayRef) -> bool:
@@ -270,10 +265,6 @@ def chunk_name(ref: ArrayRef) -> str:
     return "/".join(["c", *("0" for _ in ref.shape)])
 
 
-def _body_digest(body: dict[str, Any]) -> str:
-    return digest_array(np.frombuffer(canonical_json(body), dtype=np.uint8))
-
-
 def zarr_metadata(ref: ArrayRef) -> bytes:
     """Return what an array's zarr.json holds."""
     grid = {"name": "regular", "configuration": {"chunk_shape": [max(1, n) for n in ref.shape]}}
@@ -282,7 +273,7 @@ def zarr_metadata(ref: ArrayRef) -> bytes:
             "zarr_format": 3,
             "node_type": "array",
             "shape": list(ref.shape),
-            "data_type": _DATA_TYPES[ref.dtype],
+            "data_type": DATA_TYPES[ref.dtype],
             "chunk_grid": grid,
             "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
             "fill_value": 0,

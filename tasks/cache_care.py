@@ -9,26 +9,23 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import Any
 
-from tasks.cache import SCHEME, ArrayRef, Cache, DamagedEntry, Record, array_folder, chunk_name, parse_record
+from tasks.at_once import at_once
+from tasks.cache import ArrayRef, Cache, DamagedEntry, Record, array_folder, chunk_name
 from tasks.cache_contents import Entry, Fault, StoredArray, Survey, size_of
+from tasks.cache_record import SCHEME, parse_record
 from tasks.dataset_uses import DATASETS, parse_use
 from tasks.leases import LEASES, all_leases
 from tasks.stored_objects import StoredObject, list_objects
 
 OURS = f"v{SCHEME}"
-AT_ONCE = 16  # requests to a bucket
 
 _DIGEST = "[0-9a-f]{32}"
 _RECORD = re.compile(rf"{OURS}/records/([0-9a-f]{{2}})/(\1[0-9a-f]{{30}})\.json")
 _ARRAY = re.compile(rf"{OURS}/arrays/([0-9a-f]{{2}})/(\1[0-9a-f]{{30}})/(zarr\.json|c(?:/0)*)")
 _SMALL = re.compile(rf"({LEASES}|{DATASETS}|{OURS}/claims)/{_DIGEST}\.json")
 _LEFTOVER = re.compile(r"(.+)\.[0-9a-f]{12}\.part")
-T = TypeVar("T")
-U = TypeVar("U")
 
 
 class NoCache(ValueError):
@@ -59,7 +56,7 @@ def survey(cache: Cache) -> Survey:
         return found
     # Records first, and what they say: an array that is missing then was missing when it was named.
     records = _list(cache, found, f"{OURS}/records")
-    for stored, raw in zip(records, in_parallel(cache, lambda one: _read(cache, found, one), records), strict=True):
+    for stored, raw in zip(records, at_once(cache.store, lambda one: _read(cache, found, one), records), strict=True):
         _take_record(found, stored, raw)
     for name in sorted(set(store.list(OURS)) - {"records"}):
         for stored in _list(cache, found, f"{OURS}/{name}"):
@@ -67,14 +64,6 @@ def survey(cache: Cache) -> Survey:
     found.leases = all_leases(cache)
     _set_incomplete_apart(cache, found)
     return found
-
-
-def in_parallel(cache: Cache, function: Callable[[T], U], items: Iterable[T]) -> list[U]:
-    """Apply a function to all items, with many requests at once where the cache is in a bucket."""
-    if cache.store.is_local:
-        return [function(item) for item in items]
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        return list(pool.map(function, items))
 
 
 def _names(cache: Cache) -> list[str]:
@@ -126,7 +115,7 @@ def _take_record(found: Survey, stored: StoredObject, raw: bytes | None) -> None
         found.other_schemes.setdefault(f"{OURS}, other records", []).append(stored)
         found.held |= set(re.findall(_DIGEST, raw.decode(errors="replace")))
         return
-    found.entries[match[2]] = Entry(stored, record.kind, record.key, tuple(record.arrays().values()), _related(record))
+    found.entries[match[2]] = Entry(stored, record.kind, record.key, tuple(record.apart().values()), _related(record))
 
 
 def _related(record: Record) -> frozenset[str]:

@@ -15,8 +15,9 @@ from datetime import datetime
 from typing import TypeVar
 
 from configs.amounts import size_text
+from tasks.at_once import at_once
 from tasks.cache import Cache, array_folder
-from tasks.cache_care import in_parallel, survey
+from tasks.cache_care import survey
 from tasks.cache_contents import Amount, Entry, StoredArray, Survey
 from tasks.leases import DEAD_AFTER, Lease, live_leases
 from tasks.own_prefixes import leftovers_of
@@ -218,12 +219,12 @@ def _remove(cache: Cache, found: Survey, removal: Removal, pruned: Pruned, now: 
     for batch in _batches(removal.entries):
         if new_run():
             return
-        for entry, removed in zip(batch, in_parallel(cache, entry_gone, batch), strict=True):
+        for entry, removed in zip(batch, at_once(cache.store, entry_gone, batch), strict=True):
             pruned.entries = pruned.entries.with_one(entry.stored.size) if removed else pruned.entries
     for some in _batches(removal.arrays):
         if new_run():
             return
-        for array, removed in zip(some, in_parallel(cache, array_gone, some), strict=True):
+        for array, removed in zip(some, at_once(cache.store, array_gone, some), strict=True):
             pruned.arrays = pruned.arrays.with_one(array.size) if removed else pruned.arrays
 
 

@@ -6,8 +6,9 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from tasks.at_once import at_once
 from tasks.cache import ArrayRef, Cache, DamagedEntry, array_folder, zarr_metadata
-from tasks.cache_care import in_parallel, survey
+from tasks.cache_care import survey
 from tasks.cache_contents import Amount, Fault, StoredArray, Survey, size_of
 from tasks.stored_objects import time_of
 
@@ -64,7 +65,7 @@ def verify(cache: Cache, on_progress: Callable[[int, int], None] = lambda done, 
         changed = why is not None and any(time_of(cache.store, file.key) != file.time for file in array.files)
         return None if why is None or changed else Fault(array.files[0], why)
 
-    faults = [fault for fault in in_parallel(cache, check, arrays) if fault is not None]
+    faults = [fault for fault in at_once(cache.store, check, arrays) if fault is not None]
     return Verification(
         url=found.url,
         records=_records(found),

@@ -15,7 +15,8 @@ import time
 import uuid
 from dataclasses import dataclass, field
 
-from tasks.cache import SCHEME, Cache
+from tasks.cache import Cache
+from tasks.cache_record import SCHEME
 
 VALID = 30.0  # seconds without renewal
 RENEW = 10.0
@@ -63,7 +64,7 @@ class Claims:
                 return
             self._held.discard(key)
         with contextlib.suppress(Exception):  # whatever a store raises
-            self.cache.store.remove(_path(key))
+            self.cache.store.remove_object(_path(key))
 
     def _elsewhere(self, key: str) -> bool:
         try:

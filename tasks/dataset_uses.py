@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from tasks.cache import SCHEME, Cache
+from tasks.cache import Cache
+from tasks.cache_record import SCHEME
 from tasks.digest import canonical_json, digest_values
 from tasks.stored_objects import StoredObject
 

@@ -19,7 +19,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from tasks.cache import SCHEME, Cache
+from tasks.cache import Cache
+from tasks.cache_record import SCHEME
 from tasks.digest import canonical_json
 from tasks.stored_objects import StoredObject, list_objects
 

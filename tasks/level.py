@@ -99,7 +99,7 @@ def uncached(job: Job, cache: Cache) -> bool:
 def close(tree: Tree, pending: Pending, cache: Cache, executed: set[str]) -> None:
     """Take a split that is done into the tree."""
     record, computed = split(tree.plan, pending, cache)
-    labels: np.ndarray = cache.get(record.array("labels"))
+    labels: np.ndarray = cache.array(record, "labels")
     for child in tree.close(pending, record.key, record.body, labels, computed or record.key in executed):
         tree.open(child)
 

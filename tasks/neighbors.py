@@ -43,13 +43,12 @@ def compute_neighbors(
     found = neighbors_by(method, cache.get(embedding), n_neighbors, metric, threads)
     graph = connectivities(found, threads)
     body = {
-        "arrays": {name: cache.put(getattr(found, name)).to_json() for name in ("indices", "distances")},
         "method": found.method,
         "n_cells": embedding.shape[0],
         "threads": threads,
         "seconds": round(time.perf_counter() - started, 4),
     }
-    cache.write_record("knn", knn_key(key), body)
+    cache.write_record("knn", knn_key(key), body, {"indices": found.indices, "distances": found.distances})
     write_graph(cache, key, graph, found.method)
     return {"key": key, "seconds": round(time.perf_counter() - started, 4)}
 
@@ -63,7 +62,7 @@ def distances_matrix(cache: Cache, graph: str) -> sp.csr_matrix:
     """Read the distances of a computed graph, (n, n) float32 CSR: k - 1 a row, the cell itself left
     out, as scanpy stores them."""
     record = _required(cache.find(knn_key(graph), "knn"), graph)
-    found = Neighbors(cache.get(record.array("indices")), cache.get(record.array("distances")), "")
+    found = Neighbors(cache.array(record, "indices"), cache.array(record, "distances"), "")
     n, k = found.indices.shape
     indptr = np.arange(0, n * (k - 1) + 1, k - 1) if k > 1 else np.zeros(n + 1, int)
     data, indices = found.distances[:, 1:].ravel(), found.indices[:, 1:].ravel()

@@ -1,14 +1,17 @@
 """An object in a bucket as a file to read at random: parts of it, never the whole for the sake of one.
 
 HDF5 reads two kinds of things. Its own small structures lie scattered: they come in blocks of 32 KiB,
-which are kept (fsspec's block cache). Arrays are large: what is asked for at once, or announced with
-`prefetch`, is fetched as it is, many parts at a time, and forgotten when it has been read.
+which are kept (fsspec's block cache), also for when the same version is opened again. Arrays are large:
+what is asked for at once, or announced with `prefetch`, is fetched as it is, many parts at a time, and
+forgotten when it has been read.
 """
 
 from __future__ import annotations
 
 import io
+import threading
 from bisect import bisect_right
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -19,16 +22,25 @@ LARGE = 1 << 17  # from here on a read goes past the blocks
 PART = 1 << 23  # the largest part fetched in one request
 GAP = 1 << 13  # parts that are no farther apart are fetched as one
 AT_ONCE = 16
+FILES = 8  # whose blocks are kept
+
+_kept: OrderedDict[str, Any] = OrderedDict()  # blocks, by the version of the file
+_lock = threading.Lock()
 
 Fetch = Callable[[int, int], bytes]
 
 
 class RangeFile(io.RawIOBase):
-    """Bytes of `size` that `fetch(start, end)` delivers; `blocks` makes a block cache over such a function."""
+    """Bytes of `size` that `fetch(start, end)` delivers; `blocks` makes a block cache over such a function.
 
-    def __init__(self, url: str, size: int, fetch: Fetch, blocks: Callable[[int, Fetch, int, int], Any]) -> None:
+    `version` names the object and what it holds, as its ETag does; empty where the store tells none.
+    """
+
+    def __init__(
+        self, url: str, size: int, fetch: Fetch, blocks: Callable[[int, Fetch, int, int], Any], version: str = ""
+    ) -> None:
         self.url, self.size, self._fetch = url, size, fetch
-        self._blocks = blocks(BLOCK, self._fetch_block, size, KEPT)
+        self._blocks = _blocks_of(version, lambda: blocks(BLOCK, self._fetch_block, size, KEPT))
         self._ahead: tuple[int, bytes] = (0, b"")
         self._in_row = 0
         self._parts: dict[int, bytes] = {}
@@ -114,6 +126,19 @@ class RangeFile(io.RawIOBase):
         ahead = min(end + self._in_row // 8 * BLOCK, self.size)
         self._ahead = (start, self._fetch(start, ahead))
         return self._ahead[1][: end - start]
+
+
+def _blocks_of(version: str, make: Callable[[], Any]) -> Any:
+    """Return the blocks kept of this version of a file, or new ones."""
+    if not version:
+        return make()
+    with _lock:
+        if version not in _kept:
+            _kept[version] = make()
+        _kept.move_to_end(version)
+        while len(_kept) > FILES:
+            _kept.popitem(last=False)
+        return _kept[version]
 
 
 def _joined(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -27,6 +27,8 @@ from tasks.knn_gpu import neighbors_by
 from tasks.partition import Guard, partition
 from tasks.plan import TreePlan
 from tasks.tree import Node, Pending, Tree
+
+KEPT_GRAPH = 1_000  # cells: a smaller graph is built as fast as it is found, and is not kept
 
 
 @dataclass
@@ -79,8 +81,8 @@ class Job:
 def run_job(job: Job) -> dict[str, Any]:
     """Split the nodes of a job, finding in the cache what is there.
 
-    Returns plain JSON values: `key`, `executed` (the keys of splits really computed), `splits` (how
-    many in all), `seconds`.
+    Returns `key`, `executed` (the keys of splits really computed), `splits` (how many in all), `seconds`:
+    plain JSON values; and `entries`, the records of all, which whoever asked need not read again.
 
     Raises
     ------
@@ -89,23 +91,34 @@ def run_job(job: Job) -> dict[str, Any]:
     """
     started = time.perf_counter()
     executed: list[str] = []
-    keys: list[str] = []
-    tree = Tree(job.plan)
-    waiting = list(job.nodes)
+    entries: list[Record] = []
+    tree, cache = Tree(job.plan), job.cache.for_run()
+    waiting = _looked_ahead(job, cache, job.nodes)
     while waiting:
         pending = waiting.pop()
-        record, computed = split(job.plan, pending, job.cache, refresh=job.refresh)
-        keys.append(record.key)
+        record, computed = split(job.plan, pending, cache, refresh=job.refresh)
+        entries.append(record)
         if computed:
             executed.append(record.key)
         if job.recurse:
-            labels = job.cache.get(record.array("labels"))
+            labels = cache.array(record, "labels")
             children = tree.close(pending, record.key, record.body, labels, computed)
-            waiting.extend(opened for child in children if (opened := tree.open(child)))
+            waiting += _looked_ahead(job, cache, [opened for child in children if (opened := tree.open(child))])
     seconds = round(time.perf_counter() - started, 4)
     if job.recurse:
-        job.cache.write_record("bundle", job.key, {"splits": keys, "n_cells": job.n_cells, "seconds": seconds})
-    return {"key": job.key, "executed": executed, "splits": len(keys), "seconds": seconds}
+        keys = [record.key for record in entries]
+        entries.append(
+            cache.write_record("bundle", job.key, {"splits": keys, "n_cells": job.n_cells, "seconds": seconds})
+        )
+    splits = len(entries) - job.recurse
+    return {"key": job.key, "executed": executed, "splits": splits, "seconds": seconds, "entries": entries}
+
+
+def _looked_ahead(job: Job, cache: Cache, nodes: Sequence[Pending]) -> list[Pending]:
+    """Return the nodes, what the cache has of them looked up together."""
+    if not job.refresh and len(nodes) > 1 and not cache.store.is_local:
+        cache.look_ahead(key_of(job.plan, node, cache) for node in nodes)
+    return list(nodes)
 
 
 def key_of(plan: TreePlan, pending: Pending, cache: Cache) -> str:
@@ -164,7 +177,6 @@ def split(plan: TreePlan, pending: Pending, cache: Cache, *, refresh: bool = Fal
     made_on_gpu = choice.on_gpu and result.engine == engine.name and result.note is None
     checked = made_on_gpu and in_sample(key, placement.gpu_check)
     body: dict[str, Any] = {
-        "arrays": {"labels": cache.put(result.labels).to_json()},
         "n_cells": pending.n_cells,
         "sizes": result.sizes,
         "cells": cells,
@@ -188,7 +200,7 @@ def split(plan: TreePlan, pending: Pending, cache: Cache, *, refresh: bool = Fal
         "seconds": seconds,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    return cache.write_record("split", key, body), True
+    return cache.write_record("split", key, body, {"labels": result.labels}), True
 
 
 def rows_of(plan: TreePlan, pending: Pending, cache: Cache) -> npt.NDArray[np.float32]:
@@ -235,14 +247,14 @@ def find_graph(cache: Cache, key: str) -> Record | None:
 
 def read_graph(cache: Cache, record: Record) -> Graph:
     """Read a graph's arrays."""
-    edges, weights = cache.get(record.array("edges")), cache.get(record.array("weights"))
+    edges, weights = cache.array(record, "edges"), cache.array(record, "weights")
     return Graph(int(record.body["n_cells"]), edges, weights)
 
 
 def write_graph(cache: Cache, key: str, graph: Graph, method: str) -> Record:
     """Store a graph under its key."""
-    arrays = {"edges": cache.put(graph.edges).to_json(), "weights": cache.put(graph.weights).to_json()}
-    return cache.write_record("graph", key, {"arrays": arrays, "n_cells": graph.n_vertices, "method": method})
+    arrays = {"edges": graph.edges, "weights": graph.weights}
+    return cache.write_record("graph", key, {"n_cells": graph.n_vertices, "method": method}, arrays)
 
 
 def _cells_of(plan: TreePlan, pending: Pending, cache: Cache) -> str:
@@ -290,7 +302,8 @@ def _graph_of(
 def _found_or_built(
     plan: TreePlan, pending: Pending, cache: Cache, key: str, rows: npt.NDArray[np.float32] | None, refresh: bool
 ) -> tuple[Graph, str, bool]:
-    record = None if refresh else find_graph(cache, key)
+    kept = not pending.path or pending.n_cells >= KEPT_GRAPH
+    record = find_graph(cache, key) if kept and not refresh else None
     if record is not None:
         return read_graph(cache, record), str(record.body["method"]), False
     if rows is None:
@@ -299,7 +312,8 @@ def _found_or_built(
     method = plan.placement.knn_method(len(rows))
     found = neighbors_by(method, rows, neighbors.n_neighbors, neighbors.metric)
     graph = connectivities(found)
-    write_graph(cache, key, graph, found.method)
+    if kept:
+        write_graph(cache, key, graph, found.method)
     return graph, found.method, True
 
 

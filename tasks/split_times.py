@@ -15,7 +15,8 @@ from typing import get_args
 
 import numpy as np
 
-from tasks.cache import SCHEME, Cache, DamagedEntry, Record, parse_record
+from tasks.cache import Cache, DamagedEntry, Record
+from tasks.cache_record import SCHEME, parse_record
 from tasks.engines import Algorithm
 
 AT_MOST, AT_MOST_AFAR = 3_000, 300  # records that are looked at: on a local disk, in a bucket

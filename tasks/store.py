@@ -208,10 +208,12 @@ class Store:
             raise IsADirectoryError(path)
         if (size := info.get("size")) is None:
             raise StoreError(self.url, "its server does not tell its size", "download it, and give its path", True)
+        tag = next((info[name] for name in ("ETag", "etag", "generation") if info.get(name)), "")
         return RangeFile(  # type: ignore[return-value]
             join(self.url, key) if key else self.url, size,
             lambda start, end: self.fs.cat_file(path, start=start, end=end),
             lambda block, fetch, whole, kept: BlockCache(block, fetch, whole, maxblocks=kept),
+            f"{self.url} {path} {size} {tag}" if tag else "",
         )  # fmt: skip
 
     def walk(self, key: str = "") -> Iterator[str]:
@@ -255,6 +257,13 @@ class Store:
             remove_local(Path(path))
         elif self.exists(key):
             self.fs.rm(path, recursive=True)
+
+    def remove_object(self, key: str) -> None:
+        """Remove one object, in one request; nothing happens on a local disk where there is none."""
+        if self.is_local:
+            remove_local(Path(self.path(key)))
+        else:
+            self.fs.rm_file(self.path(key))
 
 
 def _say_where(error: BaseException, path: str) -> None:

@@ -10,7 +10,8 @@ import numpy as np
 
 from configs.clustering import ClusteringConfig
 from tasks import elements
-from tasks.cache import Cache
+from tasks.cache import ArrayRef, Cache
+from tasks.cache_record import plain
 from tasks.checks import Check
 from tasks.graph import Graph, GraphError, from_adjacency
 from tasks.keys import stored_graph_key
@@ -126,7 +127,8 @@ def stage_graph(found: FoundGraph, cache: Cache, memory: Remembered) -> str:
     graph = found.graph
     if graph is None:
         return found.key
-    graph_key = stored_graph_key(graph.n_vertices, cache.put(graph.edges).digest, cache.put(graph.weights).digest)
+    edges, weights = (ArrayRef.of(plain(array)).digest for array in (graph.edges, graph.weights))
+    graph_key = stored_graph_key(graph.n_vertices, edges, weights)
     if find_graph(cache, graph_key) is None:
         write_graph(cache, graph_key, graph, "stored")
     body = {"graph": graph_key, "n_cells": graph.n_vertices, "notices": list(found.notices)}

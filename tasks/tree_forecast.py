@@ -123,7 +123,7 @@ def forecast_tree(
             own = times.split(n_cells, algorithm, with_graph=bool(pending.path)) if refresh else 0.0
             level.seconds += own
             forecast.chain = max(forecast.chain, before + own)
-            labels = cache.get(found.array("labels"))
+            labels = cache.array(found, "labels")
             waiting += [(child, before + own) for child in tree.close(pending, found.key, found.body, labels, False)]
         else:
             guess = Guess(plan, times, grain, set() if refresh else seen)

@@ -10,6 +10,8 @@ import pytest
 from prefect.exceptions import ObjectAlreadyExists
 
 from flows.caching import ATTEMPTS, CellstrataCache, cache_block
+from tasks.cache import Cache
+from tasks.store import Store
 
 
 def test_datasets_that_start_together_register_its_type_one_by_one(
@@ -29,7 +31,7 @@ def test_datasets_that_start_together_register_its_type_one_by_one(
 
     monkeypatch.setattr(CellstrataCache, "save", save)
     with ThreadPoolExecutor(8) as pool:
-        assert len(list(pool.map(cache_block, [str(tmp_path)] * 8))) == 8
+        assert len(list(pool.map(cache_block, [Cache(Store(str(tmp_path)))] * 8))) == 8
     assert most == 1
 
 
@@ -47,8 +49,8 @@ def test_another_run_that_registers_it_meanwhile_is_no_failure(
 
     monkeypatch.setattr(CellstrataCache, "save", save)
     if refusals < ATTEMPTS:
-        cache_block(str(tmp_path))
+        cache_block(Cache(Store(str(tmp_path))))
         assert tried == refusals + 1
     else:
         with pytest.raises(ObjectAlreadyExists):
-            cache_block(str(tmp_path))
+            cache_block(Cache(Store(str(tmp_path))))

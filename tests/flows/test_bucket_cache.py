@@ -100,7 +100,7 @@ def test_a_lost_connection(s3: str, relay: Relay, run: Run, one: Run, blobs: Pat
 
     def cut() -> None:
         until = time.monotonic() + 60
-        while relay.messages < 10 * whole and time.monotonic() < until:
+        while relay.messages < 4 * whole and time.monotonic() < until:
             time.sleep(0.005)
         relay.cut()
 

@@ -66,6 +66,6 @@ def _grown(tree: Tree, cache: Cache) -> Tree:
         pending = tree.open(waiting.pop())
         if pending is not None:
             record, computed = split(tree.plan, pending, cache)
-            labels = cache.get(record.array("labels"))
+            labels = cache.array(record, "labels")
             waiting += tree.close(pending, record.key, record.body, labels, computed)
     return tree

@@ -181,7 +181,7 @@ def grow(plan: TreePlan, cache: Cache, grain: int = 0, refresh: bool = False) ->
             grown.pending.append(pending)
             record, computed = split(plan, pending, cache)
             assert not computed
-            labels = cache.get(record.array("labels"))
+            labels = cache.array(record, "labels")
             made = record.key in report["executed"]
             children = grown.tree.close(pending, record.key, record.body, labels, made)
             opened = [node for child in children if (node := grown.tree.open(child))]

@@ -18,7 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from tasks.cache import SCHEME, ArrayRef, Cache, DamagedEntry, Record
+from tasks.cache import ArrayRef, Cache, DamagedEntry, Record
+from tasks.cache_record import SCHEME
 from tasks.digest import canonical_json, digest_array
 from tasks.store import Store
 from tests.tasks.small import cache_at
@@ -59,8 +60,8 @@ def test_round_trip(cache: Cache) -> None:
     found = cache.find(KEY, "split")
     assert found == written
     assert found is not None
-    np.testing.assert_array_equal(cache.get(found.array("labels")), VALUES)
-    assert cache.get(found.array("empty")).shape == (0, 4)
+    np.testing.assert_array_equal(cache.array(found, "labels"), VALUES)
+    assert cache.array(found, "empty").shape == (0, 4)
     assert set(found.arrays()) == {"labels", "empty"}
     np.testing.assert_array_equal(cache.view(found.array("labels")), VALUES)
 
@@ -286,7 +287,7 @@ for turn in range(60):
     cache.write_record("split", key, {"arrays": {"labels": ref.to_json()}, "turn": turn})
     found = cache.find(key, "split")
     assert found is not None and found.body["turn"] == turn
-    assert (cache.get(found.array("labels")) == turn).all()
+    assert (cache.array(found, "labels") == turn).all()
 """
 
 

@@ -570,7 +570,7 @@ def test_pruning_beside_readers_and_writers_never_gives_a_wrong_value(local: Cac
                 record = local.find(key_of(number), "split")
                 if record is not None:
                     try:
-                        values = local.get(record.array("a0"))
+                        values = local.array(record, "a0")
                     except DamagedEntry:
                         record = None  # removed between the two: computed again
                     else:

@@ -118,7 +118,7 @@ def test_a_good_input(form: str, inspect: Inspect, cache: Cache, tmp_path: Path)
     record = cache.find(str(found.stored_graph), "graph")
     assert record is not None
     expected, _ = from_adjacency(table().obsp["connectivities"])
-    np.testing.assert_array_equal(cache.get(record.array("edges")), expected.edges)
+    np.testing.assert_array_equal(cache.array(record, "edges"), expected.edges)
 
 
 def test_one_level_on_a_stored_graph_reads_no_embedding(inspect: Inspect) -> None:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import base64
 import copy
 import itertools
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -336,7 +338,8 @@ def test_one_changed_cluster_costs_its_own_subtree(cache: Cache) -> None:
     assert executed == {(1,), (1, 0)}
 
 
-def test_damage_on_the_way_is_mended(cache: Cache, tmp_path: Any) -> None:
+def test_damage_on_the_way_is_mended(cache: Cache, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tasks.cache.INLINE", 0)
     plan = plan_for(cache, CELLS, 2)
     before = grow(plan, cache)
     victim = before.keys()[0,]
@@ -345,6 +348,21 @@ def test_damage_on_the_way_is_mended(cache: Cache, tmp_path: Any) -> None:
     digest = record.array("labels").digest
     chunk = tmp_path / "cache" / "v1" / "arrays" / digest[:2] / digest / "c" / "0"
     chunk.write_bytes(b"\x07" * chunk.stat().st_size)
+    again = grow(plan, cache)
+    assert victim in again.executed
+    assert again.labels() == before.labels()
+
+
+def test_damage_to_labels_within_a_record_is_mended(cache: Cache, tmp_path: Any) -> None:
+    plan = plan_for(cache, CELLS, 2)
+    before = grow(plan, cache)
+    victim = str(before.keys()[0,])
+    path = tmp_path / "cache" / "v1" / "records" / victim[:2] / f"{victim}.json"
+    document = json.loads(path.read_text())
+    labels = bytearray(base64.b64decode(document["inline"]["labels"]))
+    labels[5] ^= 1
+    document["inline"]["labels"] = base64.b64encode(labels).decode()
+    path.write_text(json.dumps(document))
     again = grow(plan, cache)
     assert victim in again.executed
     assert again.labels() == before.labels()
