@@ -115,7 +115,7 @@ class Driver:
         known = self.refresh or self.cache.read_record(work.key) is not None
         if not known and not claims.take(work.key):
             return None
-        job = Job(work.key, plan, work.nodes, self.cache, work.recurse, self.refresh)
+        job = Job(work.key, plan, work.nodes, self.cache, work.recurse, self.refresh, looked_up=not known)
         parents = [work.parent] if work.parent else None
         return self.submit(name=work.name, key=work.key, job=quote(job), wait_for=parents)
 

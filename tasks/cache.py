@@ -167,6 +167,11 @@ class Cache:
         if self.recent is not None:
             self.recent.note(record)
 
+    def note_absent(self, key: str) -> None:
+        """Note that just now there was no entry of a key: it is not looked for the next time."""
+        if self.recent is not None:
+            self.recent.note_absent(key)
+
     def read_record(self, key: str) -> Record | None:
         """Return the entry of a key, or None when there is none that can be trusted.
 
@@ -213,7 +218,7 @@ class Cache:
 
         def look(key: str) -> None:
             if self.read_record(key) is None:
-                recent.note_absent(key)
+                self.note_absent(key)
 
         wanted = [key for key in dict.fromkeys(keys) if recent.find(key) is None]
         at_once(self.store, look, wanted)

@@ -17,9 +17,11 @@ from dataclasses import dataclass, field
 
 from tasks.cache import Cache
 from tasks.cache_record import SCHEME
+from tasks.store import protocol_of
 
 VALID = 30.0  # seconds without renewal
 RENEW = 10.0
+CREATING = ("s3", "s3a", "gs", "gcs")  # stores that can write an object only if there is none
 
 
 @dataclass
@@ -46,14 +48,24 @@ class Claims:
         with self._lock:
             if key in self._held:
                 return False
-        if self._elsewhere(key):
-            return False
+        if not self._created(key):
+            if self._elsewhere(key):
+                return False
+            self._write(key)
+            if not self.cache.store.is_local and self._elsewhere(key):  # both asked before either wrote
+                return False
         with self._lock:
             self._held.add(key)
-        self._write(key)
-        if not self.cache.store.is_local and self._elsewhere(key):  # both asked before either wrote: the last has it
-            with self._lock:
-                self._held.discard(key)
+        return True
+
+    def _created(self, key: str) -> bool:
+        """Write a claim where there is none, in one request; False if there is one, or the store knows no such."""
+        if protocol_of(self.cache.store.url) not in CREATING:
+            return False
+        path = self.cache.store.path(_path(key))
+        try:
+            self.cache.store.fs.pipe_file(path, self._text(), mode="create")
+        except Exception:  # stores differ in what they raise when it is there
             return False
         return True
 
@@ -77,9 +89,12 @@ class Claims:
             return False
 
     def _write(self, key: str) -> None:
-        claim = {"run": self.run, "host": socket.gethostname(), "pid": os.getpid(), "time": time.time()}
         with contextlib.suppress(Exception):
-            self.cache.store.write(_path(key), json.dumps(claim).encode())
+            self.cache.store.write(_path(key), self._text())
+
+    def _text(self) -> bytes:
+        claim = {"run": self.run, "host": socket.gethostname(), "pid": os.getpid(), "time": time.time()}
+        return json.dumps(claim).encode()
 
     def _renew(self) -> None:
         while not self._ended.wait(RENEW):

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import scipy.sparse as sp
 
-from tasks.cache import ArrayRef, Cache, Record
+from tasks.cache import ArrayRef, Cache
 from tasks.connectivities import connectivities
 from tasks.digest import digest_values
 from tasks.keys import graph_key
 from tasks.knn import Neighbors
 from tasks.knn_gpu import neighbors_by
 from tasks.split import find_graph, read_graph, write_graph
+
+T = TypeVar("T")
 
 
 def knn_key(graph: str) -> str:
@@ -55,7 +57,7 @@ def compute_neighbors(
 
 def connectivities_matrix(cache: Cache, graph: str) -> sp.csr_matrix:
     """Read a graph's connectivities, (n, n) float32 CSR, symmetric."""
-    return read_graph(cache, _required(find_graph(cache, graph), graph)).to_csr()
+    return _required(read_graph(cache, graph), graph)[0].to_csr()
 
 
 def distances_matrix(cache: Cache, graph: str) -> sp.csr_matrix:
@@ -71,7 +73,7 @@ def distances_matrix(cache: Cache, graph: str) -> sp.csr_matrix:
     return matrix
 
 
-def _required(record: Record | None, key: str) -> Record:
-    if record is None:
+def _required(found: T | None, key: str) -> T:
+    if found is None:
         raise KeyError(f"the graph {key} is gone from the cache since the run began; run again")
-    return record
+    return found

@@ -6,6 +6,7 @@ needs its digest alone; its rows are read only when it has to be computed.
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -28,6 +29,7 @@ from tasks.partition import Guard, partition
 from tasks.plan import TreePlan
 from tasks.tree import Node, Pending, Tree
 
+log = logging.getLogger("cellstrata.cache")
 KEPT_GRAPH = 1_000  # cells: a smaller graph is built as fast as it is found, and is not kept
 
 
@@ -57,7 +59,8 @@ _preparing = threading.RLock()
 class Job:
     """One piece of work: these nodes, and all that is below them if `recurse`.
 
-    Picklable and small: a plan, row numbers, and the address of the cache.
+    Picklable and small: a plan, row numbers, and the address of the cache. `looked_up` says that just now
+    the cache had no entry of its key.
     """
 
     key: str
@@ -66,6 +69,7 @@ class Job:
     cache: Cache
     recurse: bool = False
     refresh: bool = False
+    looked_up: bool = False
 
     @property
     def n_cells(self) -> int:
@@ -93,6 +97,8 @@ def run_job(job: Job) -> dict[str, Any]:
     executed: list[str] = []
     entries: list[Record] = []
     tree, cache = Tree(job.plan), job.cache.for_run()
+    if job.looked_up:
+        cache.note_absent(job.key)
     waiting = _looked_ahead(job, cache, job.nodes)
     while waiting:
         pending = waiting.pop()
@@ -245,10 +251,17 @@ def find_graph(cache: Cache, key: str) -> Record | None:
     return cache.find(key, "graph")
 
 
-def read_graph(cache: Cache, record: Record) -> Graph:
-    """Read a graph's arrays."""
-    edges, weights = cache.array(record, "edges"), cache.array(record, "weights")
-    return Graph(int(record.body["n_cells"]), edges, weights)
+def read_graph(cache: Cache, key: str) -> tuple[Graph, str] | None:
+    """Read a graph and how its neighbours were found; None where the cache has none that is intact."""
+    record = cache.read_record(key)
+    if record is None or record.kind != "graph":
+        return None
+    try:
+        edges, weights = cache.array(record, "edges"), cache.array(record, "weights")
+    except DamagedEntry as error:
+        log.warning("the graph %s is computed again: %s", key, error)
+        return None
+    return Graph(int(record.body["n_cells"]), edges, weights), str(record.body["method"])
 
 
 def write_graph(cache: Cache, key: str, graph: Graph, method: str) -> Record:
@@ -303,9 +316,9 @@ def _found_or_built(
     plan: TreePlan, pending: Pending, cache: Cache, key: str, rows: npt.NDArray[np.float32] | None, refresh: bool
 ) -> tuple[Graph, str, bool]:
     kept = not pending.path or pending.n_cells >= KEPT_GRAPH
-    record = find_graph(cache, key) if kept and not refresh else None
-    if record is not None:
-        return read_graph(cache, record), str(record.body["method"]), False
+    there = read_graph(cache, key) if kept and not refresh else None
+    if there is not None:
+        return *there, False
     if rows is None:
         raise DamagedEntry(f"the graph {key} in {cache.store.url} is gone since the run began")
     neighbors = pending.spec.neighbors

@@ -30,6 +30,16 @@ SETTINGS = {
 }
 
 
+# As every S3 does, and moto does not by itself.
+KEEPING_CONNECTIONS = """
+import sys
+from moto.server import main
+from werkzeug.serving import WSGIRequestHandler
+WSGIRequestHandler.protocol_version = "HTTP/1.1"
+main(sys.argv[1:])
+"""
+
+
 @contextlib.contextmanager
 def moto_server() -> Iterator[str]:
     """Run moto's server, which speaks S3, and yield its URL."""
@@ -38,7 +48,7 @@ def moto_server() -> Iterator[str]:
         port = probe.getsockname()[1]
     url = f"http://127.0.0.1:{port}"
     process = subprocess.Popen(
-        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
+        [sys.executable, "-c", KEEPING_CONNECTIONS, "-H", "127.0.0.1", "-p", str(port)],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
