@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from flows.exit_codes import DONE
+from tasks.memory import give_back_freed
 
 DESCRIPTION = """\
 Cluster single-cell atlases at many resolutions and many levels of sub-clustering.
@@ -56,6 +57,7 @@ In a bucket, an entry counts as used when it was written."""
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
+    give_back_freed()
     parser = _parser()
     options, rest = parser.parse_known_args(arguments)
     options.overrides = rest

@@ -10,7 +10,8 @@ from __future__ import annotations
 import random
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
 
@@ -21,6 +22,7 @@ from tasks.engines import Algorithm, PartitionSpec
 from tasks.graph import Graph
 
 LOCK = threading.Lock()
+BLOCK = 1 << 16  # edges
 _DRAWING = ("matplotlib", "plotly", "cairo", "cairocffi")
 
 
@@ -37,12 +39,29 @@ def igraph() -> Any:
     return module
 
 
-def to_igraph(graph: Graph) -> Any:
-    """Return an igraph.Graph whose edge attribute `weight` holds the weights."""
-    pairs = zip(graph.edges[:, 0].tolist(), graph.edges[:, 1].tolist(), strict=True)  # faster than the array
-    built = igraph().Graph(n=graph.n_vertices, edges=pairs, directed=False)
-    built.es["weight"] = graph.weights.astype(np.float64).tolist()
-    return built
+@dataclass(frozen=True)
+class Prepared:
+    """An igraph.Graph, and its weights, (m,) float64: as an attribute they would take four times the memory."""
+
+    graph: Any
+    weights: npt.NDArray[np.float64]
+
+    def weights_for(self, spec: PartitionSpec) -> npt.NDArray[np.float64] | None:
+        """Return the weights, None where they are not to be used."""
+        return self.weights if spec.use_weights else None
+
+
+def to_igraph(graph: Graph) -> Prepared:
+    """Return igraph's form of a graph."""
+    built = igraph().Graph(n=graph.n_vertices, edges=_pairs(graph), directed=False)
+    return Prepared(built, graph.weights.astype(np.float64))
+
+
+def _pairs(graph: Graph) -> Iterator[tuple[int, int]]:
+    """Yield the edges: faster than the array itself, and in blocks, since Python's integers are large."""
+    for start in range(0, len(graph.edges), BLOCK):
+        block = graph.edges[start : start + BLOCK]
+        yield from zip(block[:, 0].tolist(), block[:, 1].tolist(), strict=True)
 
 
 class IGraphEngine:
@@ -53,20 +72,20 @@ class IGraphEngine:
     algorithms: tuple[Algorithm, ...] = ("leiden", "louvain")
     packages = ("igraph",)
 
-    def prepare(self, graph: Graph, resolutions: Sequence[float] = ()) -> Any:
-        """Return the igraph.Graph."""
+    def prepare(self, graph: Graph, resolutions: Sequence[float] = ()) -> Prepared:
+        """Return igraph's form of the graph."""
         return to_igraph(graph)
 
-    def partition(self, prepared: Any, spec: PartitionSpec) -> npt.NDArray[Any]:
+    def partition(self, prepared: Prepared, spec: PartitionSpec) -> npt.NDArray[Any]:
         """Return igraph's membership, (n,) int32."""
-        weights = "weight" if spec.use_weights else None
+        graph, weights = prepared.graph, prepared.weights_for(spec)
         with LOCK:
             igraph().set_random_number_generator(random.Random(spec.seed))
             try:
                 if spec.algorithm == "louvain":
-                    found = prepared.community_multilevel(weights=weights, resolution=spec.resolution)
+                    found = graph.community_multilevel(weights=weights, resolution=spec.resolution)
                 else:
-                    found = prepared.community_leiden(
+                    found = graph.community_leiden(
                         objective_function="modularity",
                         weights=weights,
                         resolution=spec.resolution,

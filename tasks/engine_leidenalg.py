@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from tasks.engine_igraph import LOCK, igraph, to_igraph
+from tasks.engine_igraph import LOCK, Prepared, igraph, to_igraph
 from tasks.engines import Algorithm, PartitionSpec
 from tasks.graph import Graph
 
@@ -34,17 +34,18 @@ class LeidenalgEngine:
     def __init__(self) -> None:
         leidenalg()
 
-    def prepare(self, graph: Graph, resolutions: Sequence[float] = ()) -> Any:
-        """Return the igraph.Graph."""
+    def prepare(self, graph: Graph, resolutions: Sequence[float] = ()) -> Prepared:
+        """Return igraph's form of the graph."""
         return to_igraph(graph)
 
-    def partition(self, prepared: Any, spec: PartitionSpec) -> npt.NDArray[Any]:
+    def partition(self, prepared: Prepared, spec: PartitionSpec) -> npt.NDArray[Any]:
         """Return leidenalg's membership, (n,) int32."""
+        weights = prepared.weights_for(spec)
         with LOCK:
             found = leidenalg().find_partition(
-                prepared,
+                prepared.graph,
                 leidenalg().RBConfigurationVertexPartition,
-                weights="weight" if spec.use_weights else None,
+                weights=None if weights is None else weights.tolist(),
                 resolution_parameter=spec.resolution,
                 n_iterations=spec.n_iterations,
                 seed=spec.seed,

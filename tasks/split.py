@@ -300,6 +300,8 @@ def _graph_of(
     """Return the node's graph, how its neighbours were found, whether that was done here, and what
     returns the engine's form of it where that is kept."""
     if pending.path:
+        with _preparing:
+            _prepared.clear()  # level 1 comes first, at all resolutions
         return *_found_or_built(plan, pending, cache, key, rows, refresh), None
     name = (key, engine_version(engine))
     with _preparing:  # resolutions that start together wait for one graph

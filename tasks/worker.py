@@ -7,9 +7,12 @@ import os
 import signal
 import threading
 
+from tasks.memory import give_back_freed
+
 
 def start_worker() -> None:
     """Leave Ctrl-C to the parent, and end when the parent is gone, however it went."""
+    give_back_freed()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=_end_with_parent, daemon=True).start()

@@ -109,7 +109,8 @@ def test_round_trip_and_modularity(drawn: tuple[Graph, Any], resolution: float) 
     same = labels[:, None] == labels[None, :]
     by_pairs = ((a - resolution * np.outer(strength, strength) / two_m) * same).sum() / two_m
     assert graph.modularity(labels, resolution) == pytest.approx(by_pairs, abs=1e-9)
-    by_igraph = to_igraph(graph).modularity(labels.tolist(), weights="weight", resolution=resolution)
+    prepared = to_igraph(graph)
+    by_igraph = prepared.graph.modularity(labels.tolist(), weights=prepared.weights.tolist(), resolution=resolution)
     assert graph.modularity(labels, resolution) == pytest.approx(by_igraph, abs=1e-9)
 
 
