@@ -12,7 +12,7 @@ from tasks.figures.labels import write_all
 from tasks.figures.palette import LARGEST, MISSING
 from tasks.figures.sheet import DPI, FAINT, SMALL, Sheet, shortened, text_size
 
-WIDEST = 330  # pixels of a label; longer ones are shortened
+WIDEST = 380  # pixels of a label; longer ones are shortened
 GAP, SWATCH = 26, 15
 
 
@@ -57,10 +57,9 @@ class Legend:
 
     def draw(self, sheet: Sheet, left: float, top: float) -> None:
         """Draw it, its left upper corner there."""
-        axes = sheet.axes(left, top, max(self.width, 1), max(sheet.height - top, 1), plain=True)
-        begin, lines, x = [], [], 0.0
+        begin, lines, x = [], [], left
         for column, width in zip(self.columns, self.widths, strict=True):
-            begin += [(x, (number + 0.5) * self.line) for number in range(len(column))]
+            begin += [(x, top + (number + 0.5) * self.line) for number in range(len(column))]
             lines += column
             x += width + GAP
         if not lines:
@@ -69,6 +68,7 @@ class Legend:
         starts, y = np.array(begin).T
         fills = [line.color for line in lines if line.color != "none"]
         area = (0.68 * self.line * 72 / DPI) ** 2
+        axes = sheet.page
         axes.scatter(starts[colored] + SWATCH / 2, y[colored], s=area, c=fills, linewidth=0, clip_on=False)
         starts = starts + np.where(colored, SWATCH + 6, 0)
         write_all(axes, starts, y, [line.text for line in lines], self.size)
