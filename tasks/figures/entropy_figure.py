@@ -69,7 +69,7 @@ def _band(
     flagged = np.flatnonzero(seen & found.from_one)
     named = 0 < len(flagged) <= NAMED
     # Beside one another in a fixed disorder, so that equal ones do not hide; names stand right of all dots.
-    first, last = (0.06, 0.42) if named else (0.2, 0.8)
+    first, last = (0.06, 0.38) if named else (0.2, 0.8)
     spread = np.random.default_rng(SPREAD_SEED).random(len(of.labels))
     x = left + BAND * (first + (last - first) * spread)
     area = 6 + 150 * found.n_cells / largest
@@ -89,7 +89,7 @@ def _band(
 def _names(axes: Any, left: float, height: float, x: Places, y: Places, texts: Sequence[str]) -> None:
     """Write names below one another as near as can be to the height of their dots, and lead a line to each."""
     unit = (HIGHEST - LOWEST) / height
-    start, room = left + 0.5 * BAND, 0.5 * BAND - 8
+    start, room = left + 0.45 * BAND, 0.55 * BAND
     order = np.lexsort([x, y])
     places = stacked(y[order], text_size("x", NAME)[1] * unit, LOWEST, HIGHEST)
     write_all(axes, start, places, [shortened(texts[i], NAME, room) for i in order], NAME)

@@ -21,7 +21,7 @@ def text(value: object) -> str:
     return html.escape(str(value).replace("\0", "\ufffd"), quote=True)
 
 
-LONG = 34  # characters from which on a value has a line of its own
+LONG = 30  # characters from which on a value has a line of its own
 
 
 def definitions(pairs: Iterable[tuple[str, str]]) -> str:
