@@ -14,7 +14,7 @@ function drawDetail() {
   }
   box.replaceChildren(
     el("h3", {}, `Cluster ${tree.label[i]} of ${column}`), crumbs,
-    el("dl", {}, ...pairs.map(([name, value]) => el("div", { class: typeof value === "string" && value.length >= 30 ? "long" : null }, el("dt", {}, name), el("dd", {}, value)))),
+    el("dl", {}, ...pairs.map(([name, value]) => el("div", { class: typeof value === "string" && value.length >= 36 ? "long" : null }, el("dt", {}, name), el("dd", {}, value)))),
     el("div", { class: "shares" }, ...facts.covariates.map((covariate, v) => (isText(covariate) ? shareBars(tree, i, v) : histogram(tree, i, v)))),
   );
   byId("said").textContent = `Cluster ${tree.label[i]} of ${column}: ${count(tree.cells[i])} cells, ${percent(share)} of all, ${why ? `not split, ${why}` : `split into ${tree.children[i]}`}.`;
