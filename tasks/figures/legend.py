@@ -50,7 +50,8 @@ class Legend:
         rows = max(1, int(height // self.line))
         columns = -(-len(lines) // rows) or 1
         rows = max(1, -(-len(lines) // columns))
-        self.columns = [[self._fitting(e) for e in lines[i : i + rows]] for i in range(0, len(lines), rows)]
+        fitting = self._fitting(lines)
+        self.columns = [fitting[i : i + rows] for i in range(0, len(lines), rows)]
         self.widths = [max(self._width(e) for e in column) for column in self.columns]
         self.width = sum(self.widths) + GAP * (len(self.widths) - 1) if lines else 0.0
         self.height = rows * self.line if lines else 0.0
@@ -75,8 +76,12 @@ class Legend:
         ends = starts + [text_size(f"{line.text} ", self.size)[0] + 4 for line in lines]
         write_all(axes, ends, y, [line.count for line in lines], self.size, FAINT)
 
-    def _fitting(self, entry: Entry) -> Entry:
-        return Entry(entry.color, shortened(entry.text, self.size, WIDEST), entry.count)
+    def _fitting(self, lines: Sequence[Entry]) -> list[Entry]:
+        texts = [shortened(line.text, self.size, WIDEST) for line in lines]
+        seen = {text.partition(": ")[2] or text for text in texts}  # without their numbers
+        if len(seen) < len(texts):  # they differ only further on
+            texts = [shortened(line.text, self.size, WIDEST, tail=0.6) for line in lines]
+        return [Entry(line.color, text, line.count) for line, text in zip(lines, texts, strict=True)]
 
     def _width(self, entry: Entry) -> float:
         swatch = 0 if entry.color == "none" else SWATCH + 6

@@ -105,15 +105,23 @@ def text_size(text: str, size: float = BODY, weight: str = "normal") -> tuple[fl
     return float(width), size * DPI / 72 * 1.2
 
 
-def shortened(text: str, size: float, room: float, weight: str = "normal") -> str:
-    """Return text cut to `room` pixels, with an ellipsis where something is left out."""
+def shortened(text: str, size: float, room: float, weight: str = "normal", tail: float = 0.0) -> str:
+    """Return text cut to `room` pixels, an ellipsis where something is left out: at the end, or before its `tail`.
+
+    That is a share of the characters that are kept.
+    """
     if text_size(text, size, weight)[0] <= room:
         return text
+
+    def cut(kept: int) -> str:
+        last = round(tail * kept)
+        return f"{text[: kept - last].rstrip()}…{text[len(text) - last :].lstrip()}"
+
     low, high = 0, len(text)
     while low < high:
         middle = (low + high + 1) // 2
-        low, high = (middle, high) if text_size(text[:middle] + "…", size, weight)[0] <= room else (low, middle - 1)
-    return f"{text[:low].rstrip()}…"
+        low, high = (middle, high) if text_size(cut(middle), size, weight)[0] <= room else (low, middle - 1)
+    return cut(low)
 
 
 @lru_cache

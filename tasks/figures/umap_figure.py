@@ -12,7 +12,7 @@ from tasks.figures.colour_space import rgb_of
 from tasks.figures.covariates import Categories, Numbers
 from tasks.figures.label_places import anchors, place_labels
 from tasks.figures.legend import Entry, Legend, entries
-from tasks.figures.palette import MISSING
+from tasks.figures.palette import LARGEST, MISSING
 from tasks.figures.raster import draw_order, paint, positions, radius
 from tasks.figures.sheet import BODY, FAINT, HEADING, INK, RULE, SMALL, Sheet, shortened, text_size
 
@@ -55,6 +55,8 @@ def by_category(
     """
     named = above or of
     numbered = labelled and not whole and any(len(label) > SHORT for label in named.labels)
+    if numbered and len(named.labels) > LARGEST:  # no legend would tell what the numbers are
+        labelled = numbered = False
     legend = Legend(entries(named, numbered), umap.side)
     sheet = Sheet(16 + umap.side + 24 + legend.width + 24, HEADING + umap.side + 16)
     lookup = np.rint(rgb_of([*(of.colors[label] for label in of.labels), MISSING]) * 255).astype(np.uint8)

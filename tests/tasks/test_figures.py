@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,14 +18,16 @@ from tasks.elements import open_anndata
 from tasks.figures.covariates import Categories, Numbers
 from tasks.figures.draw import draw_figures
 from tasks.figures.entropy_figure import entropies, stacked
+from tasks.figures.evaluation_figures import bars
 from tasks.figures.gene_values import read_genes
 from tasks.figures.hierarchy_layout import Branch, lay_out
 from tasks.figures.label_places import anchors, place_labels
-from tasks.figures.legend import entries
+from tasks.figures.legend import Legend, entries
 from tasks.figures.palette import MISSING, category_palette
 from tasks.figures.raster import draw_order, paint, positions
 from tasks.figures.record import find_figures
 from tasks.figures.request import FigureRequest
+from tasks.figures.sheet import shortened
 from tasks.figures.umap_figure import Map, Scale, by_category, by_genes, by_number
 from tests.tasks.finished_results import make_result
 from tests.tasks.small import nested
@@ -171,6 +174,35 @@ def test_legends_count_and_number_and_give_up() -> None:
     many = tuple(map(str, range(103)))
     lots = entries(Categories("c", np.arange(103, dtype=np.int32), many, category_palette(many)))
     assert [e.color for e in lots] == ["none", "none"]
+
+
+def test_long_labels_that_begin_alike_are_told_apart() -> None:
+    names = tuple(f"CD4-positive, alpha-beta memory T cell, CD45RO-positive, of donor {i}" for i in range(3))
+    of = Categories("c", np.arange(3, dtype=np.int32), names, category_palette(names))
+    for numbered in (False, True):
+        texts = [entry.text for column in Legend(entries(of, numbered), 400).columns for entry in column]
+        assert [text.endswith(f"of donor {i}") for i, text in enumerate(texts)] == [True] * 3
+        assert all("CD4-pos" in text and "…" in text for text in texts)
+    assert shortened("nothing to cut", 6.5, 400, tail=0.6) == "nothing to cut"
+
+
+def test_a_long_name_hides_no_agreement() -> None:
+    rng, labels = np.random.default_rng(0), tuple("abc")
+    of = Categories("leiden_0.5_1", rng.integers(0, 3, 90).astype(np.int32), labels, category_palette(labels))
+    long = Categories("name_" * 60, rng.integers(-1, 3, 90).astype(np.int32), labels, category_palette(labels))
+    title, below = (text.get_text() for text in bars(of, long, "d/f, 90 cells").figure.texts)
+    assert re.search(r"^leiden_0.5_1 and name_.*…: +NMI 0\.\d\d +ARI .*V-measure 0\.\d\d$", title)
+    assert f"d/f, 90 cells, {90 - long.n_missing} with a value" in below
+
+
+def test_numbers_at_centroids_have_a_legend() -> None:
+    """Of more values than a legend shows there are none."""
+    for n, expected in ((100, True), (103, False)):
+        names = tuple(f"pool {i}" for i in range(n))
+        of = Categories("c", np.arange(4 * n, dtype=np.int32) % n, names, category_palette(names))
+        sheet = by_category(Map(np.random.default_rng(0).normal(size=(4 * n, 2))), of, "about", labelled=True)
+        texts = [text for axes in sheet.figure.axes for text in axes.texts if text.get_gid() == "centroid"]
+        assert bool(texts) == expected
 
 
 def test_missing_values_are_grey_and_below_the_others() -> None:
