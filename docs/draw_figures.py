@@ -1,6 +1,6 @@
 """Make the README's figures of those of a run: `python docs/draw_figures.py FOLDER`, with `images`' folder of a file.
 
-They are made smaller: at most 1,100 pixels wide, and of as many colours as keep a file below 150 kB.
+They are made smaller: at most 1,100 pixels wide, and of as many colours as keep a file below 210 kB.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ CHOSEN = {
     "figure_resolutions": ("tree/clustree--leiden.png",),
     "figure_tree": ("tree/leiden_0.5.png",),
 }
-WIDEST, LARGEST = 1100, 150_000
+WIDEST, LARGEST = 1100, 210_000
 
 
 def main(folder: str) -> None:

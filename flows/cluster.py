@@ -147,6 +147,7 @@ async def cluster_dataset(config: RunConfig, dataset: str, file_id: str) -> Stat
         if figures:
             pages["figures"] = figures["folder"]
         links = {"result": source.output} | {what: pages[what] for what in ("figures", "report") if what in pages}
+        announce(Progress(source.name, total, total, driver.counts, "done"))
         await live.tell(column_rows(published, trees), links, figures.get("previews", {}))
     notices += not_written
     for notice in notices:

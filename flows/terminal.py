@@ -25,7 +25,7 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 from rich.status import Status
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from flows import progress as progress_of_run
@@ -58,6 +58,34 @@ class _Rest(ProgressColumn):
     def render(self, task: Task) -> Text:
         """Return the text for a bar."""
         return Text(task.fields["doing"] or spoken(task.fields["estimate"].left(time.monotonic())))
+
+
+def _columns(width: int) -> list[ProgressColumn]:
+    """What stands in a line of so many characters. Nothing wraps, and how long it still takes is always there."""
+    name, bar = _widths(width)
+    of_name = Column(no_wrap=True, overflow="ellipsis", max_width=name)
+    return [
+        TextColumn("{task.description}", table_column=of_name),
+        BarColumn(bar_width=bar),
+        TaskProgressColumn(table_column=Column(no_wrap=True)),
+        *([TextColumn("{task.fields[detail]}", table_column=Column(no_wrap=True))] if width >= 100 else []),
+        TimeElapsedColumn(table_column=Column(no_wrap=True)),
+        _Rest(table_column=Column(no_wrap=True)),
+    ]
+
+
+def _widths(width: int) -> tuple[int, int]:
+    """The longest name, and the bar."""
+    return (16, 10) if width < 100 else (20, 16) if width < 160 else (30, 30)
+
+
+def _detail(now: progress_of_run.Progress, width: int) -> str:
+    """What there is room for of cells and splits, besides percent, time and rest."""
+    cells = f"{now.settled:,} of {now.total:,} cells × levels"
+    executed, cached = now.counts.executed, now.counts.cached
+    room = width - sum(_widths(width)) - 33
+    said = (f"{cells}, {executed} splits computed, {cached} from cache", f"{cells}, {executed + cached} splits", cells)
+    return next((text for text in said if len(text) <= room), "")
 
 
 class Terminal:
@@ -120,27 +148,18 @@ class Terminal:
             yield
             return
         self._end_status()
-        bars = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=30),
-            TaskProgressColumn(),
-            TextColumn("{task.fields[cells]}, {task.fields[splits]}"),
-            TimeElapsedColumn(),
-            _Rest(),
-            console=self._errors,
-        )
+        width = self._errors.width
+        bars = Progress(*_columns(width), console=self._errors)
 
         def show(now: progress_of_run.Progress) -> None:
             with self._lock:
-                splits = f"{now.counts.executed} splits computed, {now.counts.cached} from cache"
-                cells = f"{now.settled:,} of {now.total:,} cells × levels"
+                detail = _detail(now, width)
                 if now.dataset not in self._started:
-                    fields: dict[str, Any] = {"splits": splits, "cells": cells, "doing": ""}
-                    fields["estimate"] = Estimate(now.total)
+                    fields: dict[str, Any] = {"detail": detail, "doing": "", "estimate": Estimate(now.total)}
                     self._started[now.dataset] = bars.add_task(escape(now.dataset), total=now.total, **fields)
                 bar = self._started[now.dataset]
                 bars.tasks[bar].fields["estimate"].note(time.monotonic(), now.settled)
-                bars.update(bar, completed=now.settled, splits=splits, cells=cells, doing=now.doing)
+                bars.update(bar, completed=now.settled, detail=detail, doing=now.doing)
 
         progress_of_run.listeners.append(show)
         try:

@@ -14,7 +14,7 @@ from tasks.figures.sheet import HEADING, INK, SMALL, Sheet, boxes, shortened, te
 
 CELL = 44  # pixels
 ROOM = 260  # for a name
-LIGHT = 0.6  # from here on a square is light
+LIGHT = 0.5  # from here on a square is light
 
 
 def heat_map(columns: Sequence[Categories], covariates: Sequence[Categories], about: str) -> Sheet:

@@ -44,9 +44,11 @@ def clustree(columns: Sequence[Categories], names: Sequence[str], title: str, ab
             axes.scatter(
                 x, y, s=(size * 72 / 150) ** 2, color=of.colors[label], edgecolor="white", linewidth=1, zorder=3
             )
-            inside = size > text_size(label, SMALL, "bold")[0] + 6
+            wide = text_size(label, SMALL, "bold")[0]
+            inside, beside = size > wide + 6, size / 2 + 4 + wide + 4 < space - size / 2
             axes.text(
-                x, y if inside else y - size / 2 - 9, label, fontsize=SMALL, weight="bold", zorder=4, ha="center",
+                x + size / 2 + 4 if beside and not inside else x, y if inside or beside else y - size / 2 - 9, label,
+                ha="left" if beside and not inside else "center", fontsize=SMALL, weight="bold", zorder=4,
                 va="center_baseline", color=INK, parse_math=False, path_effects=_outline(),
             )  # fmt: skip
     _key(sheet, left + width + 10, HEADING + 30)

@@ -17,6 +17,7 @@ _TO_LAB = np.array(
      [1.9779984951, -2.4285922050, 0.4505937099],
      [0.0259040371, 0.7827717662, -0.8086757660]]
 )  # fmt: skip
+_FROM_LMS, _FROM_LAB = np.linalg.inv(_TO_LMS), np.linalg.inv(_TO_LAB)
 # Linear RGB as seen without red and without green cones (Machado, Oliveira, Fernandes 2009, severity 1).
 BLINDNESS = {
     "protanopia": np.array(
@@ -60,19 +61,9 @@ def lab_of(rgb: Array) -> Array:
 
 def rgb_of_lab(lab: Array) -> Array:
     """Return sRGB of OKLab; outside 0 to 1 where no screen has the colour."""
-    return from_linear((lab @ np.linalg.inv(_TO_LAB).T) ** 3 @ np.linalg.inv(_TO_LMS).T)
+    return from_linear((lab @ _FROM_LAB.T) ** 3 @ _FROM_LMS.T)
 
 
 def lch_of(lab: Array) -> Array:
     """Return lightness, chroma and hue (radians) of OKLab."""
     return np.column_stack([lab[:, 0], np.hypot(lab[:, 1], lab[:, 2]), np.arctan2(lab[:, 2], lab[:, 1])])
-
-
-def shown(lightness: float, chroma: float, hue: float) -> str:
-    """Return `#rrggbb` of a colour, its chroma reduced until a screen can show it."""
-    for part in np.linspace(1, 0, 21):
-        lab = np.array([[lightness, part * chroma * np.cos(hue), part * chroma * np.sin(hue)]])
-        rgb = rgb_of_lab(lab)
-        if (rgb >= -1e-3).all() and (rgb <= 1 + 1e-3).all():
-            return hex_of(rgb)[0]
-    return hex_of(rgb)[0]

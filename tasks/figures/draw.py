@@ -41,10 +41,9 @@ def draw_figures(request: FigureRequest) -> dict[str, Any]:
         same = all(file in there and older.figures.get(file) == wanted.depends for file in files)
         if not (same and (not wanted.preview or wanted.preview in older.previews)):
             try:
-                sheet = wanted.draw()
-                _write(folder, wanted, sheet)
+                png = _write(folder, wanted, wanted.draw())
                 if wanted.preview:
-                    previews[wanted.preview] = preview(sheet.png())
+                    previews[wanted.preview] = preview(png)
             except OSError:
                 raise
             except Exception as error:  # one that fails costs no other
@@ -61,9 +60,12 @@ def draw_figures(request: FigureRequest) -> dict[str, Any]:
     return record.report(drawn, round(time.perf_counter() - started, 3))
 
 
-def _write(folder: Store, wanted: Wanted, sheet: Sheet) -> None:
+def _write(folder: Store, wanted: Wanted, sheet: Sheet) -> bytes:
+    """Write a figure in its forms; returns the PNG."""
+    png = sheet.png()
     for form, file in zip(wanted.forms, wanted.files, strict=True):
-        folder.write(file, sheet.png() if form == "png" else sheet.svg())
+        folder.write(file, png if form == "png" else sheet.svg())
+    return png
 
 
 def preview(png: bytes) -> str:

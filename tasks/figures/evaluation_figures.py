@@ -13,7 +13,7 @@ from tasks.figures.covariates import Categories, Numbers
 from tasks.figures.labels import write_all
 from tasks.figures.legend import Entry, Legend, entries
 from tasks.figures.palette import MISSING
-from tasks.figures.sheet import FAINT, HEADING, INK, RULE, SMALL, Sheet, boxes, text_size
+from tasks.figures.sheet import FAINT, HEADING, INK, RULE, SMALL, TITLE, Sheet, boxes, shortened, text_size
 
 MOST_VALUES = 100  # of a covariate that bars can show
 MOST_CLUSTERS = 60  # rows of a figure, the largest
@@ -36,12 +36,14 @@ def bars(clusters: Categories, covariate: Categories, about: str) -> Sheet:
     left = starts[y, value]
     boxes(axes, np.column_stack([left, y - 0.42, left + parts[y, value], y + 0.42]), [colors[each] for each in value])
     axes.set_xlim(0, 1)
-    axes.set_xlabel(f"share of the cluster's cells, by {covariate.name}", fontsize=SMALL, color=INK, parse_math=False)
+    of = shortened(covariate.name, SMALL, WIDTH - 280)
+    axes.set_xlabel(f"share of the cluster's cells, by {of}", fontsize=SMALL, color=INK, parse_math=False)
     found = agreement(table)
     told = f"NMI {found.nmi:.2f}   ARI {found.ari:.2f}   V-measure {found.v_measure:.2f}"
-    known = f" of {found.n_cells:,} cells with a value" if found.n_cells < sizes.sum() else ""
+    known = f", {found.n_cells:,} with a value" if found.n_cells < sizes.sum() else ""
+    room = sheet.width - 40 - text_size(f"{clusters.name} and :   {told}", TITLE, "bold")[0]
     sheet.heading(
-        f"{clusters.name} and {covariate.name}:   {told}",
+        f"{clusters.name} and {shortened(covariate.name, TITLE, room, 'bold')}:   {told}",
         f"{about}{known}, homogeneity {found.homogeneity:.2f}, completeness {found.completeness:.2f}"
         f"{_left_out(clusters, rows)}",
     )
@@ -70,7 +72,7 @@ def violins(clusters: Categories, covariate: Numbers, about: str) -> Sheet:
         axes.plot([first, third], [y, y], color=INK, linewidth=1.1, solid_capstyle="butt")
         axes.plot([middle], [y], "o", color="white", markeredgecolor=INK, markersize=3.4, markeredgewidth=0.8)
     axes.set_xlim(low - 0.03 * span, low + 1.03 * span)
-    axes.set_xlabel(covariate.name, fontsize=SMALL, color=INK, parse_math=False)
+    axes.set_xlabel(shortened(covariate.name, SMALL, WIDTH), fontsize=SMALL, color=INK, parse_math=False)
     unknown = f", {covariate.n_missing:,} cells have no value" if covariate.n_missing else ""
     sheet.heading(
         f"{covariate.name} in {clusters.name}", f"{about}, median and quartiles{unknown}{_left_out(clusters, rows)}"
@@ -96,10 +98,9 @@ def _rows(clusters: Categories, sizes: Counts, rows: Counts, lines: list[Entry])
     axes.spines[["left"]].set_visible(False)
     axes.set(ylim=(len(rows) - 0.5, -0.5))
     axes.set_yticks([])
-    beside = sheet.axes(0, HEADING, sheet.width, height, plain=True)
-    middles = (np.arange(len(rows)) + 0.5) * height / max(1, len(rows))
-    write_all(beside, left - 8, middles, names, size, align="right")
-    write_all(beside, left + WIDTH + 8, middles, counts, size, FAINT)
+    middles = HEADING + (np.arange(len(rows)) + 0.5) * height / max(1, len(rows))
+    write_all(sheet.page, left - 8, middles, names, size, align="right")
+    write_all(sheet.page, left + WIDTH + 8, middles, counts, size, FAINT)
     axes.xaxis.grid(True, color=RULE, linewidth=0.4)
     axes.set_axisbelow(True)
     return sheet, axes, lambda: legend.draw(sheet, left + WIDTH + right + 24, HEADING) if lines else None

@@ -64,4 +64,4 @@ def _links(axes: Any, lines: Sequence[Line], x: npt.NDArray[np.float64], y: npt.
 
 
 def _text(branch: Branch) -> str:
-    return f"{branch.n_cells:,}" + (f"   {branch.stopped}" if branch.stopped else "")
+    return f"{branch.n_cells:,}" + (f" · {branch.stopped}" if branch.stopped else "")

@@ -12,7 +12,7 @@ from tasks.figures.labels import write_all
 from tasks.figures.palette import LARGEST, MISSING
 from tasks.figures.sheet import DPI, FAINT, SMALL, Sheet, shortened, text_size
 
-WIDEST = 330  # pixels of a label; longer ones are shortened
+WIDEST = 380  # pixels of a label; longer ones are shortened
 GAP, SWATCH = 26, 15
 
 
@@ -50,17 +50,17 @@ class Legend:
         rows = max(1, int(height // self.line))
         columns = -(-len(lines) // rows) or 1
         rows = max(1, -(-len(lines) // columns))
-        self.columns = [[self._fitting(e) for e in lines[i : i + rows]] for i in range(0, len(lines), rows)]
+        fitting = self._fitting(lines)
+        self.columns = [fitting[i : i + rows] for i in range(0, len(lines), rows)]
         self.widths = [max(self._width(e) for e in column) for column in self.columns]
         self.width = sum(self.widths) + GAP * (len(self.widths) - 1) if lines else 0.0
         self.height = rows * self.line if lines else 0.0
 
     def draw(self, sheet: Sheet, left: float, top: float) -> None:
         """Draw it, its left upper corner there."""
-        axes = sheet.axes(left, top, max(self.width, 1), max(sheet.height - top, 1), plain=True)
-        begin, lines, x = [], [], 0.0
+        begin, lines, x = [], [], left
         for column, width in zip(self.columns, self.widths, strict=True):
-            begin += [(x, (number + 0.5) * self.line) for number in range(len(column))]
+            begin += [(x, top + (number + 0.5) * self.line) for number in range(len(column))]
             lines += column
             x += width + GAP
         if not lines:
@@ -69,14 +69,19 @@ class Legend:
         starts, y = np.array(begin).T
         fills = [line.color for line in lines if line.color != "none"]
         area = (0.68 * self.line * 72 / DPI) ** 2
+        axes = sheet.page
         axes.scatter(starts[colored] + SWATCH / 2, y[colored], s=area, c=fills, linewidth=0, clip_on=False)
         starts = starts + np.where(colored, SWATCH + 6, 0)
         write_all(axes, starts, y, [line.text for line in lines], self.size)
         ends = starts + [text_size(f"{line.text} ", self.size)[0] + 4 for line in lines]
         write_all(axes, ends, y, [line.count for line in lines], self.size, FAINT)
 
-    def _fitting(self, entry: Entry) -> Entry:
-        return Entry(entry.color, shortened(entry.text, self.size, WIDEST), entry.count)
+    def _fitting(self, lines: Sequence[Entry]) -> list[Entry]:
+        texts = [shortened(line.text, self.size, WIDEST) for line in lines]
+        seen = {text.partition(": ")[2] or text for text in texts}  # without their numbers
+        if len(seen) < len(texts):  # they differ only further on
+            texts = [shortened(line.text, self.size, WIDEST, tail=0.6) for line in lines]
+        return [Entry(line.color, text, line.count) for line, text in zip(lines, texts, strict=True)]
 
     def _width(self, entry: Entry) -> float:
         swatch = 0 if entry.color == "none" else SWATCH + 6

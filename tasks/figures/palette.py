@@ -8,24 +8,29 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import cache
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
-from tasks.figures.colour_space import BLINDNESS, hex_of, lab_of, lab_of_linear, lch_of, rgb_of, shown, to_linear
+from tasks.figures.colour_space import BLINDNESS, hex_of, lab_of, lab_of_linear, lch_of, rgb_of, rgb_of_lab, to_linear
 from tasks.tree_rows import TreeRows
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SCHEME = 1  # counts up when the same categories get other colours
+SCHEME = 2  # counts up when the same categories get other colours
 MISSING = "#d0d0d0"
 LARGEST = 102  # colours that differ; beyond, they come again
 # Okabe and Ito (2008), without black, which labels have, and without yellow, which white paper swallows.
 FIRST = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9")
 
+# Of children: between which lightnesses they are, how far their hue is turned from their parent's (radians), which
+# shares of its chroma they have, and how wide borders are: a share of how far apart two parents are.
+DARKEST, LIGHTEST, TURN, DULLER, MARGIN = 0.35, 0.88, 0.32, (1.0, 0.8, 0.6), 0.25
+
 Palette = dict[str, dict[str, str]]
+Lab = npt.NDArray[np.float64]
 
 
 def distinct_colors(n: int) -> list[str]:
@@ -47,7 +52,7 @@ def tree_palette(tree: pd.DataFrame, facts: Mapping[str, Mapping[str, object]]) 
 
     `tree` is `uns['clustering']['tree']` (`tasks.provenance.tree_table`), `facts` are `column_facts`.
     Clusters of level 1 have distinct colours; those below have shades of their parent's, dark to light
-    by their number; an only child has its parent's colour.
+    by their number, and no other parent's; an only child has its parent's colour.
     """
     rows = TreeRows(tree, facts)
     columns = [str(name) for name in dict.fromkeys(tree["column"]) if rows.level(str(name))]
@@ -69,22 +74,15 @@ def color_entries(palette: Palette, columns: Mapping[str, pd.Categorical[Any]]) 
 
 
 class _Shade(NamedTuple):
-    """A colour, and within which lightness and hue (radians, about its own) its children's lie."""
+    """A colour, and its territory: (k, 3) OKLab of the colours that its children may have."""
 
     color: str
-    low: float
-    high: float
-    hue: float
-    chroma: float
-    turn: float
-
-
-DARKEST, LIGHTEST, TURN = 0.38, 0.86, 0.26
+    territory: Lab
 
 
 def _column(parents: Mapping[str, str], above: Mapping[str, _Shade]) -> dict[str, _Shade]:
     roots = [label for label, parent in parents.items() if parent not in above]
-    shades = dict(zip(roots, map(_root, distinct_colors(len(roots))), strict=True))
+    shades = dict(zip(roots, _roots(len(roots)), strict=True))
     families: dict[str, list[str]] = defaultdict(list)
     for label, parent in parents.items():
         if parent in above:
@@ -94,23 +92,54 @@ def _column(parents: Mapping[str, str], above: Mapping[str, _Shade]) -> dict[str
     return {label: shades[label] for label in parents}
 
 
-def _root(color: str) -> _Shade:
-    ((_, chroma, hue),) = lch_of(lab_of(rgb_of([color])))
-    return _Shade(color, DARKEST, LIGHTEST, float(hue), float(chroma), TURN)
+def _roots(n: int) -> list[_Shade]:
+    """Return distinct colours, each with its shades: those clearly nearer to it than to any other of these colours."""
+    colors = distinct_colors(min(n, LARGEST))
+    own = lab_of(rgb_of(colors))
+    found = [_Shade(color, _nearest(_shades(own[number]), number, own, MARGIN)) for number, color in enumerate(colors)]
+    return [found[i % LARGEST] for i in range(n)]
 
 
 def _children(parent: _Shade, n: int) -> list[_Shade]:
-    """Cut the parent's lightness into `n` parts; hues go to one side and the other, so that neighbours differ more."""
+    """Choose `n` colours of the parent's territory, each as far as can be from those before, and share it out."""
     if n == 1:
         return [parent]
-    edges = np.linspace(parent.low, parent.high, n + 1)
-    found = []
-    for number, (low, high) in enumerate(pairwise(edges)):
-        hue = parent.hue + parent.turn * (0.5 if number % 2 else -0.5)
-        # Pale and dark colours are dull at best; a dull parent's children stay as dull.
-        color = shown(float(low + high) / 2, parent.chroma, hue)
-        found.append(_Shade(color, float(low), float(high), hue, parent.chroma, parent.turn / 2))
-    return found
+    ground = parent.territory
+    nearest = np.full(len(ground), np.inf)
+    chosen = [int(ground[:, 0].argmin())]
+    while len(chosen) < n:
+        nearest = np.minimum(nearest, np.linalg.norm(ground - ground[chosen[-1]], axis=1))
+        chosen.append(int(nearest.argmax()))
+    own = ground[chosen]
+    own = own[np.argsort(own[:, 0], kind="stable")]
+    return [_Shade(color, _nearest(ground, number, own, 0)) for number, color in enumerate(hex_of(rgb_of_lab(own)))]
+
+
+def _shades(lab: Lab) -> Lab:
+    """Return what a screen can show of lighter, darker, duller and slightly turned versions of a colour, and itself."""
+    ((_, chroma, hue),) = lch_of(lab[None])
+    lightness, part, turn = np.meshgrid(
+        np.linspace(DARKEST, LIGHTEST, 36), DULLER, np.linspace(-TURN, TURN, 13), indexing="ij"
+    )
+    a, b = part * chroma * np.cos(hue + turn), part * chroma * np.sin(hue + turn)
+    found = np.stack([lightness, a, b], axis=-1).reshape(-1, 3)
+    rgb = rgb_of_lab(found)
+    return np.vstack([lab[None], found[((rgb >= 0) & (rgb <= 1)).all(axis=1)]])
+
+
+def _nearest(territory: Lab, number: int, colors: Lab, border: float) -> Lab:
+    """Return what of a territory is nearer to one of some colours than to any other; that one at least.
+
+    Nearer by `border`, a share of how far apart both are: at least so far are, then, colours of two territories.
+    """
+    if len(colors) == 1:
+        return territory
+    others = np.delete(colors, number, axis=0)
+    margin = border * np.linalg.norm(others - colors[number], axis=1)
+    to_own = np.linalg.norm(territory - colors[number], axis=1)
+    to_others = np.linalg.norm(territory[:, None] - others[None], axis=2)
+    mine = territory[(to_others - to_own[:, None] >= margin).all(axis=1)]
+    return mine if len(mine) else colors[number : number + 1]
 
 
 @cache

@@ -12,7 +12,7 @@ from tasks.figures.palette import SCHEME
 from tasks.inputs import Input
 from tasks.store import StorageOptions
 
-STYLE = 1  # counts up when the same data are drawn otherwise
+STYLE = 2  # counts up when the same data are drawn otherwise
 
 
 @dataclass(frozen=True)

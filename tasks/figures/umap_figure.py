@@ -12,7 +12,7 @@ from tasks.figures.colour_space import rgb_of
 from tasks.figures.covariates import Categories, Numbers
 from tasks.figures.label_places import anchors, place_labels
 from tasks.figures.legend import Entry, Legend, entries
-from tasks.figures.palette import MISSING
+from tasks.figures.palette import LARGEST, MISSING
 from tasks.figures.raster import draw_order, paint, positions, radius
 from tasks.figures.sheet import BODY, FAINT, HEADING, INK, RULE, SMALL, Sheet, shortened, text_size
 
@@ -21,6 +21,9 @@ PANEL = 420  # of one of several
 MOST_LABELS = 80  # that a map of clusters can bear
 SHORT = 3  # characters that may stand at a centroid; of longer labels their number
 GENES = 12  # panels of a figure
+APART = 6  # pixels between labels that stand beside one another
+# Even for the colour-blind, and in the middle neither as pale as the paper nor as grey as what is missing.
+DIVERGING = ("#1f4e9c", "#7fa8d1", "#e9dca8", "#e08a62", "#9c1127")
 Embedding = npt.NDArray[np.floating]
 
 
@@ -52,6 +55,8 @@ def by_category(
     """
     named = above or of
     numbered = labelled and not whole and any(len(label) > SHORT for label in named.labels)
+    if numbered and len(named.labels) > LARGEST:  # no legend would tell what the numbers are
+        labelled = numbered = False
     legend = Legend(entries(named, numbered), umap.side)
     sheet = Sheet(16 + umap.side + 24 + legend.width + 24, HEADING + umap.side + 16)
     lookup = np.rint(rgb_of([*(of.colors[label] for label in of.labels), MISSING]) * 255).astype(np.uint8)
@@ -75,7 +80,7 @@ def write_labels(axes: Any, umap: Map, of: Categories, texts: Sequence[str]) -> 
     middles = anchors(umap.places, of.codes, len(texts))
     sizes = np.array([text_size(text, size, "bold") for text in texts]).reshape(-1, 2)
     largest_first = np.argsort(-of.counts(), kind="stable")
-    found = place_labels(middles, sizes, largest_first, umap.side, umap.side)
+    found = place_labels(middles, sizes + np.array([APART, 0]), largest_first, umap.side, umap.side)
     outline = [withStroke(linewidth=2.2, foreground="white")]
     for text, middle, place, (_, height) in zip(texts, middles, found, sizes, strict=True):
         if not np.isfinite(place).all():
@@ -105,7 +110,7 @@ def by_number(umap: Map, of: Numbers, about: str) -> Sheet:
 
 def by_genes(umap: Map, genes: Sequence[Numbers], title: str, about: str) -> Sheet:
     """Draw a panel for each gene; cells with a higher value are drawn later."""
-    across = min(4, len(genes))
+    across = -(-len(genes) // -(-len(genes) // 4))
     wide, high = umap.side + 120, umap.side + 56
     sheet = Sheet(16 + across * wide, HEADING + -(-len(genes) // across) * high)
     sheet.heading(title, about)
@@ -128,11 +133,13 @@ class Scale:
         low, high = np.quantile(there, [0.005, 0.995]) if len(there) else (0.0, 1.0)
         if low == high:
             low, high = self.lowest, self.highest
+        ends = (float(low), float(high))
         self.diverging = self.lowest < 0
         if self.diverging:
             high = max(abs(low), abs(high))
             low = -high
         self.low, self.high = float(low), float(high) if high > low else float(low) + 1.0
+        self.ends = ends if self.diverging and ends[0] < ends[1] else (self.low, self.high)
 
     def rgb(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.uint8]:
         """Return (n, 3) colours, grey for NaN."""
@@ -142,13 +149,15 @@ class Scale:
         return np.asarray(lookup.astype(np.uint8)[index])
 
     def bar(self, sheet: Sheet, left: float, top: float, width: float, height: float) -> None:
-        """Draw the colour bar, with points where numbers go on."""
+        """Draw the colour bar as far as there are numbers, with points where single ones go on."""
         from matplotlib.cm import ScalarMappable
-        from matplotlib.colors import Normalize
+        from matplotlib.colors import ListedColormap, Normalize
 
-        beyond = (self.lowest < self.low, self.highest > self.high)
+        low, high = self.ends
+        beyond = (self.lowest < low, self.highest > high)
         extend = {(True, True): "both", (True, False): "min", (False, True): "max"}.get(beyond, "neither")
-        shown = ScalarMappable(Normalize(self.low, self.high), self._map())
+        parts = (np.linspace(low, high, 256) - self.low) / (self.high - self.low)
+        shown = ScalarMappable(Normalize(low, high), ListedColormap(self._map()(parts)))
         bar = sheet.figure.colorbar(shown, cax=sheet.axes(left, top, width, height), extend=extend)
         bar.outline.set_visible(False)
         bar.ax.tick_params(labelsize=SMALL, color=RULE, labelcolor=INK)
@@ -158,9 +167,11 @@ class Scale:
 
     def _map(self) -> Any:
         import matplotlib
+        from matplotlib.colors import LinearSegmentedColormap
 
-        # Both are even for the colour-blind; no end is as pale as the paper.
-        return matplotlib.colormaps["coolwarm" if self.diverging else "viridis"]
+        if self.diverging:
+            return LinearSegmentedColormap.from_list("diverging", DIVERGING)
+        return matplotlib.colormaps["viridis"]
 
 
 def _ticks() -> Any:

@@ -137,7 +137,7 @@ class Gallery:
             if len(found) > 1:
                 found.sort(key=lambda pair: pair[0])
                 columns = [of for _, of in found]
-                names = [f"{resolution:g}" for resolution, _ in found]
+                names = [str(resolution) for resolution, _ in found]
                 title = f"{algorithm}, level 1, by resolution"
                 yield Wanted(
                     f"tree/clustree--{algorithm}", self._digest("clustree", *columns, title=title),

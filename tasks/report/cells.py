@@ -15,9 +15,9 @@ STEPS = 65_535  # of a coordinate
 Codes = npt.NDArray[np.int32]
 
 
-def room_for(n_arrays: int) -> int:
-    """Return how many cells fit where each has so many codes of up to two bytes besides its place."""
-    return min(SHOWN, BYTES // (4 + 2 * n_arrays))
+def room_for(n_arrays: int, n_genes: int = 0) -> int:
+    """Return how many cells fit where each has so many codes of up to two bytes, and of one, besides its place."""
+    return min(SHOWN, BYTES // (4 + 2 * n_arrays + n_genes))
 
 
 def chosen(n: int, room: int, groupings: Sequence[Codes], usable: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:

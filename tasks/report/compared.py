@@ -43,10 +43,12 @@ def binned(covariate: Covariate) -> Binned:
     if not there.any():
         return Binned(covariate.name, np.full(len(values), -1, np.int32), BINS)
     low, high = np.percentile(values[there], [OUTSIDE, 100 - OUTSIDE])
+    least, most = float(values[there].min()), float(values[there].max())
+    if low == high:  # nearly all are the same, as of a gene that few cells have
+        low, high = least, most
     width = (high - low) / BINS or 1.0
     codes = np.full(len(values), -1, np.int32)
     codes[there] = np.clip((values[there] - low) / width, 0, BINS - 1).astype(np.int32)
-    least, most = float(values[there].min()), float(values[there].max())
     return Binned(covariate.name, codes, BINS, float(low), float(high), least, most)
 
 

@@ -21,9 +21,15 @@ def text(value: object) -> str:
     return html.escape(str(value).replace("\0", "\ufffd"), quote=True)
 
 
+LONG = 36  # characters from which on a value has a line of its own, as have paths
+
+
 def definitions(pairs: Iterable[tuple[str, str]]) -> str:
     """Return a list of terms and what they are."""
-    rows = "".join(f"<div><dt>{text(name)}</dt><dd>{text(value)}</dd></div>" for name, value in pairs)
+    rows = "".join(
+        f"<div{' class=long' * (len(value) >= LONG or '/' in value)}><dt>{text(name)}</dt><dd>{text(value)}</dd></div>"
+        for name, value in pairs
+    )
     return f"<dl>{rows}</dl>"
 
 

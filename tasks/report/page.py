@@ -42,9 +42,10 @@ def page(subject: Subject, key: str) -> bytes:
     bins = [binned(covariate) for covariate in subject.covariates]
     compared = [compare(tree, *pair) for tree in trees for pair in zip(subject.covariates, bins, strict=True)]
     frame = _frame(subject, key, trees, compared)
-    room = shown_cells.room_for(len(trees) + len(bins))
+    genes = [binned(gene) for gene in subject.genes]
+    room = shown_cells.room_for(len(trees) + len(bins), len(genes))
     while True:
-        facts, arrays = _drawn(subject, trees, bins, compared, room)
+        facts, arrays = _drawn(subject, trees, bins, genes, compared, room)
         found = frame.replace("\0facts\0", facts).replace("\0arrays\0", arrays).encode()
         if len(found) <= MOST_BYTES or room < 1000:
             return found
@@ -111,12 +112,12 @@ def _shown(value: Any) -> str:
 
 
 def _drawn(
-    subject: Subject, trees: list[Grown], bins: list[Binned], compared: list[Compared], room: int
+    subject: Subject, trees: list[Grown], bins: list[Binned], genes: list[Binned], compared: list[Compared], room: int
 ) -> tuple[str, str]:
     """The facts as JSON and the arrays as text."""
     palette = tree_palette(subject.tree, subject.facts)
     arrays: dict[str, np.ndarray[Any, Any]] = {}
-    view = _view(subject, trees, bins, room, arrays)
+    view = _view(subject, trees, bins, genes, room, arrays)
     for number, one in enumerate(compared):
         entries = one.entries()
         for part, values in zip(("clusters", "values", "cells"), entries, strict=True):
@@ -130,6 +131,7 @@ def _drawn(
                   for tree in trees],
         "covariates": [covariate_document(covariate, found)
                        for covariate, found in zip(subject.covariates, bins, strict=True)],
+        "genes": [covariate_document(gene, found) for gene, found in zip(subject.genes, genes, strict=True)],
         "sums": [None if one.sums is None else [round(float(value), 6) for value in one.sums] for one in compared],
         "edges": _edges(trees),
         "arrays": directory,
@@ -138,7 +140,12 @@ def _drawn(
 
 
 def _view(
-    subject: Subject, trees: list[Grown], bins: list[Binned], room: int, arrays: dict[str, np.ndarray[Any, Any]]
+    subject: Subject,
+    trees: list[Grown],
+    bins: list[Binned],
+    genes: list[Binned],
+    room: int,
+    arrays: dict[str, np.ndarray[Any, Any]],
 ) -> dict[str, Any] | None:
     """What is said of the plane, and into `arrays` the places and codes of the cells that are shown."""
     if subject.view is None:
@@ -154,6 +161,8 @@ def _view(
         arrays[f"tree/{number}"] = smallest(tree.leaves[rows] + 1, len(tree.clusters))
     for number, (covariate, found) in enumerate(zip(subject.covariates, bins, strict=True)):
         arrays[f"covariate/{number}"] = _codes(covariate, found, rows)
+    for number, (gene, found) in enumerate(zip(subject.genes, genes, strict=True)):
+        arrays[f"gene/{number}"] = _codes(gene, found, rows)
     return {
         "title": subject.view.title,
         "note": subject.view.note,

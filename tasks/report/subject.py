@@ -13,7 +13,8 @@ import numpy.typing as npt
 from configs.secrets_mask import masked
 from tasks.cache import Cache
 from tasks.elements import open_anndata, read_obsm
-from tasks.figures.covariates import Covariate
+from tasks.figures.covariates import Covariate, Numbers
+from tasks.figures.gene_values import read_genes
 from tasks.provenance import column_facts, tree_table, versions
 from tasks.report.covariates import read_covariates
 from tasks.report.places import shown_place
@@ -23,6 +24,7 @@ from tasks.store import StorageOptions
 if TYPE_CHECKING:
     import pandas as pd
 
+GENES = 24  # that a page shows
 SHOWN_OF_RUN = ("runner", "workers", "grain", "link", "use_gpu")
 
 
@@ -38,7 +40,8 @@ class View:
 @dataclass(frozen=True)
 class Subject:
     """A result: its tree (`tree_table`), the facts of its columns, the labels of its n cells by column, and
-    what they are compared with; `overview`, `settings` and `notices` are said as they are."""
+    what they are compared with; `genes` colour the plot alone; `overview`, `settings` and `notices` are said as they
+    are."""
 
     name: str
     n_cells: int
@@ -47,6 +50,7 @@ class Subject:
     labels: Mapping[str, pd.Categorical]
     view: View | None
     covariates: tuple[Covariate, ...] = ()
+    genes: tuple[Numbers, ...] = ()
     overview: tuple[tuple[str, str], ...] = ()
     settings: tuple[tuple[str, Any], ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -64,17 +68,18 @@ class RunFacts:
 
 
 def subject_of(finished: Finished, run: RunFacts, cache: Cache, storage_options: StorageOptions) -> Subject:
-    """Gather what a page tells of a finished dataset; reads the UMAP and the obs columns that colour it."""
+    """Gather what a page tells of a finished dataset; reads the UMAP, and the obs columns and genes that colour it."""
     source, settings = finished.source, dict(finished.configuration["clustering"])
     names = [*settings["umap_colors"], *settings["plots"]["colors"]]
-    with open_anndata(source.url, storage_options) as root:
-        covariates, genes = read_covariates(root, names)
-        stored = read_obsm(root, "X_umap") if source.umap == "stored" else None
     facts, labels = column_facts(finished.trees), columns(finished.trees)
-    unread = [name for name in genes if name not in facts]
+    with open_anndata(source.url, storage_options) as root:
+        covariates, others = read_covariates(root, names)
+        stored = read_obsm(root, "X_umap") if source.umap == "stored" else None
+        named = [name for name in others if name not in facts]
+        genes = read_genes(root, named[:GENES])
     overview = _overview(finished, run)
-    if unread:
-        overview.append(("Not in the report", f"{', '.join(unread)}: of colours, only obs columns are"))
+    if named[GENES:]:
+        overview.append(("Not in the report", f"{', '.join(named[GENES:])}: it has room for {GENES} genes"))
     return Subject(
         name=source.name,
         n_cells=source.n_cells,
@@ -83,6 +88,7 @@ def subject_of(finished: Finished, run: RunFacts, cache: Cache, storage_options:
         labels=labels,
         view=_view(finished, cache, stored),
         covariates=tuple(covariates),
+        genes=tuple(genes),
         overview=tuple(overview),
         settings=tuple(_settings(finished, settings)),
         versions=versions(),

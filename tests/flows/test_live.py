@@ -131,6 +131,42 @@ def test_a_run_draws_once_and_tells_prefect(one: Run, pbmc: Path, tmp_path: Path
     assert asset_key(str(pbmc)) in {each["prefect.resource.id"] for each in event["related"]}
 
 
+def test_figures_in_a_bucket(s3: str, one: Run, pbmc: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Result, figures and report in S3 are all there; a second run writes nothing, and what is gone is drawn again."""
+    import s3fs
+
+    settings = SETTINGS | {"umap_colors": ["bulk_labels", "n_genes", "CD8A"]}
+    report = one(pbmc, settings, output_dir=f"{s3}/out", figures="auto")
+    assert report["figures"] == f"{s3}/out/images/clustering/dataset~d/file_id~f"
+    (notice,) = report["notices"]
+    assert "refers to data on this machine" in notice
+    bucket = s3fs.S3FileSystem(use_listings_cache=False)
+    place = report["figures"].removeprefix("s3://")
+
+    def there() -> dict[str, tuple[str, Any]]:
+        found = bucket.find(place, detail=True, refresh=True)
+        return {path.removeprefix(f"{place}/"): (info["ETag"], info["LastModified"]) for path, info in found.items()}
+
+    first = there()
+    expected = {f"umap/{name}.png" for name in ("leiden_0.5_2", "bulk_labels", "n_genes", "genes_group=0")}
+    expected |= {f"evaluation/leiden_0.5_{level}--{of}.png" for level in (1, 2) for of in ("bulk_labels", "n_genes")}
+    assert expected | {"tree/leiden_0.5.png", "tree/leiden_0.5.svg", "figures.json", "report.html"} <= first.keys()
+    assert bucket.cat(f"{place}/umap/n_genes.png").startswith(b"\x89PNG")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("flows.figures.draw_figures", lambda *_: 1 / 0)
+        again = one(pbmc, settings, output_dir=f"{s3}/out", figures="auto")
+    assert again["notices"] == [notice]
+    assert (again["written"], again["report_written"]) == (False, False)
+    assert there() == first
+
+    bucket.rm(f"{place}/umap/n_genes.png")
+    assert one(pbmc, settings, output_dir=f"{s3}/out", figures="auto")["notices"] == [notice]
+    assert {path: etag for path, (etag, _) in there().items() if path != "figures.json"} == {
+        path: etag for path, (etag, _) in first.items() if path != "figures.json"
+    }
+
+
 def test_figures_that_cannot_be_drawn_are_a_notice(
     one: Run, pbmc: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

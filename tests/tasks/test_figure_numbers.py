@@ -10,6 +10,8 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tasks.figures.agreement import agreement, contingency
 from tasks.figures.clustree_edges import clustree_edges
@@ -18,7 +20,7 @@ from tasks.figures.composition import composition
 from tasks.figures.covariates import categories_of
 from tasks.figures.names import file_name
 from tasks.figures.natural_order import natural
-from tasks.figures.palette import LARGEST, category_palette, distinct_colors, tree_palette
+from tasks.figures.palette import LARGEST, MARGIN, category_palette, distinct_colors, tree_palette
 
 
 def tree_of(levels: list[dict[str, str]]) -> tuple[pd.DataFrame, dict[str, dict[str, object]]]:
@@ -102,6 +104,23 @@ def test_children_have_shades_of_their_parents_colour() -> None:
     assert len(set.union(*families)) == 28
     lightness = [lch_of(lab_of(rgb_of([below[f"3_{j}"]])))[0, 0] for j in range(4)]
     assert lightness == sorted(lightness)
+
+
+@given(st.lists(st.integers(1, 9), min_size=2, max_size=16), st.integers(1, 4))
+@settings(max_examples=25, deadline=None)
+def test_no_child_looks_like_the_child_of_another(families: list[int], below: int) -> None:
+    """By the distance in OKLab, of which 0.02 is just seen: at level 2 and, between clusters of level 1, at level 3."""
+    top = {str(i): "" for i in range(len(families))}
+    second = {f"{i}_{j}": str(i) for i, n in enumerate(families) for j in range(n)}
+    third = {f"{name}_{j}": name for name in second for j in range(below)}
+    first, *deeper = (lab_of(rgb_of(list(of.values()))) for of in tree_palette(*tree_of([top, second, third])).values())
+    apart = np.linalg.norm(first[:, None] - first[None, :], axis=2)
+    for colors, names in zip(deeper, (second, third), strict=True):
+        family = np.array([int(name.partition("_")[0]) for name in names])
+        between = np.linalg.norm(colors[:, None] - colors[None, :], axis=2)
+        needed = MARGIN * apart[family[:, None], family[None, :]] - 0.006  # to the next of 255 steps
+        assert (between >= needed).all()
+        assert between[family[:, None] != family[None, :]].min() > 0.025
 
 
 def turned(color: str, other: str) -> float:

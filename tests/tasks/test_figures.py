@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,15 +17,18 @@ import scipy.sparse as sp
 from tasks.elements import open_anndata
 from tasks.figures.covariates import Categories, Numbers
 from tasks.figures.draw import draw_figures
+from tasks.figures.entropy_figure import entropies, stacked
+from tasks.figures.evaluation_figures import bars
 from tasks.figures.gene_values import read_genes
 from tasks.figures.hierarchy_layout import Branch, lay_out
 from tasks.figures.label_places import anchors, place_labels
-from tasks.figures.legend import entries
+from tasks.figures.legend import Legend, entries
 from tasks.figures.palette import MISSING, category_palette
 from tasks.figures.raster import draw_order, paint, positions
 from tasks.figures.record import find_figures
 from tasks.figures.request import FigureRequest
-from tasks.figures.umap_figure import Map, Scale, by_category, by_number
+from tasks.figures.sheet import shortened
+from tasks.figures.umap_figure import Map, Scale, by_category, by_genes, by_number
 from tests.tasks.finished_results import make_result
 from tests.tasks.small import nested
 
@@ -172,6 +176,35 @@ def test_legends_count_and_number_and_give_up() -> None:
     assert [e.color for e in lots] == ["none", "none"]
 
 
+def test_long_labels_that_begin_alike_are_told_apart() -> None:
+    names = tuple(f"CD4-positive, alpha-beta memory T cell, CD45RO-positive, of donor {i}" for i in range(3))
+    of = Categories("c", np.arange(3, dtype=np.int32), names, category_palette(names))
+    for numbered in (False, True):
+        texts = [entry.text for column in Legend(entries(of, numbered), 400).columns for entry in column]
+        assert [text.endswith(f"of donor {i}") for i, text in enumerate(texts)] == [True] * 3
+        assert all("CD4-pos" in text and "…" in text for text in texts)
+    assert shortened("nothing to cut", 6.5, 400, tail=0.6) == "nothing to cut"
+
+
+def test_a_long_name_hides_no_agreement() -> None:
+    rng, labels = np.random.default_rng(0), tuple("abc")
+    of = Categories("leiden_0.5_1", rng.integers(0, 3, 90).astype(np.int32), labels, category_palette(labels))
+    long = Categories("name_" * 60, rng.integers(-1, 3, 90).astype(np.int32), labels, category_palette(labels))
+    title, below = (text.get_text() for text in bars(of, long, "d/f, 90 cells").figure.texts)
+    assert re.search(r"^leiden_0.5_1 and name_.*…: +NMI 0\.\d\d +ARI .*V-measure 0\.\d\d$", title)
+    assert f"d/f, 90 cells, {90 - long.n_missing} with a value" in below
+
+
+def test_numbers_at_centroids_have_a_legend() -> None:
+    """Of more values than a legend shows there are none."""
+    for n, expected in ((100, True), (103, False)):
+        names = tuple(f"pool {i}" for i in range(n))
+        of = Categories("c", np.arange(4 * n, dtype=np.int32) % n, names, category_palette(names))
+        sheet = by_category(Map(np.random.default_rng(0).normal(size=(4 * n, 2))), of, "about", labelled=True)
+        texts = [text for axes in sheet.figure.axes for text in axes.texts if text.get_gid() == "centroid"]
+        assert bool(texts) == expected
+
+
 def test_missing_values_are_grey_and_below_the_others() -> None:
     places = positions(np.array([[0.0, 0.0], [0.0, 0.0], [1.0, 1.0]]), 100)
     rgb = np.array([[208, 208, 208], [255, 0, 0], [0, 0, 255]], np.uint8)
@@ -190,10 +223,51 @@ def test_numbers_are_diverging_only_with_negative_ones() -> None:
     around = Scale(np.array([-1.0, 0.0, 3.0]))
     assert around.diverging
     assert around.low == -around.high
+    assert around.ends[0] > around.low  # the bar ends where the numbers do
+    zero, missing = around.rgb(np.array([0.0, np.nan])).astype(int)
+    assert np.abs(zero - missing).max() > 30
     constant = Scale(np.array([2.0, 2.0]))
     assert constant.low < constant.high
     sheet = by_number(Map(np.eye(2)), Numbers("x", np.array([np.nan, 1.0])), "about")
     assert any("missing" in text for axes in sheet.figure.axes for each in axes.artists for text in each.texts)
+
+
+def test_genes_fill_their_rows() -> None:
+    values = np.array([0.0, 1.0, 2.0])
+    umap = Map(np.array([[0.0, 0.0], [1.0, 1.0], [2.0, 0.0]]), 120)
+
+    def wide(n: int) -> float:
+        return by_genes(umap, [Numbers(f"G{i}", values) for i in range(n)], "Genes", "about").width
+
+    assert wide(9) == wide(3) == wide(5) < wide(4) == wide(12)
+
+
+def test_names_beside_dots_are_apart_and_near() -> None:
+    wanted = np.array([0.0, 0.001, 0.002, 0.5, 0.99, 1.0])
+    found = stacked(wanted, 0.05, -0.06, 1.06)
+    assert (np.diff(found) >= 0.05 - 1e-9).all()
+    assert found[0] >= -0.06 + 0.025
+    assert found[-1] <= 1.06 - 0.025
+    assert np.abs(found - wanted).max() <= 0.101
+    assert found[3] == 0.5
+    crowded = stacked(np.full(12, 1.05), 0.05, -0.06, 1.06)
+    assert crowded[-1] <= 1.06 - 0.025
+    assert (np.diff(crowded) >= 0.05 - 1e-9).all()
+
+
+def test_many_columns_of_entropies_stand_below_one_another() -> None:
+    rng = np.random.default_rng(0)
+    labels = tuple(map(str, range(6)))
+    columns = [
+        Categories(f"leiden_{i}_1", rng.integers(0, 6, 300).astype(np.int32), labels, category_palette(labels))
+        for i in range(18)
+    ]
+    donor = Categories("donor", columns[0].codes, labels, category_palette(labels))
+    sheet = entropies(columns, donor, "about")
+    assert sheet.width < 1500
+    assert sum(len(axes.get_xticklabels()) for axes in sheet.figure.axes if axes.axison) == 18
+    names = [text for axes in sheet.figure.axes for each in axes.artists for text in each.texts]
+    assert names == [f"{i}: {i}" for i in sorted(range(6), key=lambda i: names.index(f"{i}: {i}"))]
 
 
 def test_cells_are_drawn_in_a_fixed_disorder() -> None:

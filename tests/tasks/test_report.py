@@ -6,9 +6,11 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse as sp
 
 from tasks.figures.covariates import Categories, Numbers, categories_of
 from tasks.report import write as writing
@@ -18,9 +20,9 @@ from tasks.report.covariates import rarest_as_one
 from tasks.report.index import entry_of, index_page
 from tasks.report.page import page
 from tasks.report.places import shown_place
-from tasks.report.subject import Subject, View
-from tests.tasks.finished_results import Made
-from tests.tasks.reports import NAUGHTY, RUN, TYPE, Page, made, parsed, report
+from tasks.report.subject import GENES, Subject, View
+from tests.tasks.finished_results import Made, make_result
+from tests.tasks.reports import NAUGHTY, RUN, TYPE, Page, made, parsed, report, write_cells
 from tests.tasks.small_subjects import subject_of_size
 
 ADDRESS = re.compile(r"(?:https?|wss?|ftp):|[\"'(=]//", re.IGNORECASE)
@@ -249,3 +251,37 @@ def test_points_without_a_place_are_counted() -> None:
     moved = replace(subject, view=View("UMAP", "", points))
     view = parsed(page(moved, "k")).facts["view"]
     assert (view["shown"], view["unplaced"]) == (199, 1)
+
+
+def test_genes_colour_the_plot(tmp_path: Path) -> None:
+    """Those that are named, and no more than there is room for; what few cells have is seen, missing values are 0."""
+    n, names = 400, [f"G{i}" for i in range(GENES + 6)]
+    adata = ad.read_h5ad(write_cells(tmp_path, n=n))
+    values = sp.random(n, len(names), 0.3, "csr", np.float32, np.random.default_rng(0)).toarray()
+    values[:, 1] = 0
+    values[7, 1] = 5  # so few that it is beyond the outermost half percent
+    values[3, 0] = np.nan
+    whole = ad.AnnData(values, adata.obs, pd.DataFrame(index=names), obsm=dict(adata.obsm))
+    whole.write_h5ad(tmp_path / "genes.h5ad")
+    asked = {"resolutions": [0.5], "umap_colors": ["donor", *names, "leiden_0.5_1"], "neighbors": {"n_neighbors": 10}}
+    found = report(tmp_path, make_result(tmp_path, str(tmp_path / "genes.h5ad"), asked))
+    page = parsed(Path(found["report"]).read_text())
+    assert [gene["name"] for gene in page.facts["genes"]] == names[:GENES]
+    assert [covariate["name"] for covariate in page.facts["covariates"]] == ["donor"]
+    assert "G24, G25, G26, G27, G28, G29: it has room for 24 genes" in "".join(page.text)
+    assert sorted(page.array("gene/1"))[-2:] == [1, 255]
+    assert page.facts["genes"][0]["missing"] == 1
+    assert (page.array("gene/0") == 0).sum() == 1
+    x, y = (np.cumsum(page.array(axis).astype(np.uint16), dtype=np.uint16) for axis in "xy")
+    of_place = dict(zip(zip(x, y, strict=True), page.array("gene/2"), strict=True))
+    codes = [of_place[place] for place in zip(*quantised(np.asarray(whole.obsm["X_umap"])), strict=True)]
+    assert np.corrcoef(codes, values[:, 2])[0, 1] > 0.99
+
+
+def test_a_million_cells_with_genes_take_less_than_ten_megabytes() -> None:
+    subject = subject_of_size(260_000, 6)
+    rng = np.random.default_rng(0)
+    genes = tuple(Numbers(f"G{i}", rng.gamma(1.0, 1.0, 260_000)) for i in range(GENES))
+    html = page(replace(subject, genes=genes), "key")
+    assert len(html) < 10_000_000
+    assert parsed(html).facts["view"]["shown"] > 90_000

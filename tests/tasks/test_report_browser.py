@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tasks.figures.covariates import Numbers
 from tasks.report.page import page as write_page
 from tests.tasks.reports import TYPE, made, report
 from tests.tasks.small_subjects import subject_of_size
@@ -84,6 +85,34 @@ def test_what_is_not_there_is_not_shown(chromium: Any, tmp_path: Path, without: 
         assert "no UMAP" in find(chromium, "#explore-hint").text
         find(chromium, "#tree .row").click()
         assert "Cluster 0 of leiden_0.1_1" in find(chromium, "#detail").text
+    assert chromium.get_log("browser") == []
+
+
+def test_a_gene_is_a_colour(chromium: Any, tmp_path: Path) -> None:
+    """Cells that have more of it are drawn later: of all in one place the last one is seen, whatever their order."""
+    from selenium.webdriver.support.ui import Select
+
+    subject = subject_of_size(2000, 1)
+    assert subject.view is not None
+    points = np.zeros_like(subject.view.points)
+    points[0] = (1, 1)
+    genes = tuple(Numbers(name, np.roll(np.arange(2000.0), at)) for name, at in (("CD3E", 0), ("MKI67", 900)))
+    stacked = replace(subject, genes=genes, view=replace(subject.view, points=points))
+    (tmp_path / "page.html").write_bytes(write_page(stacked, "key"))
+    chromium.get_log("browser")
+    chromium.get(f"file://{tmp_path}/page.html")
+    wait(chromium, "document.body.dataset.ready")
+    groups = chromium.find_elements("css selector", "#color-choice optgroup")
+    assert [group.get_attribute("label") for group in groups] == ["Clusters", "Covariates", "Genes"]
+    seen = []
+    for name in ("CD3E", "MKI67"):
+        Select(find(chromium, "#color-choice")).select_by_visible_text(name)
+        image = pixels(chromium)
+        seen.append(max(map(tuple, image[np.ptp(image, axis=2) > 150]), key=lambda rgb: rgb[0]))
+        assert find(chromium, "#legend .ramp").is_displayed()
+        assert f"color={name}" in chromium.execute_script("return location.hash")
+    assert seen[0] == seen[1]  # the end of the ramp, though other cells have most of it
+    assert seen[0][1] > 180 > seen[0][2]
     assert chromium.get_log("browser") == []
 
 

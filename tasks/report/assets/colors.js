@@ -8,6 +8,8 @@ function ramp(part) {
 const rgbOf = (hex) => [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16));
 const hexOf = (rgb) => `#${rgb.map((c) => c.toString(16).padStart(2, "0")).join("")}`;
 const themed = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+// The covariate or gene of a colouring, null for clusters.
+const valuesColored = ({ covariate, gene }) => (covariate !== undefined ? facts.covariates[covariate] : gene !== undefined ? facts.genes[gene] : null);
 // What a cell's code stands for under a colouring: 0 is none.
 function meaning(coloring) {
   if (!coloring) return null;
@@ -16,9 +18,9 @@ function meaning(coloring) {
     const lookup = Int32Array.from([0, ...above].map((i, at) => (at ? i + 1 : 0)));
     return { lookup, codes, color: (code) => tree.color[code - 1], label: (code) => tree.label[code - 1], size: (code) => tree.cells[code - 1], entries: tree.at[coloring.level].map((i) => i + 1) };
   }
-  const covariate = facts.covariates[coloring.covariate], codes = arrays[`covariate/${coloring.covariate}`];
+  const covariate = valuesColored(coloring), codes = arrays[coloring.gene !== undefined ? `gene/${coloring.gene}` : `covariate/${coloring.covariate}`];
   if (isText(covariate))
     return { codes, color: (code) => covariate.color[code - 1], label: (code) => covariate.labels[code - 1], size: (code) => covariate.cells[code - 1], entries: covariate.labels.map((_, i) => i + 1) };
   const value = (code) => covariate.low + ((code - 1) / 254) * (covariate.high - covariate.low);
-  return { codes, color: (code) => hexOf(ramp((code - 1) / 254)), label: (code) => `about ${brief(value(code))}`, size: () => 0, entries: null };
+  return { codes, color: (code) => hexOf(ramp((code - 1) / 254)), label: (code) => `about ${brief(value(code))}`, size: () => 0, entries: null, rising: coloring.gene !== undefined };
 }

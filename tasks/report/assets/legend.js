@@ -5,7 +5,7 @@ function drawLegend() {
   for (const id of ["legend-all", "legend-none"]) byId(id).hidden = !means || !means.entries;
   list.replaceChildren();
   if (!means) return;
-  const covariate = color.covariate !== undefined ? facts.covariates[color.covariate] : null;
+  const covariate = valuesColored(color);
   if (!means.entries) {
     const stops = Array.from({ length: 9 }, (_, i) => hexOf(ramp(i / 8))).join(",");
     const beyond = covariate.least < covariate.low || covariate.most > covariate.high;

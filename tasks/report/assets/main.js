@@ -5,7 +5,7 @@ fill("tree-choice", trees.map((tree) => tree.name));
 fill("clusters-column", allColumns.map((c) => c.name));
 fill("composition-column", allColumns.map((c) => c.name));
 fill("composition-covariate", texts.map(({ covariate }) => covariate.name));
-const groups = [["Clusters", colorings.filter((c) => c.tree !== undefined)], ["Covariates", colorings.filter((c) => c.tree === undefined)]];
+const groups = [["Clusters", colorings.filter((c) => c.tree !== undefined)], ["Covariates", colorings.filter((c) => c.covariate !== undefined)], ["Genes", colorings.filter((c) => c.gene !== undefined)]];
 byId("color-choice").replaceChildren(...groups.filter(([, some]) => some.length).map(([label, some]) => el("optgroup", { label }, ...some.map((c) => option(c.name)))));
 byId("tree-choice").onchange = (event) => { const tree = event.target.selectedIndex; change({ tree, cluster: -1, color: colorings.find((c) => c.tree === tree) || state.color }); };
 byId("color-choice").onchange = (event) => { const color = colorings[event.target.selectedIndex]; change({ color, ...(color.tree !== undefined && color.tree !== state.tree ? { tree: color.tree, cluster: -1 } : {}) }); };

@@ -5,11 +5,12 @@ const plot = view && (() => {
   const x = summed(arrays.x), y = summed(arrays.y);
   const low = [65535, 65535], high = [0, 0];
   for (let i = 0; i < n; i++) { low[0] = Math.min(low[0], x[i]); high[0] = Math.max(high[0], x[i]); low[1] = Math.min(low[1], y[i]); high[1] = Math.max(high[1], y[i]); }
-  const order = new Uint32Array(n);
+  const shuffled = new Uint32Array(n);
+  let order = shuffled;
   for (let i = 0, seed = 1; i < n; i++) { // a fixed shuffle: no cluster is drawn over another because of its number
     seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0;
     const j = Math.floor((seed / 4294967296) * (i + 1));
-    order[i] = order[j]; order[j] = i;
+    shuffled[i] = shuffled[j]; shuffled[j] = i;
   }
   const camera = { scale: 1, x: 0, y: 0, whole: 1 };
   let width = 0, height = 0, pixels = null, color = new Uint32Array(n), layer = new Uint8Array(n), means = null, waiting = false;
@@ -30,6 +31,7 @@ const plot = view && (() => {
   }
   function recolor() {
     means = meaning(state.color);
+    order = means && means.rising ? rising(means.codes) : shuffled;
     const missing = pack(rgbOf(themed("--missing"))), dim = pack(rgbOf(themed("--dim")));
     const tree = trees[state.tree], chosen = state.cluster, members = chosen >= 0 ? arrays[`tree/${state.tree}`] : null;
     const first = chosen + 1, last = chosen >= 0 ? tree.last[chosen] + 1 : 0, colors = new Map();
@@ -42,6 +44,13 @@ const plot = view && (() => {
       else { if (!colors.has(code)) colors.set(code, pack(rgbOf(means.color(code)))); color[i] = colors.get(code); }
     }
     draw();
+  }
+  function rising(codes) { // of a gene, higher values are drawn later: most cells have none of it
+    const ends = new Uint32Array(257), sorted = new Uint32Array(n);
+    for (const code of codes) ends[code + 1]++;
+    for (let code = 0; code < 256; code++) ends[code + 1] += ends[code];
+    for (const i of shuffled) sorted[ends[codes[i]]++] = i;
+    return sorted;
   }
   const pack = ([r, g, b]) => r | (g << 8) | (b << 16);
   function radius() {

@@ -70,6 +70,7 @@ if (plot) {
       lines.push(c < 0 ? `${tree.columns[level]}: no label` : `${tree.columns[level]}: ${tree.label[c]} (${count(tree.cells[c])} cells)`);
     }
     facts.covariates.forEach((covariate, v) => { const code = arrays[`covariate/${v}`][i]; lines.push(`${covariate.name}: ${code ? meaning({ covariate: v }).label(code) : "missing"}`); });
+    if (color && color.gene !== undefined) lines.push(`${color.name}: ${meaning(color).label(arrays[`gene/${color.gene}`][i])}`);
     tip.textContent = lines.join("\n");
     const [w] = plot.size(), left = px / plot.ratio(), right = left > w / plot.ratio() / 2;
     tip.style.cssText = `top:${py / plot.ratio() + 12}px;${right ? `right:${w / plot.ratio() - left + 8}px` : `left:${left + 12}px`}`;

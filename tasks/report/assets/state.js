@@ -18,6 +18,7 @@ function choose(tree, cluster, follow = true) {
 const colorings = [
   ...trees.flatMap((tree, t) => tree.columns.map((name, level) => ({ name, tree: t, level }))),
   ...facts.covariates.map((covariate, v) => ({ name: covariate.name, covariate: v })),
+  ...(facts.view ? facts.genes.map((gene, g) => ({ name: gene.name, gene: g })) : []),
 ];
 function remember() {
   const tree = trees[state.tree];

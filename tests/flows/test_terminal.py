@@ -1,0 +1,46 @@
+"""The bars of a run in the terminal, as they look in windows of any width."""
+
+from __future__ import annotations
+
+import io
+import re
+
+import pytest
+from rich.console import Console
+
+from flows.progress import Counts, Progress, announce
+from flows.terminal import Terminal
+
+CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\r")
+
+
+def last_bars(width: int, *datasets: str, total: int = 9_000_000) -> list[str]:
+    """Return the lines that stand there at the end."""
+    terminal, written = Terminal(as_json=False, verbose=False), io.StringIO()
+    terminal._errors = Console(file=written, force_terminal=True, width=width, height=30)
+    terminal._live = True
+    with terminal.progress():
+        for dataset in datasets:
+            announce(Progress(dataset, 0, total, Counts()))
+            announce(Progress(dataset, total, total, Counts(12_345, 678), "drawing figures"))
+    frame = written.getvalue().rpartition("\x1b[2K")[2]
+    return [line.rstrip() for line in CONTROL.sub("", frame).strip("\n").split("\n") if line.strip()]
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 120, 160, 200])
+def test_a_dataset_has_one_line_with_what_matters(width: int) -> None:
+    (line,) = last_bars(width, "lung/core")
+    assert len(line) <= width
+    assert line.startswith("lung/core ━")
+    assert re.search(r"100% .*0:00:0\d drawing figures$", line)
+    assert ("9,000,000 of 9,000,000 cells × levels" in line) == (width >= 120)
+    assert ("12345 splits computed, 678 from cache" in line) == (width >= 200)
+
+
+def test_a_long_name_costs_nothing_else() -> None:
+    name = "a_dataset_with_a_very_long_name_indeed/and_a_file"
+    for width in (60, 120):
+        (line,) = last_bars(width, name)
+        assert len(line) <= width
+        assert line.endswith("drawing figures")
+        assert re.match(r"a_dataset_with_\S*… ━", line)
