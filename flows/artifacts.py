@@ -91,12 +91,20 @@ class LiveArtifacts:
             TableArtifact(key=key_of(self.dataset, "columns"), table=rows, description=f"Columns of {self.dataset}")
         ]
         artifacts += [
-            LinkArtifact(key=key_of(self.dataset, name), link=visitable(url), link_text=f"{self.dataset}: {name}")
+            LinkArtifact(
+                key=key_of(self.dataset, name),
+                link=visitable(url),
+                link_text=f"{self.dataset}: {name}",
+                description=f"Where the {name} of {self.dataset} {'are' if name.endswith('s') else 'is'}",
+            )
             for name, url in links.items()
         ]
         if images:  # in markdown: of an image artifact Prefect would print the whole `data:` URL below it
             text = "\n\n".join(f"### {title}\n\n![{title}]({image})" for title, image in images.items())
-            artifacts.append(MarkdownArtifact(key=key_of(self.dataset, "key figures"), markdown=text))
+            shown = f"Key figures of {self.dataset}"
+            artifacts.append(
+                MarkdownArtifact(key=key_of(self.dataset, "key figures"), markdown=text, description=shown)
+            )
 
         async def send() -> None:
             client = await self._opened_client()
