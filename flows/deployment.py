@@ -28,6 +28,8 @@ from flows.cluster import cluster
 from flows.watch import watch
 
 ONE_AT_A_TIME = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.ENQUEUE)
+# A look that is due during another is not needed; those due while no worker was there would come all at once.
+ONE_LOOK = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW)
 PLACES = ("output_dir", "images", "cache", "read_cache")
 FAILED_STATES = {"prefect.flow-run.Failed", "prefect.flow-run.Crashed", "prefect.flow-run.TimedOut"}
 
@@ -116,6 +118,7 @@ def clustering(config: RunConfig, name: str, when: When, pool: Pool | None) -> R
         description=f"Clusters {inputs} into `{_whole(config.output_dir)}`. Only what is not cached is computed.",
         parameters={"config": parameter_of(config)},
         **_common(config, when, pool),
+        concurrency_limit=ONE_AT_A_TIME,
     )
 
 
@@ -127,13 +130,13 @@ def watching(config: RunConfig, name: str, when: When, pool: Pool | None) -> Run
         description=f"Starts cluster/{name} on the datasets of which an input has changed. Reads no data.",
         parameters={"config": parameter_of(config), "deployment": f"{cluster.name}/{name}"},
         **_common(config, when, pool),
+        concurrency_limit=ONE_LOOK,
     )
 
 
 def _common(config: RunConfig, when: When, pool: Pool | None) -> dict[str, Any]:
     return {
         "schedules": when.schedules(),
-        "concurrency_limit": ONE_AT_A_TIME,
         "tags": ["cellstrata", *(f"dataset:{dataset}" for dataset in config.selected)],
         "work_pool_name": pool.name if pool else None,
         "job_variables": dict(pool.job_variables) if pool else None,

@@ -125,6 +125,8 @@ def test_a_watch_runs_what_has_changed_and_nothing_else(atlas: Path) -> None:
     assert main(["deploy", str(atlas), "--name", "seen", "--pool", "again", "--watch", "60"]) == 0
     config, _ = load_config(str(atlas))
     deployment = ask(lambda client: client.read_deployment_by_name("cluster/seen"))
+    watching = ask(lambda client: client.read_deployment_by_name("watch/seen"))
+    assert watching.concurrency_options.collision_strategy == "CANCEL_NEW"  # looks never queue up
 
     def look() -> list[str]:
         return asyncio.run(watch(config, "cluster/seen", settle=0.0))["changed"]  # type: ignore[no-any-return, index]
