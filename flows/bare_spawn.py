@@ -26,7 +26,7 @@ class BareProcess(SpawnProcess):
             if getattr(main.__spec__, "name", None) == ENGINE:
                 sys.modules["__main__"] = ModuleType("__main__")
             try:
-                return SpawnProcess._Popen(process_obj)  # type: ignore[attr-defined]
+                return SpawnProcess._Popen(process_obj)
             finally:
                 sys.modules["__main__"] = main
 
