@@ -7,19 +7,28 @@ parameter and checks it against the form's schema whenever a run is created.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import WorkPoolCreate
-from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
+from prefect.client.schemas.filters import (
+    DeploymentFilter,
+    DeploymentFilterId,
+    FlowRunFilter,
+    FlowRunFilterParentFlowRunId,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+)
+from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy, StateType
 from prefect.client.schemas.schedules import construct_schedule
 from prefect.deployments.runner import RunnerDeployment
 from prefect.events.actions import SendNotification
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 from prefect.events.schemas.events import ResourceSpecification
 from prefect.exceptions import ObjectNotFound
+from prefect.states import Crashed
 from prefect.types.entrypoint import EntrypointType
 
 from configs.model import RunConfig
@@ -31,6 +40,7 @@ ONE_AT_A_TIME = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLi
 # A look that is due during another is not needed; those due while no worker was there would come all at once.
 ONE_LOOK = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW)
 PLACES = ("output_dir", "images", "cache", "read_cache")
+UNFINISHED = (StateType.PENDING, StateType.RUNNING, StateType.CANCELLING)
 FAILED_STATES = {"prefect.flow-run.Failed", "prefect.flow-run.Crashed", "prefect.flow-run.TimedOut"}
 
 
@@ -178,6 +188,25 @@ async def apply(deployment: RunnerDeployment, pool: Pool | None) -> str:
             for schedule in await client.read_deployment_schedules(found):
                 await client.delete_deployment_schedule(found, schedule.id)
     return str(found)
+
+
+async def crash_unfinished(names: Sequence[str]) -> list[str]:
+    """Call the runs of deployments `Crashed` whose processes ended without a word; returns their names.
+
+    They would stay `Running`, and hold their deployment's one slot.
+    """
+    running = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=list(UNFINISHED))))
+    lost = []
+    async with get_client() as client:
+        for name in names:
+            deployment = await client.read_deployment_by_name(name)
+            which = DeploymentFilter(id=DeploymentFilterId(any_=[deployment.id]))
+            for run in await client.read_flow_runs(flow_run_filter=running, deployment_filter=which):
+                within = running.model_copy(update={"parent_flow_run_id": FlowRunFilterParentFlowRunId(any_=[run.id])})
+                for one in [run, *await client.read_flow_runs(flow_run_filter=within)]:
+                    await client.set_flow_run_state(one.id, Crashed(message="What served it was stopped."))
+                lost.append(run.name)
+    return lost
 
 
 async def notify(name: str, deployment_id: str, block: str) -> None:

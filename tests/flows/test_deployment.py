@@ -147,6 +147,26 @@ def test_a_watch_runs_what_has_changed_and_nothing_else(atlas: Path) -> None:
     assert runs() == [["one", "two"], ["two"]]
 
 
+def test_runs_that_stopped_serving_left_behind_are_called_crashed(atlas: Path) -> None:
+    from prefect.client.schemas.objects import StateType
+    from prefect.states import Running
+
+    from flows.deployment import crash_unfinished
+
+    assert main(["deploy", str(atlas), "--name", "left", "--pool", "again"]) == 0
+    deployment = ask(lambda client: client.read_deployment_by_name("cluster/left"))
+
+    def created() -> Any:
+        return ask(lambda client: client.create_flow_run_from_deployment(deployment.id)).id
+
+    begun, due = created(), created()
+    ask(lambda client: client.set_flow_run_state(begun, Running(), force=True))
+    name = ask(lambda client: client.read_flow_run(begun)).name
+    assert asyncio.run(crash_unfinished(["cluster/left"])) == [name]
+    states = [ask(lambda client, run=run: client.read_flow_run(run)).state.type for run in (begun, due)]
+    assert states == [StateType.CRASHED, StateType.SCHEDULED]
+
+
 def test_a_watch_sees_any_object_of_a_bucket_change(s3: str) -> None:
     from tasks.store import Store
     from tasks.watched import input_state
