@@ -94,7 +94,7 @@ class LiveArtifacts:
             LinkArtifact(
                 key=key_of(self.dataset, name),
                 link=visitable(url),
-                link_text=f"{self.dataset}: {name}",
+                link_text=place_of(url),  # in full: a browser follows no link from a server to a file
                 description=f"Where the {name} of {self.dataset} {'are' if name.endswith('s') else 'is'}",
             )
             for name, url in links.items()
@@ -121,9 +121,12 @@ def key_of(dataset: str, what: str) -> str:
 
 def visitable(url: str) -> str:
     """Return a URL for people to follow, without credentials or a signature."""
-    if is_local(url):
-        return local_path(url).as_uri()
-    return _CREDENTIALS.sub("//", url).partition("?")[0]
+    return local_path(url).as_uri() if is_local(url) else place_of(url)
+
+
+def place_of(url: str) -> str:
+    """Return a path, or a URL without credentials or a signature, as people write it."""
+    return str(local_path(url)) if is_local(url) else _CREDENTIALS.sub("//", url).partition("?")[0]
 
 
 def column_rows(published: Mapping[str, Any], trees: Sequence[Tree]) -> list[dict[str, Any]]:
