@@ -91,12 +91,20 @@ class LiveArtifacts:
             TableArtifact(key=key_of(self.dataset, "columns"), table=rows, description=f"Columns of {self.dataset}")
         ]
         artifacts += [
-            LinkArtifact(key=key_of(self.dataset, name), link=visitable(url), link_text=f"{self.dataset}: {name}")
+            LinkArtifact(
+                key=key_of(self.dataset, name),
+                link=visitable(url),
+                link_text=place_of(url),  # in full: a browser follows no link from a server to a file
+                description=f"Where the {name} of {self.dataset} {'are' if name.endswith('s') else 'is'}",
+            )
             for name, url in links.items()
         ]
         if images:  # in markdown: of an image artifact Prefect would print the whole `data:` URL below it
             text = "\n\n".join(f"### {title}\n\n![{title}]({image})" for title, image in images.items())
-            artifacts.append(MarkdownArtifact(key=key_of(self.dataset, "key figures"), markdown=text))
+            shown = f"Key figures of {self.dataset}"
+            artifacts.append(
+                MarkdownArtifact(key=key_of(self.dataset, "key figures"), markdown=text, description=shown)
+            )
 
         async def send() -> None:
             client = await self._opened_client()
@@ -113,9 +121,12 @@ def key_of(dataset: str, what: str) -> str:
 
 def visitable(url: str) -> str:
     """Return a URL for people to follow, without credentials or a signature."""
-    if is_local(url):
-        return local_path(url).as_uri()
-    return _CREDENTIALS.sub("//", url).partition("?")[0]
+    return local_path(url).as_uri() if is_local(url) else place_of(url)
+
+
+def place_of(url: str) -> str:
+    """Return a path, or a URL without credentials or a signature, as people write it."""
+    return str(local_path(url)) if is_local(url) else _CREDENTIALS.sub("//", url).partition("?")[0]
 
 
 def column_rows(published: Mapping[str, Any], trees: Sequence[Tree]) -> list[dict[str, Any]]:

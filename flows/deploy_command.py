@@ -93,7 +93,7 @@ def _deploy(config: RunConfig, options: argparse.Namespace, url: str, terminal: 
     async def apply() -> list[str]:
         await _answer()
         if await of.make_pool(pool):
-            terminal.say(f"made the work pool {pool.name}")
+            print(f"made the work pool {pool.name}")
         ids = [await of.apply(deployment, pool) for deployment in wanted]
         if options.notify:
             for deployment, found in zip(wanted, ids, strict=True):
@@ -122,7 +122,11 @@ def _serve(config: RunConfig, options: argparse.Namespace, url: str, terminal: T
         print(f"{deployment.full_name}  {_said(deployment)}")
     print(f"run it now      prefect deployment run {served[0].full_name}")
     print(f"serving from {url}; Ctrl-C stops it", flush=True)
-    prefect_serve(*served, print_starting_message=False)
+    try:
+        prefect_serve(*served, print_starting_message=False)  # until Ctrl-C or SIGTERM, which end its runs' processes
+    finally:
+        if lost := asyncio.run(of.crash_unfinished([deployment.full_name for deployment in served])):
+            terminal.notice(f"stopped in mid-run: {', '.join(lost)}; the next run resumes from the cache")
     return DONE
 
 

@@ -7,19 +7,28 @@ parameter and checks it against the form's schema whenever a run is created.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import WorkPoolCreate
-from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
+from prefect.client.schemas.filters import (
+    DeploymentFilter,
+    DeploymentFilterId,
+    FlowRunFilter,
+    FlowRunFilterParentFlowRunId,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+)
+from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy, StateType
 from prefect.client.schemas.schedules import construct_schedule
 from prefect.deployments.runner import RunnerDeployment
 from prefect.events.actions import SendNotification
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 from prefect.events.schemas.events import ResourceSpecification
 from prefect.exceptions import ObjectNotFound
+from prefect.states import Crashed
 from prefect.types.entrypoint import EntrypointType
 
 from configs.model import RunConfig
@@ -28,7 +37,10 @@ from flows.cluster import cluster
 from flows.watch import watch
 
 ONE_AT_A_TIME = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.ENQUEUE)
+# A look that is due during another is not needed; those due while no worker was there would come all at once.
+ONE_LOOK = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW)
 PLACES = ("output_dir", "images", "cache", "read_cache")
+UNFINISHED = (StateType.PENDING, StateType.RUNNING, StateType.CANCELLING)
 FAILED_STATES = {"prefect.flow-run.Failed", "prefect.flow-run.Crashed", "prefect.flow-run.TimedOut"}
 
 
@@ -116,6 +128,7 @@ def clustering(config: RunConfig, name: str, when: When, pool: Pool | None) -> R
         description=f"Clusters {inputs} into `{_whole(config.output_dir)}`. Only what is not cached is computed.",
         parameters={"config": parameter_of(config)},
         **_common(config, when, pool),
+        concurrency_limit=ONE_AT_A_TIME,
     )
 
 
@@ -127,13 +140,13 @@ def watching(config: RunConfig, name: str, when: When, pool: Pool | None) -> Run
         description=f"Starts cluster/{name} on the datasets of which an input has changed. Reads no data.",
         parameters={"config": parameter_of(config), "deployment": f"{cluster.name}/{name}"},
         **_common(config, when, pool),
+        concurrency_limit=ONE_LOOK,
     )
 
 
 def _common(config: RunConfig, when: When, pool: Pool | None) -> dict[str, Any]:
     return {
         "schedules": when.schedules(),
-        "concurrency_limit": ONE_AT_A_TIME,
         "tags": ["cellstrata", *(f"dataset:{dataset}" for dataset in config.selected)],
         "work_pool_name": pool.name if pool else None,
         "job_variables": dict(pool.job_variables) if pool else None,
@@ -175,6 +188,25 @@ async def apply(deployment: RunnerDeployment, pool: Pool | None) -> str:
             for schedule in await client.read_deployment_schedules(found):
                 await client.delete_deployment_schedule(found, schedule.id)
     return str(found)
+
+
+async def crash_unfinished(names: Sequence[str]) -> list[str]:
+    """Call the runs of deployments `Crashed` whose processes ended without a word; returns their names.
+
+    They would stay `Running`, and hold their deployment's one slot.
+    """
+    running = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=list(UNFINISHED))))
+    lost = []
+    async with get_client() as client:
+        for name in names:
+            deployment = await client.read_deployment_by_name(name)
+            which = DeploymentFilter(id=DeploymentFilterId(any_=[deployment.id]))
+            for run in await client.read_flow_runs(flow_run_filter=running, deployment_filter=which):
+                within = running.model_copy(update={"parent_flow_run_id": FlowRunFilterParentFlowRunId(any_=[run.id])})
+                for one in [run, *await client.read_flow_runs(flow_run_filter=within)]:
+                    await client.set_flow_run_state(one.id, Crashed(message="What served it was stopped."))
+                lost.append(run.name)
+    return lost
 
 
 async def notify(name: str, deployment_id: str, block: str) -> None:

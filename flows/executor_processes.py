@@ -7,9 +7,9 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import CancelledError, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
 from typing import Any
 
+from flows.bare_spawn import BareSpawn
 from flows.executor import WORKER_ENVIRONMENT, Settings, Stopped, T
 from flows.turns import Turns
 from tasks.gpu import GpuStatus
@@ -96,7 +96,7 @@ class Processes:
         with self._lock:
             if self._stopped:
                 raise Stopped("stopped")
-            pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=self._start)
+            pool = ProcessPoolExecutor(workers, mp_context=BareSpawn(), initializer=self._start)
             self._pools.add(pool)
             return pool
 

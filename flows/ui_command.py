@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import socket
 import urllib.request
+from types import FrameType
 
 from flows.exit_codes import DONE, FAILED, WRONG_INPUT
 from flows.terminal import Terminal
@@ -55,11 +57,20 @@ def ui(host: str, port: int) -> int:
             if not self.should_exit:
                 _print(address)
 
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            if sig != signal.SIGINT and not self.should_exit:
+                with contextlib.suppress(OSError):  # of a terminal that was closed
+                    terminal.notice(f"stopped by {signal.Signals(sig).name}")
+            super().handle_exit(sig, frame)
+
     server = Server(
         uvicorn.Config(
             RetrySoon(app), host=host, port=port, log_level="warning", lifespan="on", timeout_graceful_shutdown=3
         )
     )
+    hangup = getattr(signal, "SIGHUP", None)
+    if hangup is not None and signal.getsignal(hangup) != signal.SIG_IGN:  # as after `nohup`
+        signal.signal(hangup, server.handle_exit)
     with contextlib.suppress(KeyboardInterrupt):  # uvicorn sends it on when it has ended
         server.run()
     return DONE if server.started else FAILED

@@ -125,6 +125,8 @@ def test_a_watch_runs_what_has_changed_and_nothing_else(atlas: Path) -> None:
     assert main(["deploy", str(atlas), "--name", "seen", "--pool", "again", "--watch", "60"]) == 0
     config, _ = load_config(str(atlas))
     deployment = ask(lambda client: client.read_deployment_by_name("cluster/seen"))
+    watching = ask(lambda client: client.read_deployment_by_name("watch/seen"))
+    assert watching.concurrency_options.collision_strategy == "CANCEL_NEW"  # looks never queue up
 
     def look() -> list[str]:
         return asyncio.run(watch(config, "cluster/seen", settle=0.0))["changed"]  # type: ignore[no-any-return, index]
@@ -143,6 +145,26 @@ def test_a_watch_runs_what_has_changed_and_nothing_else(atlas: Path) -> None:
     (atlas.parent / "one.h5ad").unlink()
     assert look() == []
     assert runs() == [["one", "two"], ["two"]]
+
+
+def test_runs_that_stopped_serving_left_behind_are_called_crashed(atlas: Path) -> None:
+    from prefect.client.schemas.objects import StateType
+    from prefect.states import Running
+
+    from flows.deployment import crash_unfinished
+
+    assert main(["deploy", str(atlas), "--name", "left", "--pool", "again"]) == 0
+    deployment = ask(lambda client: client.read_deployment_by_name("cluster/left"))
+
+    def created() -> Any:
+        return ask(lambda client: client.create_flow_run_from_deployment(deployment.id)).id
+
+    begun, due = created(), created()
+    ask(lambda client: client.set_flow_run_state(begun, Running(), force=True))
+    name = ask(lambda client: client.read_flow_run(begun)).name
+    assert asyncio.run(crash_unfinished(["cluster/left"])) == [name]
+    states = [ask(lambda client, run=run: client.read_flow_run(run)).state.type for run in (begun, due)]
+    assert states == [StateType.CRASHED, StateType.SCHEDULED]
 
 
 def test_a_watch_sees_any_object_of_a_bucket_change(s3: str) -> None:

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,22 @@ def die() -> None:
 
 def pid() -> int:
     return os.getpid()
+
+
+def imported(name: str) -> bool:
+    return name in sys.modules
+
+
+def test_workers_of_a_run_that_prefect_s_worker_started_do_not_import_prefect(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys.modules["__main__"], "__spec__", find_spec("prefect.engine"))
+    pool = Processes(Settings())
+    try:
+        assert pool.run(imported, "tasks.worker")
+        assert not pool.run(imported, "prefect")
+    finally:
+        pool.close()
 
 
 def test_a_worker_that_dies_costs_a_retry(tmp_path: Path) -> None:

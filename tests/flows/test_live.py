@@ -12,7 +12,7 @@ import pytest
 
 from configs import RunConfig
 from configs.errors import ConfigError
-from flows.artifacts import key_of, visitable
+from flows.artifacts import key_of, place_of, visitable
 from flows.assets import asset_key
 from flows.estimate import Estimate, spoken
 from tasks.figures.request import wants_figures
@@ -84,6 +84,8 @@ def test_figures_takes_three_words() -> None:
 
 def test_urls_are_shown_without_what_is_secret() -> None:
     assert visitable("https://user:password@host/a.zarr?sig=abc") == "https://host/a.zarr"
+    assert place_of("s3://user:password@host/a.zarr") == "s3://host/a.zarr"
+    assert (visitable("/data/a b"), place_of("/data/a b")) == ("file:///data/a%20b", "/data/a b")
     assert asset_key("s3://bucket/a b/c.zarr") == "s3://bucket/a_b/c.zarr"
     assert asset_key("/data/dataset~d/file_id~f.zarr") == "file:///data/dataset~d/file_id~f.zarr"
     assert key_of("Lung/core_1", "columns") == "lung-core-1-columns"
