@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 from prefect import flow, get_run_logger, runtime, tags
 from prefect.client.schemas.objects import State
+from prefect.context import TagsContext
 
 from configs.form import AsForm
 from configs.model import RunConfig
@@ -92,6 +93,11 @@ async def _all_datasets(config: RunConfig, executor: Executor) -> dict[str, Any]
 @flow(name="cluster_dataset", flow_run_name="{dataset}/{file_id}", persist_result=False)
 async def cluster_dataset(config: RunConfig, dataset: str, file_id: str) -> State[dict[str, Any]]:
     """Cluster one file: embedding and graph, then every algorithm and resolution, then the result."""
+    with TagsContext(current_tags=set()):  # for each tag of a task run Prefect asks its server for a slot
+        return await _steps(config, dataset, file_id)
+
+
+async def _steps(config: RunConfig, dataset: str, file_id: str) -> State[dict[str, Any]]:
     started = time.perf_counter()
     config = await asyncio.to_thread(ready, config)
     source = await asyncio.to_thread(take_input, config, dataset, file_id)
