@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -35,6 +35,7 @@ from tasks.digest import canonical_json
 from tasks.fetched import fetched
 from tasks.recent import Recent
 from tasks.store import Store, protocol_of
+from tasks.writing import WritesBehind
 
 AGAIN = 2  # times that an array in a bucket is read again before it counts as damaged
 Kind = Literal["graph", "knn", "split", "bundle", "umap", "pca", "input"]
@@ -49,19 +50,35 @@ class MissingEntry(DamagedEntry):
 class Cache:
     """The cache at a store. Picklable; safe for any number of readers and writers at once.
 
-    `recent` are the entries that this run has seen; another process starts with none.
+    `recent` are the entries that this run has seen, `writes` those that it is writing; another process
+    starts with none.
     """
 
     store: Store
     behind: Store | None = None
     recent: Recent | None = field(default=None, repr=False, compare=False)
+    writes: WritesBehind | None = field(default=None, repr=False, compare=False)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"store": self.store, "behind": self.behind, "recent": None}
+        return {"store": self.store, "behind": self.behind, "recent": None, "writes": None}
 
     def for_run(self) -> Cache:
         """Return the same cache, which reads and checks each entry only once."""
         return replace(self, recent=Recent())
+
+    @contextlib.contextmanager
+    def for_job(self) -> Iterator[Cache]:
+        """Yield the same for one job, which in a bucket does not wait for its writes until `settle`."""
+        if self.store.is_local:
+            yield self.for_run()
+            return
+        with WritesBehind() as writes:
+            yield replace(self, recent=Recent(), writes=writes)
+
+    def settle(self) -> None:
+        """Wait until all is written; raises what failed."""
+        if self.writes is not None:
+            self.writes.settle()
 
     @property
     def stores(self) -> list[Store]:
@@ -158,9 +175,15 @@ class Cache:
             else:
                 refs[name] = self.put(array).to_json()
         record = Record(kind, key, {"arrays": refs, **body} if arrays else body, inline)
-        self.store.write(record_path(key), record.to_bytes())
+        if self.writes is None:
+            self._commit(record)
+        else:
+            self.writes.submit(lambda: self._commit(record))
         self.note(record)
         return record
+
+    def _commit(self, record: Record) -> None:
+        self.store.write(record_path(record.key), record.to_bytes())
 
     def note(self, record: Record) -> None:
         """Keep an entry that a process of this run has just written."""

@@ -94,11 +94,25 @@ def run_job(job: Job) -> dict[str, Any]:
         If an embedding in the cache is not what it was when the run began.
     """
     started = time.perf_counter()
+    with job.cache.for_job() as cache:
+        if job.looked_up:
+            cache.note_absent(job.key)
+        entries, executed = _grown(job, cache)
+        cache.settle()  # what names the others comes last
+        seconds = round(time.perf_counter() - started, 4)
+        splits = len(entries)
+        if job.recurse:
+            facts = {"splits": [record.key for record in entries], "n_cells": job.n_cells, "seconds": seconds}
+            entries.append(cache.write_record("bundle", job.key, facts))
+            cache.settle()
+    return {"key": job.key, "executed": executed, "splits": splits, "seconds": seconds, "entries": entries}
+
+
+def _grown(job: Job, cache: Cache) -> tuple[list[Record], list[str]]:
+    """Return the records of all splits of a job, and the keys of those that were computed."""
     executed: list[str] = []
     entries: list[Record] = []
-    tree, cache = Tree(job.plan), job.cache.for_run()
-    if job.looked_up:
-        cache.note_absent(job.key)
+    tree = Tree(job.plan)
     waiting = _looked_ahead(job, cache, job.nodes)
     while waiting:
         pending = waiting.pop()
@@ -110,14 +124,7 @@ def run_job(job: Job) -> dict[str, Any]:
             labels = cache.array(record, "labels")
             children = tree.close(pending, record.key, record.body, labels, computed)
             waiting += _looked_ahead(job, cache, [opened for child in children if (opened := tree.open(child))])
-    seconds = round(time.perf_counter() - started, 4)
-    if job.recurse:
-        keys = [record.key for record in entries]
-        entries.append(
-            cache.write_record("bundle", job.key, {"splits": keys, "n_cells": job.n_cells, "seconds": seconds})
-        )
-    splits = len(entries) - job.recurse
-    return {"key": job.key, "executed": executed, "splits": splits, "seconds": seconds, "entries": entries}
+    return entries, executed
 
 
 def _looked_ahead(job: Job, cache: Cache, nodes: Sequence[Pending]) -> list[Pending]:
