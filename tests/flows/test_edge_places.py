@@ -153,6 +153,12 @@ def cache_is_full(patch: pytest.MonkeyPatch, part: str) -> None:
     patch.setattr(tasks.store, "_open_new", Half)
 
 
+def arrays_are_full(patch: pytest.MonkeyPatch) -> None:
+    """Let half of each array of the cache be written; all lie beside their records, as large ones do."""
+    patch.setattr("tasks.cache.INLINE", 0)
+    cache_is_full(patch, "/c/0")
+
+
 def result_is_full(patch: pytest.MonkeyPatch, after: int) -> None:
     """Let a result be written up to so many files."""
     real, written = tasks.staging.StagedStore.set, iter(range(10**9))
@@ -167,7 +173,7 @@ def result_is_full(patch: pytest.MonkeyPatch, after: int) -> None:
 
 Fill = Callable[[pytest.MonkeyPatch], None]
 FULL: dict[str, tuple[Fill, str]] = {
-    "an array of the cache": (lambda patch: cache_is_full(patch, "/c/0"), "/cache/v1/arrays/"),
+    "an array of the cache": (lambda patch: arrays_are_full(patch), "/cache/v1/arrays/"),
     "a record of the cache": (lambda patch: cache_is_full(patch, "/records/"), "/cache/v1/records/"),
     "the start of the result": (lambda patch: result_is_full(patch, 0), ".zarr"),
     "the midst of the result": (lambda patch: result_is_full(patch, 40), ".zarr"),
