@@ -11,6 +11,7 @@ import argparse
 import json
 import os
 import platform
+import sys
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,11 +34,11 @@ def main() -> None:
             rows += _configuration(options.config, server, folder)
         for path in _data(options, Path(folder)):
             task = Task(path, options.use_rep, tuple(options.resolutions), options.depth, labels=tuple(options.labels))
-            rows.append(bare_loop(task, options.repeat))
+            rows += _told([bare_loop(task, options.repeat)])
             for url in (server, None):
-                rows += ours(task, url, f"{folder}/home", options.repeat)
+                rows += _told(ours(task, url, f"{folder}/home", options.repeat))
             if not options.without_ancestor:
-                rows.append(ancestor(task))
+                rows += _told([ancestor(task)])
     _add_ratios(rows)
     print(table(rows))
     if options.json:
@@ -87,6 +88,13 @@ def _configuration(path: str, server: str, folder: str) -> list[dict[str, Any]]:
     for what in ("cold", "warm"):
         run, document = command(own, server, f"{folder}/home")
         rows.append(row(Path(path).stem, f"{what}, server running", [run], splits=_sum(document)))
+    return rows
+
+
+def _told(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Say how far it is."""
+    for one in rows:
+        print(f"{one['data']}, {one['what']}: {one['wall']} s", file=sys.stderr, flush=True)
     return rows
 
 

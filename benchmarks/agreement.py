@@ -10,20 +10,20 @@ def agreement(labels: str, data: str, known: Sequence[str]) -> dict[str, dict[st
     """Compare every column of a table of labels with each known obs column of the data.
 
     Returns, by known column, the `column` with the highest NMI, its `nmi` and `ari`. Cells without a
-    known label are left out.
+    known label are left out, and columns that the data do not have.
     """
     if not known:
         return {}
     import pandas as pd
     from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
-    from tasks.elements import open_anndata, read_obs_column
+    from tasks.elements import obs_columns, open_anndata, read_obs_column
 
     table = pd.read_parquet(labels)
     columns = [name for name in table if name.startswith(("leiden_", "louvain_"))]
     best = {}
     with open_anndata(data) as root:
-        for name in known:
+        for name in [name for name in known if name in obs_columns(root)]:
             truth = read_obs_column(root, name)
             there = truth.notna().to_numpy()
             true = truth[there].astype(str)
