@@ -224,11 +224,13 @@ def _serve(port: int) -> None:
     import uvicorn
     from prefect.server.api.server import create_app
 
+    from flows.idle_collection import CollectWhenIdle
+
     app = create_app()
     gc.freeze()
     gc.enable()
     config = uvicorn.Config(
-        RetrySoon(app),
+        RetrySoon(CollectWhenIdle(app)),
         host="127.0.0.1",
         port=port,
         log_level="critical",

@@ -7,10 +7,12 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from typing import Literal
 
 EVERY = 5.0  # seconds between questions
 TIMEOUT = 5.0  # seconds for an answer
-PATIENCE = 60.0  # seconds without an answer; a server that is started anew takes about ten
+PATIENCE = 60.0  # seconds in which nobody listens; a server that is started anew takes about ten
+BUSY = 300.0  # seconds without an answer of one that listens: one on SQLite may stand still for a minute
 
 
 def when_unreachable(url: str, call: Callable[[str], None], ended: threading.Event) -> threading.Thread:
@@ -23,10 +25,13 @@ def when_unreachable(url: str, call: Callable[[str], None], ended: threading.Eve
     def watch() -> None:
         answered = None
         while not ended.wait(EVERY):
-            if _answers(url):
+            state = _state(url)
+            if state == "answers":
                 answered = time.monotonic()
-            elif answered is not None and time.monotonic() - answered > PATIENCE:
-                call(f"the Prefect server at {url} has not answered for {PATIENCE:.0f} s")
+                continue
+            patience = BUSY if state == "listens" else PATIENCE
+            if answered is not None and time.monotonic() - answered > patience:
+                call(f"the Prefect server at {url} has not answered for {patience:.0f} s")
                 return
 
     thread = threading.Thread(target=watch, name="cellstrata-server-watch", daemon=True)
@@ -34,11 +39,15 @@ def when_unreachable(url: str, call: Callable[[str], None], ended: threading.Eve
     return thread
 
 
-def _answers(url: str) -> bool:
+def _state(url: str) -> Literal["answers", "listens", "gone"]:
     try:
         urllib.request.urlopen(f"{url.rstrip('/')}/health", timeout=TIMEOUT).close()
     except urllib.error.HTTPError:
-        return True
+        return "answers"
+    except TimeoutError:
+        return "listens"
+    except urllib.error.URLError as error:
+        return "listens" if isinstance(error.reason, TimeoutError) else "gone"
     except (OSError, ValueError):
-        return False
-    return True
+        return "gone"
+    return "answers"

@@ -48,6 +48,7 @@ def ui(host: str, port: int) -> int:
         from prefect.server.api.server import create_app
 
         from flows.embedded_server import RetrySoon
+        from flows.idle_collection import CollectWhenIdle
 
         app = create_app()
 
@@ -65,7 +66,12 @@ def ui(host: str, port: int) -> int:
 
     server = Server(
         uvicorn.Config(
-            RetrySoon(app), host=host, port=port, log_level="warning", lifespan="on", timeout_graceful_shutdown=3
+            RetrySoon(CollectWhenIdle(app)),
+            host=host,
+            port=port,
+            log_level="warning",
+            lifespan="on",
+            timeout_graceful_shutdown=3,
         )
     )
     hangup = getattr(signal, "SIGHUP", None)

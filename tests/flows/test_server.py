@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import os
 import signal
 import subprocess
@@ -15,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from flows import server_watch
+from flows import idle_collection, server_watch
 from flows.embedded_server import configured_server, no_certificates_for
 from tasks.opening import InputError
 from tests.flows.conftest import Run
@@ -184,3 +186,46 @@ def test_a_configured_server_that_goes_away_is_noticed(monkeypatch: pytest.Monke
     ended.set()
     never.join(10)
     assert not never.is_alive()
+
+
+def test_a_server_that_listens_and_does_not_answer_is_waited_for_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, seconds in (("EVERY", 0.05), ("TIMEOUT", 0.1), ("PATIENCE", 0.3), ("BUSY", 3.0)):
+        monkeypatch.setattr(server_watch, name, seconds)
+    server = HTTPServer(("127.0.0.1", 0), Refuses)
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+    said: list[str] = []
+    ended = threading.Event()
+    watching = server_watch.when_unreachable(f"http://127.0.0.1:{server.server_port}/api", said.append, ended)
+    time.sleep(0.5)
+    server.shutdown()  # it accepts connections, but nobody takes them
+    time.sleep(1.5)
+    assert said == []
+    watching.join(30)
+    assert ["has not answered for 3 s" in line for line in said] == [True]
+    server.server_close()
+
+
+def test_garbage_is_collected_while_no_connection_is_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    idle, collected = [False], [0]
+    monkeypatch.setattr(idle_collection, "EVERY", 0.01)
+    monkeypatch.setattr(idle_collection, "MANY", 0)
+    monkeypatch.setattr(idle_collection, "_is_idle", lambda: idle[0])
+    monkeypatch.setattr(idle_collection.gc, "collect", lambda: collected.__setitem__(0, collected[0] + 1))
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        assert not gc.isenabled() or scope["type"] != "lifespan"
+        await asyncio.sleep(0.2)
+        assert not gc.isenabled()
+        assert collected == [0]
+        idle[0] = True
+        kept = [[] for _ in range(5000)]  # what counts as new
+        await asyncio.sleep(0.2)
+        assert len(kept) == 5000
+        assert collected[0] > 0
+
+    async def started(scope: Any, receive: Any, send: Any) -> None:
+        await asyncio.sleep(0.05)
+        await app(scope, receive, send)
+
+    asyncio.run(idle_collection.CollectWhenIdle(started)({"type": "lifespan"}, None, None))
+    assert gc.isenabled()
