@@ -21,6 +21,7 @@ from prefect.cache_policies import CachePolicy
 from prefect.exceptions import ObjectAlreadyExists
 from prefect.filesystems import WritableFileSystem
 from prefect.serializers import JSONSerializer
+from prefect.settings import PREFECT_API_URL
 from pydantic import Field, PrivateAttr
 
 from tasks.cache import Cache, Record
@@ -28,6 +29,7 @@ from tasks.store import StorageOptions, Store
 
 ATTEMPTS = 5
 _saving = threading.Lock()
+_saved: dict[tuple[str | None, str], Any] = {}  # the documents of blocks, by server and name
 
 
 class NodeKey(CachePolicy):
@@ -124,10 +126,14 @@ def cache_block(cache: Cache) -> CellstrataCache:
     block = CellstrataCache(url=url, behind=behind)
     block._of_run = cache
     name = f"cellstrata-{hashlib.blake2b(f'{url} {behind}'.encode(), digest_size=4).hexdigest()}"
+    place = (PREFECT_API_URL.value(), name)
     with _saving:  # datasets that start together would all register the block's type
+        if place in _saved:  # a write for each of many datasets keeps SQLite busy
+            block._block_document_id, block._block_document_name = _saved[place], name
+            return block
         for again in reversed(range(ATTEMPTS)):
             try:
-                block.save(name, overwrite=True, _sync=True)  # type: ignore[call-arg]
+                _saved[place] = block.save(name, overwrite=True, _sync=True)  # type: ignore[call-arg]
                 break
             except ObjectAlreadyExists:  # another run on the same server has just registered it
                 if not again:

@@ -17,10 +17,10 @@ from tasks.store import Store
 def test_datasets_that_start_together_register_its_type_one_by_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    inside, most = 0, 0
+    inside, most, saved = 0, 0, list[str]()
     guard, registered = threading.Lock(), threading.Event()
 
-    def save(self: CellstrataCache, name: str, overwrite: bool, _sync: bool) -> None:
+    def save(self: CellstrataCache, name: str, overwrite: bool, _sync: bool) -> str:
         nonlocal inside, most
         with guard:
             inside += 1
@@ -28,11 +28,20 @@ def test_datasets_that_start_together_register_its_type_one_by_one(
         registered.wait(0.02)
         with guard:
             inside -= 1
+            saved.append(name)
+        return f"id of {name}"
 
     monkeypatch.setattr(CellstrataCache, "save", save)
+    caches = [Cache(Store(f"{tmp_path}/{number % 4}")) for number in range(16)]
     with ThreadPoolExecutor(8) as pool:
-        assert len(list(pool.map(cache_block, [Cache(Store(str(tmp_path)))] * 8))) == 8
+        blocks = list(pool.map(cache_block, caches))
     assert most == 1
+    assert len(saved) == len(set(saved)) == 4, "one document serves all data sets over one cache"
+    for block, cache in zip(blocks, caches, strict=True):
+        assert block.url == cache.store.url
+    known = [block for block in blocks if block._block_document_id is not None]  # the others' own save sets it
+    assert len(known) == 12
+    assert all(block._block_document_id == f"id of {block._block_document_name}" for block in known)
 
 
 @pytest.mark.parametrize("refusals", [1, ATTEMPTS])
