@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import tempfile
 import time
 from dataclasses import dataclass
 
@@ -31,8 +32,18 @@ def measure(command: list[str], environment: dict[str, str]) -> Measured:
         If it fails.
     """
     started = time.perf_counter()
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    watched, cpu, peak = psutil.Process(process.pid), {}, 0.0
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:  # a pipe would be full one day
+        process = subprocess.Popen(command, env=environment, stdout=out, stderr=err, text=True)
+        wall, cpu, peak = _watched(process, started)
+        stdout, stderr = (file.seek(0) or file.read() for file in (out, err))
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command, stdout, stderr)
+    return Measured(wall, cpu, peak, stdout)
+
+
+def _watched(process: subprocess.Popen[str], started: float) -> tuple[float, float, float]:
+    """Follow a process to its end; returns wall and CPU seconds, and the peak in MiB."""
+    watched, cpu, peak = psutil.Process(process.pid), dict[int, float](), 0.0
     while process.poll() is None:
         memory = 0
         try:
@@ -44,11 +55,7 @@ def measure(command: list[str], environment: dict[str, str]) -> Measured:
             pass
         peak = max(peak, memory / 2**20)
         time.sleep(INTERVAL)
-    wall = time.perf_counter() - started
-    stdout, stderr = process.communicate()
-    if process.returncode:
-        raise subprocess.CalledProcessError(process.returncode, command, stdout, stderr)
-    return Measured(wall, sum(cpu.values()), peak, stdout)
+    return time.perf_counter() - started, sum(cpu.values()), peak
 
 
 def _memory(process: psutil.Process) -> int:
