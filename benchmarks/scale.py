@@ -156,7 +156,7 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
             )
         axis.set_xlabel("cells")
         axis.set_title(title, fontsize=10, loc="left")
-        axis.margins(y=0.15)
+        axis.margins(0.15)
         axis.grid(alpha=0.3, which="both", linewidth=0.4)
         axis.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=130)

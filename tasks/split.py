@@ -129,7 +129,7 @@ def _grown(job: Job, cache: Cache) -> tuple[list[Record], list[str]]:
 
 def _looked_ahead(job: Job, cache: Cache, nodes: Sequence[Pending]) -> list[Pending]:
     """Return the nodes, what the cache has of them looked up together."""
-    if not job.refresh and len(nodes) > 1 and not cache.store.is_local:
+    if not job.refresh and len(nodes) > 1:
         cache.look_ahead(key_of(job.plan, node, cache) for node in nodes)
     return list(nodes)
 
