@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 import tempfile
 import time
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 import psutil
 
 INTERVAL = 0.1  # seconds between looks at the processes
+SHOWN = 20_000  # characters of what a failed command said last
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ def measure(command: list[str], environment: dict[str, str]) -> Measured:
         wall, cpu, peak = _watched(process, started)
         stdout, stderr = (file.seek(0) or file.read() for file in (out, err))
     if process.returncode:
+        print(stderr[-SHOWN:], file=sys.stderr)
         raise subprocess.CalledProcessError(process.returncode, command, stdout, stderr)
     return Measured(wall, cpu, peak, stdout)
 
