@@ -19,7 +19,7 @@ import pandas as pd
 
 from benchmarks.contestants import Task, command
 from benchmarks.server import running_server
-from tests.conftest import SETTINGS, moto_server
+from tests.s3_server import SETTINGS, moto_server
 
 BUCKET = "lab"
 

@@ -21,8 +21,8 @@ import pandas as pd
 
 from benchmarks.server import running_server
 from flows.demo import DATA, write_demo
-from tests.conftest import SETTINGS, moto_server
 from tests.flows.dask_cluster import Cluster, cluster_at
+from tests.s3_server import SETTINGS, moto_server
 
 RUN = [sys.executable, "-m", "flows.command", "run"]
 BUCKET = "lab"

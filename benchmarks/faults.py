@@ -15,14 +15,10 @@ import json
 import logging
 import os
 import random
-import socket
-import subprocess
 import sys
 import tempfile
-import time
 import warnings
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -30,8 +26,8 @@ from unittest import mock
 import certifi
 import pandas as pd
 
-from tests.conftest import SETTINGS
 from tests.faulty_proxy import Decide, FaultyProxy, faulty_proxy
+from tests.s3_server import SETTINGS, moto_server
 
 WRITING = ("PUT", "POST", "DELETE")
 # By kind: what the proxy does, and to which requests.
@@ -62,7 +58,7 @@ def main() -> None:
     parser.add_argument("--show", action="store_true", help="print each error")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
-    with tempfile.TemporaryDirectory() as folder, moto() as endpoint, faulty_proxy(endpoint) as proxy:
+    with tempfile.TemporaryDirectory() as folder, moto_server() as endpoint, faulty_proxy(endpoint) as proxy:
         environment = {**SETTINGS, "AWS_ENDPOINT_URL": proxy.url, "PREFECT_HOME": f"{folder}/prefect",
                        "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL", "DO_NOT_TRACK": "1"}  # fmt: skip
         with mock.patch.dict(os.environ, environment):
@@ -218,25 +214,6 @@ class Faults:
         with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
             code = run(str(path), [], False, False)
         return code, said.getvalue()
-
-
-@contextlib.contextmanager
-def moto() -> Iterator[str]:
-    """Run an S3 endpoint on loopback."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        for _ in range(600):
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-                break
-            time.sleep(0.1)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.kill()
-        process.wait()
 
 
 def _as_zarr(source: Path, target: Path) -> None:

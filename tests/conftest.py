@@ -5,13 +5,6 @@ And what becomes of tests that need a GPU: see `tests.real_gpu`.
 
 from __future__ import annotations
 
-import contextlib
-import os
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 import uuid
 from collections.abc import Iterator
 
@@ -19,45 +12,7 @@ import pytest
 
 from tests.faulty_proxy import FaultyProxy, faulty_proxy
 from tests.real_gpu import pytest_runtest_setup  # noqa: F401
-
-SETTINGS = {
-    "AWS_ACCESS_KEY_ID": "testing",
-    "AWS_SECRET_ACCESS_KEY": "testing-secret",
-    "AWS_DEFAULT_REGION": "us-east-1",
-    "AWS_EC2_METADATA_DISABLED": "true",
-    "AWS_CONFIG_FILE": os.devnull,
-    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-}
-
-
-# As every S3 does, and moto does not by itself.
-KEEPING_CONNECTIONS = """
-import sys
-from moto.server import main
-from werkzeug.serving import WSGIRequestHandler
-WSGIRequestHandler.protocol_version = "HTTP/1.1"
-main(sys.argv[1:])
-"""
-
-
-@contextlib.contextmanager
-def moto_server() -> Iterator[str]:
-    """Run moto's server, which speaks S3, and yield its URL."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    url = f"http://127.0.0.1:{port}"
-    process = subprocess.Popen(
-        [sys.executable, "-c", KEEPING_CONNECTIONS, "-H", "127.0.0.1", "-p", str(port)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        _wait_for(f"{url}/moto-api/", process)
-        yield url
-    finally:
-        process.kill()
-        process.wait()
+from tests.s3_server import SETTINGS, moto_server
 
 
 @pytest.fixture(scope="session")
@@ -81,17 +36,6 @@ def s3(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> str:
     bucket = f"lab-{uuid.uuid4().hex[:10]}"
     s3fs.S3FileSystem().mkdir(bucket)
     return f"s3://{bucket}"
-
-
-def _wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
-    until = time.monotonic() + 60
-    while time.monotonic() < until and process.poll() is None:
-        try:
-            urllib.request.urlopen(url, timeout=2).close()
-            return
-        except OSError:
-            time.sleep(0.05)
-    raise RuntimeError(f"no S3 endpoint answers at {url}")
 
 
 @pytest.fixture

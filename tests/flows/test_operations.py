@@ -17,9 +17,9 @@ import numpy as np
 import psutil
 import pytest
 
-from tests.conftest import SETTINGS
 from tests.flows.operating import POOL, Operation, computed_and_cached, operation, wait_until
 from tests.flows.test_recovery import splits
+from tests.s3_server import SETTINGS
 
 pytestmark = pytest.mark.prefect
 LATENT: dict[str, Any] = {"neighbors": {"use_rep": "X_latent"}, "hierarchy": 2, "resolutions": [0.5, 1.0]}

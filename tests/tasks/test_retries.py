@@ -23,8 +23,8 @@ from tasks.opening import InputError, reading
 from tasks.retries import Retrying
 from tasks.store import Store
 from tasks.writable import unusable
-from tests.conftest import SETTINGS
 from tests.faulty_proxy import FaultyProxy
+from tests.s3_server import SETTINGS
 
 QUICK = {"config_kwargs": {"read_timeout": 0.5, "connect_timeout": 1, "retries": {"max_attempts": 0}}}
 PASSING = {
