@@ -201,9 +201,9 @@ def _free_port() -> int:
 
 
 class RetrySoon:
-    """Ask clients to come again at once when SQLite was busy; without that they wait 2 s and more."""
+    """Ask clients to come again soon when SQLite was busy; without that they wait 2 s and more."""
 
-    SECONDS = b"0.05"
+    SECONDS = b"0.3"
 
     def __init__(self, app: Any) -> None:
         self._app = app
@@ -225,7 +225,9 @@ def _serve(port: int) -> None:
     from prefect.server.api.server import create_app
 
     from flows.idle_collection import CollectWhenIdle
+    from flows.sqlite_writing import begin_writing_at_once
 
+    begin_writing_at_once()
     app = create_app()
     gc.freeze()
     gc.enable()

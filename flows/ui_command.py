@@ -49,7 +49,9 @@ def ui(host: str, port: int) -> int:
 
         from flows.embedded_server import RetrySoon
         from flows.idle_collection import CollectWhenIdle
+        from flows.sqlite_writing import begin_writing_at_once
 
+        begin_writing_at_once()
         app = create_app()
 
     class Server(uvicorn.Server):
