@@ -20,6 +20,7 @@ from flows.executor import ClusterLost
 from flows.progress import Counts
 from tasks.cache import Cache
 from tasks.claims import Claims
+from tasks.listing import Listing
 from tasks.split import Job, bundle_key, first_nodes, key_of, split
 from tasks.tree import Node, Pending, Tree
 
@@ -62,6 +63,9 @@ class Driver:
     _elsewhere: list[_Work] = field(default_factory=list)
     _order: Any = field(default_factory=itertools.count)
 
+    def __post_init__(self) -> None:
+        self._listing = Listing(self.cache)
+
     async def grow(self, trees: Sequence[Tree]) -> None:
         """Grow all trees to their leaves.
 
@@ -73,6 +77,7 @@ class Driver:
         """
         loop, finished = asyncio.get_running_loop(), asyncio.Queue[Any]()
         failures: list[str] = []
+        releases: list[asyncio.Task[None]] = []
 
         def announce(done: Any) -> None:
             loop.call_soon_threadsafe(finished.put_nowait, done)
@@ -101,8 +106,9 @@ class Driver:
                         failures.append(f"{work.name}: {reason}")
                 except ClusterLost as error:
                     failures += [str(error)] * GIVE_UP  # nothing else can be split either
-                await asyncio.to_thread(claims.release, work.key)
+                releases.append(asyncio.create_task(asyncio.to_thread(claims.release, work.key)))
                 self.on_progress(sum(tree.settled for tree in trees), self.counts)
+            await asyncio.gather(*releases)
         if failures:
             raise SplitFailed("; ".join(dict.fromkeys(failures)))
 
@@ -115,7 +121,8 @@ class Driver:
         known = self.refresh or self.cache.read_record(work.key) is not None
         if not known and not claims.take(work.key):
             return None
-        job = Job(work.key, plan, work.nodes, self.cache, work.recurse, self.refresh, looked_up=not known)
+        listed = None if known or not work.recurse else self._listing.entries()
+        job = Job(work.key, plan, work.nodes, self.cache, work.recurse, self.refresh, not known, listed)
         parents = [work.parent] if work.parent else None
         return self.submit(name=work.name, key=work.key, job=quote(job), wait_for=parents)
 

@@ -67,13 +67,16 @@ class Cache:
         return replace(self, recent=Recent())
 
     @contextlib.contextmanager
-    def for_job(self) -> Iterator[Cache]:
-        """Yield the same for one job, which in a bucket does not wait for its writes until `settle`."""
+    def for_job(self, listed: frozenset[str] | None = None) -> Iterator[Cache]:
+        """Yield the same for one job, which in a bucket does not wait for its writes until `settle`.
+
+        `listed` are the entries that there are, where that is known (`tasks.listing`).
+        """
         if self.store.is_local:
             yield self.for_run()
             return
         with WritesBehind() as writes:
-            yield replace(self, recent=Recent(), writes=writes)
+            yield replace(self, recent=Recent(listed), writes=writes)
 
     def settle(self) -> None:
         """Wait until all is written; raises what failed."""
@@ -90,13 +93,13 @@ class Cache:
     def put(self, array: np.ndarray[Any, Any]) -> ArrayRef:
         """Store an array (int32, int64, float32 or float64, any shape) and return its address.
 
-        An intact array that is there already is left as it is, but for its time; a damaged one is
-        replaced.
+        On a local disk an intact array that is there already is left as it is, but for its time; in a
+        bucket, where looking takes as long as writing, it is written again, which keeps it from being pruned.
         """
         array = plain(array)
         ref = ArrayRef.of(array)
         folder = array_folder(ref.digest)
-        if array.size and _intact(self.store, ref):
+        if array.size and self.store.is_local and _intact(self.store, ref):
             self.store.touch(f"{folder}/{chunk_name(ref)}")  # in use again: not to be pruned
         else:
             self.store.write(f"{folder}/zarr.json", zarr_metadata(ref))

@@ -12,12 +12,17 @@ from tasks.cache_record import Record
 
 MOST_BYTES = 1 << 28  # of the arrays that came with the entries
 MOST = 50_000  # entries
+LISTED = 16  # characters of a key
 
 
 class Recent:
-    """Entries by key, those not used for longest forgotten first. Safe for threads."""
+    """Entries by key, those not used for longest forgotten first. Safe for threads.
 
-    def __init__(self) -> None:
+    `listed` are the keys that there are, where that is known: others are not asked for.
+    """
+
+    def __init__(self, listed: frozenset[str] | None = None) -> None:
+        self._listed = listed
         self._records: OrderedDict[str, Record] = OrderedDict()
         self._absent: set[str] = set()
         self._checked: set[str] = set()
@@ -34,6 +39,11 @@ class Recent:
             while self._records and (self._bytes > MOST_BYTES or len(self._records) > MOST):
                 self._drop(next(iter(self._records)))
 
+    def listed(self) -> frozenset[str]:
+        """Return the keys of all entries, as a listing has them."""
+        with self._lock:
+            return frozenset(map(listed_as, self._records))
+
     def find(self, key: str) -> Record | None:
         """Return the entry of a key, None if it has not been seen."""
         with self._lock:
@@ -47,7 +57,12 @@ class Recent:
             self._absent.add(key)
 
     def was_absent(self, key: str) -> bool:
-        """Tell whether just now there was no entry of a key; only once, since another run may write it."""
+        """Tell whether just now there was no entry of a key; only once, since another run may write it.
+
+        One that a listing lacks counts as absent for as long as this lives, which is a job.
+        """
+        if self._listed is not None and listed_as(key) not in self._listed:
+            return True
         with self._lock:
             absent = key in self._absent
             self._absent.discard(key)
@@ -66,6 +81,11 @@ class Recent:
     def _drop(self, key: str) -> None:
         if (old := self._records.pop(key, None)) is not None:
             self._bytes -= _size(old)
+
+
+def listed_as(key: str) -> str:
+    """Return a key as listings have it: short, since they go with each job."""
+    return key[:LISTED]
 
 
 def _size(record: Record) -> int:

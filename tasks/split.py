@@ -60,7 +60,7 @@ class Job:
     """One piece of work: these nodes, and all that is below them if `recurse`.
 
     Picklable and small: a plan, row numbers, and the address of the cache. `looked_up` says that just now
-    the cache had no entry of its key.
+    the cache had no entry of its key; `listed` are the entries that it had, where that is known.
     """
 
     key: str
@@ -70,6 +70,7 @@ class Job:
     recurse: bool = False
     refresh: bool = False
     looked_up: bool = False
+    listed: frozenset[str] | None = None
 
     @property
     def n_cells(self) -> int:
@@ -94,7 +95,7 @@ def run_job(job: Job) -> dict[str, Any]:
         If an embedding in the cache is not what it was when the run began.
     """
     started = time.perf_counter()
-    with job.cache.for_job() as cache:
+    with job.cache.for_job(job.listed) as cache:
         if job.looked_up:
             cache.note_absent(job.key)
         entries, executed = _grown(job, cache)
