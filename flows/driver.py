@@ -121,8 +121,9 @@ class Driver:
         known = self.refresh or self.cache.read_record(work.key) is not None
         if not known and not claims.take(work.key):
             return None
-        listed = None if known or not work.recurse else self._listing.entries()
-        job = Job(work.key, plan, work.nodes, self.cache, work.recurse, self.refresh, not known, listed)
+        absent = not known and not claims.met  # if not, the other run may have written it since we looked
+        listed = self._listing.entries() if absent and work.recurse else None
+        job = Job(work.key, plan, work.nodes, self.cache, work.recurse, self.refresh, absent, listed)
         parents = [work.parent] if work.parent else None
         return self.submit(name=work.name, key=work.key, job=quote(job), wait_for=parents)
 
@@ -165,6 +166,8 @@ class Driver:
         """Take a finished task's splits into the tree."""
         tree, made = work.tree, set(executed)
         waiting = list(work.nodes)
+        if work.recurse and (bundle := self.cache.read_record(work.key)) is not None:
+            self.cache.look_ahead(bundle.body["splits"])
         while waiting:
             pending = waiting.pop()
             record, computed = split(tree.plan, pending, self.cache)

@@ -21,8 +21,10 @@ from tasks.inputs import Input
 from tasks.neighbors import compute_neighbors, find_neighbors
 from tasks.placement import placement_of
 from tasks.plans import root_neighbors
+from tasks.split import find_graph
 
 AT_MOST = 2  # datasets; the others' graphs are computed when their turn comes
+WOKEN = 4  # workers; more are started when there is work for them
 
 _started: dict[tuple[str, int, str, str | None], Future[Any]] = {}
 
@@ -31,7 +33,7 @@ def start_graphs(config: RunConfig, inputs: Mapping[str, Input], executor: Execu
     """Start computing level 1's graph of the first inputs that have none; returns at once."""
     if config.refresh or config.runner == "threads":
         return
-    cache, threads = open_cache(config), ThreadPoolExecutor(AT_MOST)
+    cache, threads = open_cache(config), ThreadPoolExecutor(2 * AT_MOST)
     for source in list(inputs.values())[:AT_MOST]:
         settings = config.DATASETS[source.dataset].clustering
         spec = root_neighbors(settings, source.neighbors)
@@ -44,7 +46,16 @@ def start_graphs(config: RunConfig, inputs: Mapping[str, Input], executor: Execu
         arguments: tuple[Any, ...] = (cache, embedding, spec.n_neighbors, spec.metric, executor.threads, method)
         if key not in _started and find_neighbors(*arguments) is None:
             _started[key] = threads.submit(executor.run, compute_neighbors, *arguments)
+            threads.submit(_wake, executor, _started[key], cache)
     threads.shutdown(wait=False)
+
+
+def _wake(executor: Executor, graph: Future[Any], cache: Cache) -> None:
+    """Start the workers that the first splits will need, when the graph no longer takes all CPUs."""
+    key = graph.result()["key"]
+    with ThreadPoolExecutor(WOKEN) as threads:
+        for _ in range(min(WOKEN, executor.at_once)):
+            threads.submit(executor.run, find_graph, cache, key)
 
 
 @cache

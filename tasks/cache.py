@@ -98,6 +98,13 @@ class Cache:
         """
         array = plain(array)
         ref = ArrayRef.of(array)
+        if self.writes is None:
+            self._put(ref, array)
+        else:
+            self.writes.submit_array(ref.digest, array, lambda: self._put(ref, array))
+        return ref
+
+    def _put(self, ref: ArrayRef, array: np.ndarray[Any, Any]) -> None:
         folder = array_folder(ref.digest)
         if array.size and self.store.is_local and _intact(self.store, ref):
             self.store.touch(f"{folder}/{chunk_name(ref)}")  # in use again: not to be pruned
@@ -105,7 +112,6 @@ class Cache:
             self.store.write(f"{folder}/zarr.json", zarr_metadata(ref))
             if array.size:  # last, since the chunk alone tells whether the array is there
                 self.store.write(f"{folder}/{chunk_name(ref)}", array.reshape(-1).view(np.uint8).data)
-        return ref
 
     def has(self, ref: ArrayRef) -> bool:
         """Tell whether an array is there and intact (its bytes are read and checked)."""
@@ -127,6 +133,10 @@ class Cache:
         DamagedEntry
             If it is missing or its bytes do not have the digest of its name.
         """
+        if self.writes is not None and (array := self.writes.array(ref.digest)) is not None:
+            array = array.view()
+            array.flags.writeable = False
+            return array
         try:
             return _read(self.store, ref)
         except DamagedEntry:
@@ -180,6 +190,8 @@ class Cache:
         record = Record(kind, key, {"arrays": refs, **body} if arrays else body, inline)
         if self.writes is None:
             self._commit(record)
+        elif record.apart():
+            self.writes.submit_last(lambda: self._commit(record))
         else:
             self.writes.submit(lambda: self._commit(record))
         self.note(record)

@@ -26,10 +26,14 @@ CREATING = ("s3", "s3a", "gs", "gcs")  # stores that can write an object only if
 
 @dataclass
 class Claims:
-    """The claims of one run. Failures to write them are ignored: the cache may be only readable."""
+    """The claims of one run. Failures to write them are ignored: the cache may be only readable.
+
+    `met` tells whether another live run's has been met.
+    """
 
     cache: Cache
     run: str = field(default_factory=lambda: uuid.uuid4().hex)
+    met: bool = False
     _held: set[str] = field(default_factory=set)
     _ended: threading.Event = field(default_factory=threading.Event)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -50,9 +54,11 @@ class Claims:
                 return False
         if not self._created(key):
             if self._elsewhere(key):
+                self.met = True
                 return False
             self._write(key)
             if not self.cache.store.is_local and self._elsewhere(key):  # both asked before either wrote
+                self.met = True
                 return False
         with self._lock:
             self._held.add(key)

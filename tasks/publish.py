@@ -175,6 +175,8 @@ def is_ours(output_url: str, storage_options: StorageOptions | None = None) -> b
             return bool(read_references(place).own)
         except InputError:
             return False
+    if not place.exists():
+        return False
     mark = Store.at(join(output_url, "uns", "clustering", "made_by"), storage_options)
     try:
         with quiet():

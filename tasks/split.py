@@ -99,13 +99,12 @@ def run_job(job: Job) -> dict[str, Any]:
         if job.looked_up:
             cache.note_absent(job.key)
         entries, executed = _grown(job, cache)
-        cache.settle()  # what names the others comes last
         seconds = round(time.perf_counter() - started, 4)
         splits = len(entries)
         if job.recurse:
             facts = {"splits": [record.key for record in entries], "n_cells": job.n_cells, "seconds": seconds}
-            entries.append(cache.write_record("bundle", job.key, facts))
-            cache.settle()
+            entries.append(cache.write_record("bundle", job.key, facts))  # whose splits are looked up one by one
+        cache.settle()
     return {"key": job.key, "executed": executed, "splits": splits, "seconds": seconds, "entries": entries}
 
 

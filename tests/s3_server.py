@@ -1,6 +1,7 @@
-"""S3 on loopback: moto's application, served by waitress, which keeps connections open as every S3 does.
+"""S3 on loopback: moto's S3, served by waitress, which keeps connections open as every S3 does.
 
-moto's own server closes the connection after each answer, so that a request costs its client twice the CPU.
+moto's own server closes them after each answer, so that a request costs its client twice the CPU; and it looks
+for the service that is meant, of all of Amazon's, which costs as much as the request itself.
 Run as a module, this file is that server: `python -m tests.s3_server PORT`.
 """
 
@@ -40,7 +41,7 @@ def moto_server() -> Iterator[str]:
         stderr=subprocess.DEVNULL,
     )
     try:
-        _wait_for(f"{url}/moto-api/", process)
+        _wait_for(url, process)
         yield url
     finally:
         process.kill()
@@ -60,10 +61,10 @@ def _wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
 
 def _serve(port: int) -> None:
     import waitress
-    from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+    from moto.moto_server.werkzeug_app import create_backend_app
 
-    application = DomainDispatcherApplication(create_backend_app)
-    waitress.serve(application, host="127.0.0.1", port=port, threads=16, connection_limit=1000, backlog=1000)
+    places = {"host": "127.0.0.1", "port": port}
+    waitress.serve(create_backend_app("s3"), **places, threads=16, connection_limit=1000, backlog=1000)
 
 
 if __name__ == "__main__":
