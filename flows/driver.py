@@ -21,6 +21,7 @@ from flows.progress import Counts
 from tasks.cache import Cache
 from tasks.claims import Claims
 from tasks.listing import Listing
+from tasks.recent import listed_as
 from tasks.split import Job, bundle_key, first_nodes, key_of, split
 from tasks.tree import Node, Pending, Tree
 
@@ -106,7 +107,9 @@ class Driver:
                         failures.append(f"{work.name}: {reason}")
                 except ClusterLost as error:
                     failures += [str(error)] * GIVE_UP  # nothing else can be split either
-                releases.append(asyncio.create_task(asyncio.to_thread(claims.release, work.key)))
+                else:
+                    done = claims.release if reason else claims.finish
+                    releases.append(asyncio.create_task(asyncio.to_thread(done, work.key)))
                 self.on_progress(sum(tree.settled for tree in trees), self.counts)
             await asyncio.gather(*releases)
         if failures:
@@ -118,12 +121,14 @@ class Driver:
         if not work.key:
             recurse = work.recurse
             work.key = bundle_key(plan, work.nodes, self.cache) if recurse else key_of(plan, work.nodes[0], self.cache)
-        known = self.refresh or self.cache.read_record(work.key) is not None
+        listed = None if claims.met else self._listing.entries()  # another run may have written more since
+        unlisted = listed is not None and listed_as(work.key) not in listed
+        known = self.refresh or (not unlisted and self.cache.read_record(work.key) is not None)
         if not known and not claims.take(work.key):
             return None
-        absent = not known and not claims.met  # if not, the other run may have written it since we looked
-        listed = self._listing.entries() if absent and work.recurse else None
-        job = Job(work.key, plan, work.nodes, self.cache, work.recurse, self.refresh, absent, listed)
+        absent = not known and not claims.met
+        passed = listed | {listed_as(plan.root_graph)} if listed is not None and work.recurse else None
+        job = Job(work.key, plan, work.nodes, self.cache, work.recurse, self.refresh, absent, passed)
         parents = [work.parent] if work.parent else None
         return self.submit(name=work.name, key=work.key, job=quote(job), wait_for=parents)
 

@@ -1,4 +1,4 @@
-"""What is done before its turn: the first graphs while Prefect is still starting, and slow imports.
+"""What is done before its turn: workers and the first graphs while Prefect is still starting, and slow imports.
 
 An embedded server takes seconds to start, on one core. The task `neighbors` of the flow later finds
 the graph in the cache, or waits for it here.
@@ -24,9 +24,18 @@ from tasks.plans import root_neighbors
 from tasks.split import find_graph
 
 AT_MOST = 2  # datasets; the others' graphs are computed when their turn comes
+NO_GRAPH = "0" * 64  # no key: to look for it makes a worker import what it needs, and open its cache
 WOKEN = 4  # workers; more are started when there is work for them
 
 _started: dict[tuple[str, int, str, str | None], Future[Any]] = {}
+
+
+def wake_worker(config: RunConfig, executor: Executor) -> None:
+    """Start the worker that computes the first graph, while this process opens the inputs; returns at once."""
+    if config.runner == "processes":
+        threads = ThreadPoolExecutor(1)
+        threads.submit(executor.run, find_graph, open_cache(config), NO_GRAPH)
+        threads.shutdown(wait=False)
 
 
 def start_graphs(config: RunConfig, inputs: Mapping[str, Input], executor: Executor) -> None:

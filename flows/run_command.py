@@ -20,7 +20,7 @@ from configs.model import RunConfig
 from configs.secrets_mask import MASK, is_secret
 from configs.shown_urls import without_credentials
 from flows.credentials import has_blocks
-from flows.early import start_graphs
+from flows.early import start_graphs, wake_worker
 from flows.embedded_server import EmbeddedServer, ServerFailed, configured_server, no_certificates_for
 from flows.executor import RunnerUnusable, Settings
 from flows.executors import shared_executor, stop_all
@@ -59,6 +59,7 @@ def run(config_path: str, overrides: Sequence[str], as_json: bool, verbose: bool
             with shared_executor(Settings.of(config)) as executor:
                 for notice in executor.notices:
                     terminal.notice(notice)
+                wake_worker(config, executor)
                 inputs = prepare(config, lambda name: say(f"inspecting {name}"))
                 say("starting Prefect")
                 start_graphs(config, inputs, executor)

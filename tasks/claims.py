@@ -35,6 +35,7 @@ class Claims:
     run: str = field(default_factory=lambda: uuid.uuid4().hex)
     met: bool = False
     _held: set[str] = field(default_factory=set)
+    _done: set[str] = field(default_factory=set)
     _ended: threading.Event = field(default_factory=threading.Event)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -46,6 +47,22 @@ class Claims:
         self._ended.set()
         for key in list(self._held):
             self.release(key)
+        if self._done:
+            with contextlib.suppress(Exception):  # as in release
+                self.cache.store.fs.rm([self.cache.store.path(_path(key)) for key in self._done])
+
+    def finish(self, key: str) -> None:
+        """Give a claim up whose work is done. In a bucket it stays to the end of the run, but is not renewed.
+
+        Whoever meets it there looks for the entry again, and finds it.
+        """
+        if self.cache.store.is_local:
+            self.release(key)
+            return
+        with self._lock:
+            if key in self._held:
+                self._held.discard(key)
+                self._done.add(key)
 
     def take(self, key: str) -> bool:
         """Claim a key; False if another live run has it, or this one already."""

@@ -78,3 +78,18 @@ def test_a_cache_that_cannot_be_written_hinders_nobody(
     for thread in set(threading.enumerate()) - before:
         thread.join(10)
         assert not thread.is_alive()
+
+
+def test_a_claim_in_a_bucket_that_is_done_stays_until_the_run_ends(s3: str) -> None:
+    cache = cache_at(f"{s3}/cache")
+    with Claims(cache) as own:
+        assert own.take("done")
+        assert own.take("failed")
+        own.finish("done")
+        own.release("failed")
+        other = Claims(cache)
+        assert not other.take("done")  # so that it looks for the entry again
+        assert other.met
+        assert other.take("failed")
+        assert not own.met
+    assert cache.store.list("v1/claims") == ["failed.json"]
