@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from typing import Any
 
 import numpy as np
 import pytest
@@ -46,6 +47,15 @@ def test_an_array_can_be_had_while_it_is_written(monkeypatch: pytest.MonkeyPatch
         assert (done, writes.array("e")) == (["written"], None)
 
 
+def written(cache: Cache) -> np.ndarray[Any, Any]:
+    """Write an entry whose array lies beside it; returns that, as it was had before it was there."""
+    with cache.for_job() as job:
+        record = job.write_record("graph", "k" * 64, {"n_cells": 1}, {"edges": ARRAY})
+        pending = job.array(record, "edges")
+        job.settle()
+    return pending
+
+
 def test_a_record_is_not_written_when_its_arrays_were_not(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
     cache = Cache(Store.at(f"{s3}/cache"))
     write = Store.write
@@ -57,17 +67,12 @@ def test_a_record_is_not_written_when_its_arrays_were_not(s3: str, monkeypatch: 
 
     with monkeypatch.context() as patched:
         patched.setattr(Store, "write", refuse_arrays)
-        with cache.for_job() as job:
-            record = job.write_record("graph", "k" * 64, {"n_cells": 1}, {"edges": ARRAY})
-            with pytest.raises(PermissionError):
-                job.settle()
+        with pytest.raises(PermissionError):  # as soon as it is known
+            written(cache)
     assert cache.read_record("k" * 64) is None
-    with cache.for_job() as job:
-        record = job.write_record("graph", "k" * 64, {"n_cells": 1}, {"edges": ARRAY})
-        pending = job.array(record, "edges")
-        assert not pending.flags.writeable
-        assert ARRAY.flags.writeable
-        job.settle()
+    pending = written(cache)
+    assert not pending.flags.writeable
+    assert ARRAY.flags.writeable
     found = cache.read_record("k" * 64)
     assert found is not None
     np.testing.assert_array_equal(cache.array(found, "edges"), ARRAY)
