@@ -68,6 +68,8 @@ def _on_server(options: argparse.Namespace, do: Callable[..., int]) -> int:
             return WRONG_INPUT
         told = error.response.text[:500]
         terminal.failed(f"the Prefect server at {url} refused: {told}")
+    except BrokenPipeError:  # of whoever read what we print
+        raise
     except (httpx.HTTPError, OSError):
         terminal.failed(NO_ANSWER.format(url=url))
     except Exception as error:

@@ -33,6 +33,7 @@ from flows.estimate import Estimate, spoken
 from tasks.data_errors import DataError
 from tasks.faults import VANISHED, StoreError
 
+RETRYING = os.path.join("tasks", "retries.py")  # through which the errors of stores pass
 MEND = {
     errno.ENOSPC: "free some space there",
     errno.EDQUOT: "free some space there, or ask for more",
@@ -47,7 +48,8 @@ def unexpected(error: BaseException) -> str:
         return str(error)
     if isinstance(error, OSError) and error.errno in MEND and error.filename:
         return f"{error.filename}: {error.strerror}; {MEND[error.errno]}"
-    frame = traceback.extract_tb(error.__traceback__)[-1]
+    frames = traceback.extract_tb(error.__traceback__)
+    frame = next((one for one in reversed(frames) if not one.filename.endswith(RETRYING)), frames[-1])
     text = ", ".join([f"{type(error).__name__}: {error}", *getattr(error, "__notes__", ())])
     return f"{text}\nin {os.path.basename(frame.filename)}, line {frame.lineno}"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import os
 import shutil
@@ -84,6 +85,19 @@ def test_deploying_again_changes_what_is_there(atlas: Path, capsys: pytest.Captu
             )
         assert refused.value.response.status_code == 409
         assert said in refused.value.response.text
+
+
+def test_a_reader_of_the_output_that_has_gone_is_no_failure(atlas: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Gone(io.StringIO):
+        def write(self, _: str) -> int:
+            raise BrokenPipeError
+
+    errors = io.StringIO()
+    errors.close = lambda: None  # type: ignore[method-assign]
+    monkeypatch.setattr("sys.stderr", errors)
+    monkeypatch.setattr("sys.stdout", Gone())
+    assert main(["deploy", str(atlas), "--name", "read", "--pool", "read"]) == 0
+    assert "answer" not in errors.getvalue()
 
 
 @pytest.mark.parametrize(

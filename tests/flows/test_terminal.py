@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import re
 
@@ -9,7 +10,8 @@ import pytest
 from rich.console import Console
 
 from flows.progress import Counts, Progress, announce
-from flows.terminal import Terminal
+from flows.terminal import Terminal, unexpected
+from tasks.retries import insist
 
 CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\r")
 
@@ -44,3 +46,9 @@ def test_a_long_name_costs_nothing_else() -> None:
         assert len(line) <= width
         assert line.endswith("drawing figures")
         assert re.match(r"a_dataset_with_\S*… ━", line)
+
+
+def test_an_unforeseen_error_names_the_place_that_asked_a_store_and_not_the_retrying() -> None:
+    with pytest.raises(ValueError, match="invalid literal") as caught:
+        insist("s3://lab", functools.partial(int, "x"))
+    assert "in test_terminal.py" in unexpected(caught.value)
