@@ -145,7 +145,7 @@ async def _steps(config: RunConfig, dataset: str, file_id: str) -> State[dict[st
         await asyncio.to_thread(note_use, cache, source.name, finished)
         announce(Progress(source.name, total, total, driver.counts, "drawing figures"))
         seconds = time.perf_counter() - started
-        figures, not_drawn = await figures_of(config, source, published.pop("key"))
+        figures, not_drawn = await figures_of(config, source, published.pop("key"), cache)
         notices = [*source.notices, *finished.notices(), *not_drawn]
         run = RunFacts(**vars(driver.counts), seconds=seconds, notices=tuple(notices))
         page, not_written = await report_of_dataset(config, finished, run, cache)

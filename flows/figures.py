@@ -7,6 +7,7 @@ from typing import Any
 from configs.model import RunConfig
 from flows.executor import Stopped
 from flows.steps import run_step
+from tasks.cache import Cache
 from tasks.figures.draw import draw_figures
 from tasks.figures.record import find_figures
 from tasks.figures.request import FigureRequest, wants_figures
@@ -15,7 +16,7 @@ from tasks.inputs import Input
 FEW = 3
 
 
-async def figures_of(config: RunConfig, source: Input, key: str) -> tuple[dict[str, Any], list[str]]:
+async def figures_of(config: RunConfig, source: Input, key: str, cache: Cache) -> tuple[dict[str, Any], list[str]]:
     """Draw the figures that are asked for and not there yet, in a process of their own.
 
     `key` is that of the published result. Returns the report of `draw_figures` with the `folder` (empty if
@@ -23,7 +24,7 @@ async def figures_of(config: RunConfig, source: Input, key: str) -> tuple[dict[s
     """
     if not wants_figures(config, source.dataset):
         return {}, []
-    request = FigureRequest.of(config, source, key)
+    request = FigureRequest.of(config, source, key, cache)
     find = None if config.refresh else find_figures
     try:
         report: dict[str, Any] = await run_step(f"{source.name} · figures", "apart", draw_figures, request, find=find)

@@ -38,7 +38,7 @@ from tasks.store import Store, protocol_of
 from tasks.writing import WritesBehind
 
 AGAIN = 2  # times that an array in a bucket is read again before it counts as damaged
-Kind = Literal["graph", "knn", "split", "bundle", "umap", "pca", "input"]
+Kind = Literal["graph", "knn", "split", "bundle", "umap", "pca", "input", "gene"]
 log = logging.getLogger("cellstrata.cache")
 
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from tasks import elements
 from tasks.figures.covariates import Categories, Covariate, Numbers, read_covariate
 from tasks.figures.gene_values import read_genes
+from tasks.figures.kept_genes import kept_genes
 from tasks.figures.palette import Palette, tree_palette
 from tasks.figures.request import FigureRequest
 from tasks.opening import open_anndata
@@ -57,7 +58,7 @@ def read_cells(request: FigureRequest) -> Cells:
         for name in [name for name, of in others.items() if _values(of) < 2]:
             del others[name]
             skipped.append(f"{name} has one value")
-        genes = read_genes(root, [name for name in names if name not in there])
+        genes = _genes(request, root, [name for name in names if name not in there])
         known = there | {gene.name for gene in genes}
         skipped += [f"{name} is not in X" for name in names if name not in known]
         embedding = None
@@ -71,6 +72,10 @@ def read_cells(request: FigureRequest) -> Cells:
         covariates, [of for name, of in others.items() if name not in request.covariates],
         frozenset(request.centroids), genes, record.rows, palette, skipped,
     )  # fmt: skip
+
+
+def _genes(request: FigureRequest, root: elements.Root, names: list[str]) -> list[Numbers]:
+    return read_genes(root, names) if request.genes is None else kept_genes(root, names, request.genes)
 
 
 def _colored(of: Categories, palette: Palette) -> Categories:

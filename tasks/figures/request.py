@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from configs.model import RunConfig
+from tasks.cache import Cache
 from tasks.checks import columns_of
 from tasks.digest import digest_values
+from tasks.figures.kept_genes import GeneSource
 from tasks.figures.names import figures_url
 from tasks.figures.palette import SCHEME
 from tasks.inputs import Input
@@ -21,6 +23,7 @@ class FigureRequest:
 
     `key` is that of the published result, `columns` its cluster columns, `covariates` what clusters are compared
     with, `colors` what UMAPs are coloured by besides, `centroids` those whose labels are written at their middles.
+    `genes` says where their values are kept.
     """
 
     result: str
@@ -32,16 +35,18 @@ class FigureRequest:
     colors: tuple[str, ...]
     centroids: tuple[str, ...]
     storage_options: StorageOptions = field(default_factory=dict, repr=False, compare=False)
+    genes: GeneSource | None = field(default=None, repr=False, compare=False)
 
     @classmethod
-    def of(cls, config: RunConfig, source: Input, key: str) -> FigureRequest:
+    def of(cls, config: RunConfig, source: Input, key: str, cache: Cache) -> FigureRequest:
         """Put together what a dataset asks for."""
+        genes = GeneSource(source.url, cache, config.refresh or config.rehash, config.storage_options)
         settings = config.DATASETS[source.dataset].clustering
         return cls(
             source.output, figures_url(config.images_url, source.dataset, source.file_id), source.name, key,
             tuple(columns_of(settings)), tuple(dict.fromkeys(settings.umap_colors)),
             tuple(dict.fromkeys(settings.plots.colors)), tuple(dict.fromkeys(settings.plots.plot_centroids)),
-            config.storage_options,
+            config.storage_options, genes,
         )  # fmt: skip
 
     def digest(self) -> str:

@@ -14,7 +14,7 @@ from configs.secrets_mask import masked
 from tasks.cache import Cache
 from tasks.elements import open_anndata, read_obsm
 from tasks.figures.covariates import Covariate, Numbers
-from tasks.figures.gene_values import read_genes
+from tasks.figures.kept_genes import GeneSource, kept_genes
 from tasks.provenance import column_facts, tree_table, versions
 from tasks.report.covariates import read_covariates
 from tasks.report.places import shown_place
@@ -76,7 +76,7 @@ def subject_of(finished: Finished, run: RunFacts, cache: Cache, storage_options:
         covariates, others = read_covariates(root, names)
         stored = read_obsm(root, "X_umap") if source.umap == "stored" else None
         named = [name for name in others if name not in facts]
-        genes = read_genes(root, named[:GENES])
+        genes = kept_genes(root, named[:GENES], GeneSource(source.url, cache, storage_options=storage_options))
     overview = _overview(finished, run)
     if named[GENES:]:
         overview.append(("Not in the report", f"{', '.join(named[GENES:])}: it has room for {GENES} genes"))
