@@ -13,6 +13,8 @@ RINGS, TURNS = 26, 20
 FIELDS = 9  # of a grid over a cluster, each way
 ENOUGH = 0.4  # of as many cells about the median as are about the densest field
 APART = 1.5  # pixels between two labels
+HIDDEN = 0.5  # of a cluster's cells below its label: it stands beside them
+BESIDE = 4.0  # pixels from the middle of a cluster to a label beside it
 
 
 def anchors(places: Points, codes: npt.NDArray[np.int32], n_labels: int) -> Points:
@@ -50,7 +52,26 @@ def _together(places: Points) -> Points:
     return np.asarray(places[(np.abs(field - middle) <= 1).all(axis=1)])
 
 
-def place_labels(middles: Points, sizes: Points, first: npt.NDArray[np.int64], width: float, height: float) -> Points:
+def hides(places: Points, codes: npt.NDArray[np.int32], middles: Points, sizes: Points) -> npt.NDArray[np.bool_]:
+    """Tell for each label whether at its middle it would cover most cells of its cluster.
+
+    `places` (n, 2) and `codes` (n,) are those of the cells, `middles` and `sizes` (k, 2) the labels', in pixels.
+    """
+    usable = (codes >= 0) & np.isfinite(places).all(axis=1)
+    own = codes[usable]
+    below = (np.abs(places[usable] - middles[own]) <= sizes[own] / 2).all(axis=1)
+    cells = np.bincount(own, minlength=len(middles))
+    return np.asarray(np.bincount(own[below], minlength=len(middles)) > HIDDEN * cells)
+
+
+def place_labels(
+    middles: Points,
+    sizes: Points,
+    first: npt.NDArray[np.int64],
+    width: float,
+    height: float,
+    beside: npt.NDArray[np.bool_] | None = None,
+) -> Points:
     """Return (k, 2) centres of labels that do not overlap, NaN for those that find no room.
 
     Parameters
@@ -63,6 +84,8 @@ def place_labels(middles: Points, sizes: Points, first: npt.NDArray[np.int64], w
         Who chooses first, indices into them; the others make way.
     width, height
         Of the panel that they stay in.
+    beside
+        (k,): which must leave their middle free.
     """
     found = np.full((len(middles), 2), np.nan)
     taken = np.empty((0, 4))
@@ -77,6 +100,9 @@ def place_labels(middles: Points, sizes: Points, first: npt.NDArray[np.int64], w
         tries = np.clip(tries, half, np.maximum([width, height] - half, half))
         boxes = np.hstack([tries - half, tries + half])
         free = ~_overlap(boxes, taken).any(axis=1)
+        if beside is not None and beside[label]:
+            middle = np.hstack([middles[label] - BESIDE, middles[label] + BESIDE])[None]
+            free &= ~_overlap(boxes, middle)[:, 0]
         if free.any():
             chosen = int(free.argmax())
             found[label] = tries[chosen]

@@ -14,7 +14,7 @@ from tasks.figures.palette import SCHEME
 from tasks.inputs import Input
 from tasks.store import StorageOptions
 
-STYLE = 2  # counts up when the same data are drawn otherwise
+STYLE = 3  # counts up when the same data are drawn otherwise
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from tasks.figures.colour_space import rgb_of
 from tasks.figures.covariates import Categories, Numbers
-from tasks.figures.label_places import anchors, place_labels
+from tasks.figures.label_places import anchors, hides, place_labels
 from tasks.figures.legend import Entry, Legend, entries
 from tasks.figures.palette import LARGEST, MISSING
 from tasks.figures.raster import draw_order, paint, positions, radius
@@ -80,7 +80,8 @@ def write_labels(axes: Any, umap: Map, of: Categories, texts: Sequence[str]) -> 
     middles = anchors(umap.places, of.codes, len(texts))
     sizes = np.array([text_size(text, size, "bold") for text in texts]).reshape(-1, 2)
     largest_first = np.argsort(-of.counts(), kind="stable")
-    found = place_labels(middles, sizes + np.array([APART, 0]), largest_first, umap.side, umap.side)
+    beside = hides(umap.places, of.codes, middles, sizes)
+    found = place_labels(middles, sizes + np.array([APART, 0]), largest_first, umap.side, umap.side, beside)
     outline = [withStroke(linewidth=2.2, foreground="white")]
     for text, middle, place, (_, height) in zip(texts, middles, found, sizes, strict=True):
         if not np.isfinite(place).all():

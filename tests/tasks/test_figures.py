@@ -21,7 +21,7 @@ from tasks.figures.entropy_figure import entropies, stacked
 from tasks.figures.evaluation_figures import bars
 from tasks.figures.gene_values import read_genes
 from tasks.figures.hierarchy_layout import Branch, lay_out
-from tasks.figures.label_places import anchors, place_labels
+from tasks.figures.label_places import anchors, hides, place_labels
 from tasks.figures.legend import Legend, entries
 from tasks.figures.palette import MISSING, category_palette
 from tasks.figures.raster import draw_order, paint, positions
@@ -151,6 +151,21 @@ def test_labels_at_centroids_do_not_overlap() -> None:
     panel = sheet.figure.axes[0].get_window_extent().extents
     assert (boxes[:, :2] >= panel[:2] - 1).all()
     assert (boxes[:, 2:] <= panel[2:] + 1).all()
+
+
+def test_a_label_stands_beside_a_cluster_that_it_would_hide() -> None:
+    rng = np.random.default_rng(0)
+    large, small = rng.uniform(0, 300, (500, 2)), rng.normal((400, 400), 3, (50, 2))
+    codes = np.repeat(np.arange(2, dtype=np.int32), [500, 50])
+    middles, sizes = np.array([[150.0, 150.0], [400.0, 400.0]]), np.full((2, 2), [30.0, 14.0])
+    beside = hides(np.vstack([large, small, [[np.nan, 1.0]]]), np.append(codes, np.int32(1)), middles, sizes)
+    assert beside.tolist() == [False, True]
+    first = np.arange(2)
+    assert place_labels(middles, sizes, first, 500, 500).tolist() == middles.tolist()
+    placed = place_labels(middles, sizes, first, 500, 500, beside)
+    assert placed[0].tolist() == [150, 150]
+    assert (np.abs(placed[1] - 400) > sizes[1] / 2).any()
+    assert np.hypot(*(placed[1] - 400)) < 40
 
 
 def test_what_finds_no_room_is_left_out() -> None:
