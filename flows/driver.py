@@ -65,7 +65,7 @@ class Driver:
     _order: Any = field(default_factory=itertools.count)
 
     def __post_init__(self) -> None:
-        self._listing = Listing(self.cache)
+        self._listing = Listing.of(self.cache)
 
     async def grow(self, trees: Sequence[Tree]) -> None:
         """Grow all trees to their leaves.
@@ -121,13 +121,15 @@ class Driver:
         if not work.key:
             recurse = work.recurse
             work.key = bundle_key(plan, work.nodes, self.cache) if recurse else key_of(plan, work.nodes[0], self.cache)
-        listed = None if claims.met else self._listing.entries()  # another run may have written more since
-        unlisted = listed is not None and listed_as(work.key) not in listed
-        known = self.refresh or (not unlisted and self.cache.read_record(work.key) is not None)
+        known, listed = self.refresh, None if claims.met else self._listing.entries()
+        if not known and (listed is None or listed_as(work.key) in listed):
+            known = self.cache.read_record(work.key) is not None
         if not known and not claims.take(work.key):
             return None
-        absent = not known and not claims.met
-        passed = listed | {listed_as(plan.root_graph)} if listed is not None and work.recurse else None
+        if not known and listed is not None and self._listing.has(work.key):  # another data set has just ended with it
+            known = True
+        absent = not known and not claims.met  # another run may have written it since
+        passed = listed | {listed_as(plan.root_graph)} if absent and listed is not None and work.recurse else None
         job = Job(work.key, plan, work.nodes, self.cache, work.recurse, self.refresh, absent, passed)
         parents = [work.parent] if work.parent else None
         return self.submit(name=work.name, key=work.key, job=quote(job), wait_for=parents)
@@ -172,10 +174,12 @@ class Driver:
         tree, made = work.tree, set(executed)
         waiting = list(work.nodes)
         if work.recurse and (bundle := self.cache.read_record(work.key)) is not None:
+            self._listing.saw([work.key])
             self.cache.look_ahead(bundle.body["splits"])
         while waiting:
             pending = waiting.pop()
             record, computed = split(tree.plan, pending, self.cache)
+            self._listing.saw([record.key])
             labels = self.cache.array(record, "labels")
             computed = computed or record.key in made
             made.discard(record.key)  # the same cells again, further down, are found and not computed

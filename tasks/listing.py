@@ -7,6 +7,10 @@ looked up and claimed in any case.
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterable
+from weakref import WeakValueDictionary
+
 from tasks.cache import Cache
 from tasks.cache_record import SCHEME
 from tasks.recent import listed_as
@@ -17,23 +21,49 @@ FOLDERS = 256  # of records
 
 
 class Listing:
-    """The entries that a cache had when it was first asked, and those that this run has seen since."""
+    """The entries that a cache had when it was first asked, and those that its users have seen since."""
 
     def __init__(self, cache: Cache) -> None:
-        self._cache = cache
-        self._known: frozenset[str] | None = frozenset()
-        self._asked = cache.store.is_local  # there a look costs next to nothing
+        self._cache = Cache(cache.store, cache.behind)
+        self._known: frozenset[str] | None = None
+        self._seen: set[str] = set()
+        self._asked = False
+        self._lock = threading.Lock()
+
+    @classmethod
+    def of(cls, cache: Cache) -> Listing:
+        """Return that of a cache which the other data sets of this process use at the moment, or a new one."""
+        places = " ".join(store.url for store in cache.stores)
+        with _making:
+            found = _live.get(places)
+            if found is None:
+                found = _live[places] = cls(cache)
+            return found
+
+    def saw(self, keys: Iterable[str]) -> None:
+        """Note entries that there are now."""
+        with self._lock:
+            self._seen.update(map(listed_as, keys))
+
+    def has(self, key: str) -> bool:
+        """Tell whether an entry has been seen."""
+        with self._lock:
+            return listed_as(key) in self._seen
 
     def entries(self) -> frozenset[str] | None:
-        """Return them, as `listed_as` does; None where that is not known, or there are too many."""
-        if self._cache.store.is_local or self._cache.recent is None:
+        """Return all, as `listed_as` does; None where that is not known, or there are too many."""
+        if self._cache.store.is_local:  # there a look costs next to nothing
             return None
-        if not self._asked:
-            self._known, self._asked = _entries(self._cache), True
-        if self._known is None:
-            return None
-        every = self._known | self._cache.recent.listed()
-        return every if len(every) <= MOST else None
+        with self._lock:
+            if not self._asked:
+                self._known, self._asked = _entries(self._cache), True
+            if self._known is None or len(self._known) + len(self._seen) > MOST:
+                return None
+            return self._known | self._seen
+
+
+_live: WeakValueDictionary[str, Listing] = WeakValueDictionary()
+_making = threading.Lock()
 
 
 def _entries(cache: Cache) -> frozenset[str] | None:

@@ -39,11 +39,6 @@ class Recent:
             while self._records and (self._bytes > MOST_BYTES or len(self._records) > MOST):
                 self._drop(next(iter(self._records)))
 
-    def listed(self) -> frozenset[str]:
-        """Return the keys of all entries, as a listing has them."""
-        with self._lock:
-            return frozenset(map(listed_as, self._records))
-
     def find(self, key: str) -> Record | None:
         """Return the entry of a key, None if it has not been seen."""
         with self._lock:

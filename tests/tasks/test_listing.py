@@ -31,6 +31,9 @@ def test_a_listing_has_what_there_is_and_what_the_run_has_seen_since(s3: str) ->
     found = Listing(cache)
     assert found.entries() == {listed_as(key) for key in KEYS[:3]}
     cache.write_record("split", KEYS[3], {"n": 1})
+    shared = Listing.of(cache)
+    assert Listing.of(cache.for_run()) is shared  # the data sets of a run ask together
+    found.saw(KEYS[3:4])
     filled(f"{s3}/cache", KEYS[4:])  # by another run, meanwhile
     assert found.entries() == {listed_as(key) for key in KEYS[:4]}
 
