@@ -1,8 +1,8 @@
 """What entries a cache in a bucket has, learnt at once: to ask for each split would take longer than the split.
 
 Only for a cache of few entries: listing those of a large one takes longer than it saves. An entry that another
-run writes later is computed a second time, to the same result; clusters that are jobs of their own are
-looked up and claimed in any case.
+run, or another data set at the same moment, writes later may be computed a second time, to the same result;
+clusters that are jobs of their own are claimed in any case.
 """
 
 from __future__ import annotations
