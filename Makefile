@@ -13,7 +13,7 @@ demo: $(VENV)/.run
 
 # Two at a time by files: each has a Prefect server of its own, and more would only wait for the disk.
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 1
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check $(SOURCES)

@@ -28,6 +28,7 @@ from flows.exit_codes import DONE, FAILED, INTERRUPTED, WRONG_INPUT
 from flows.preparation import UnusableInputs, prepare, ready, unavailable
 from flows.server_watch import when_unreachable
 from flows.terminal import Terminal, unexpected
+from tasks.uncollected import collect_again
 
 
 class Interrupted(Exception):
@@ -119,7 +120,7 @@ def _run_flow(config: RunConfig, terminal: Terminal, server: EmbeddedServer | No
     from flows.outcome import summary_of
 
     gc.freeze()
-    gc.enable()
+    collect_again()
     ended = threading.Event()
     if server is not None:
         server.wait()

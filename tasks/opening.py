@@ -23,6 +23,7 @@ from tasks.quiet import quiet
 from tasks.reference_store import LinkedStore
 from tasks.references import has_document
 from tasks.store import StorageOptions, Store, join, protocol_of
+from tasks.uncollected import uncollected
 
 # An h5py.Group or a zarr.Group; what lies in one neither library can type.
 Root: TypeAlias = Any
@@ -180,6 +181,7 @@ def _open_h5(store: Store, stack: contextlib.ExitStack) -> h5py.File:
     try:
         if store.is_local:
             return stack.enter_context(h5py.File(store.root, "r"))
+        stack.enter_context(uncollected())
         source = stack.enter_context(store.open())
         root = stack.enter_context(h5py.File(source, "r"))
         stack.callback(close_remote, open_remote(root, source))

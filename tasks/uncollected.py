@@ -1,0 +1,45 @@
+"""Times in which Python collects no cyclic garbage, because it would wait for ever.
+
+While HDF5 reads a file in a bucket, h5py holds its lock and waits for a thread that fetches. Should that thread
+come to collect garbage with an object of h5py in it, it waits for the lock (h5py's issue 2019, and its manual's
+note on file-like objects). A request leaves three objects for later, so nothing grows meanwhile.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import threading
+from collections.abc import Iterator
+
+_lock = threading.Lock()
+_times = 0
+_enabled = False  # once none of them lasts
+
+
+@contextlib.contextmanager
+def uncollected() -> Iterator[None]:
+    """Such a time, for all threads; several may overlap."""
+    global _times, _enabled
+    with _lock:
+        if not _times:
+            _enabled = gc.isenabled()
+            gc.disable()
+        _times += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _times -= 1
+            if not _times and _enabled:
+                gc.enable()
+
+
+def collect_again() -> None:
+    """Enable collecting, now or as soon as no such time lasts."""
+    global _enabled
+    with _lock:
+        if _times:
+            _enabled = True
+        else:
+            gc.enable()
