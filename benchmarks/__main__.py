@@ -18,11 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.chart import draw
-from benchmarks.contestants import Task, ancestor, bare_loop, command, ours, row
+from benchmarks.contestants import ANCESTOR, BARE, Task, ancestor, command, in_turn, row
 from benchmarks.server import running_server
 from benchmarks.synthetic import write_synthetic
-
-BARE, ANCESTOR = "bare loop", "ancestor's way"
 
 
 def main() -> None:
@@ -34,9 +32,7 @@ def main() -> None:
             rows += _configuration(options.config, server, folder)
         for path in _data(options, Path(folder)):
             task = Task(path, options.use_rep, tuple(options.resolutions), options.depth, labels=tuple(options.labels))
-            rows += _told([bare_loop(task, options.repeat)])
-            for url in (server, None):
-                rows += _told(ours(task, url, f"{folder}/home", options.repeat))
+            rows += _told(in_turn(task, server, f"{folder}/home", options.repeat))
             if not options.without_ancestor:
                 rows += _told([ancestor(task)])
     _add_ratios(rows)

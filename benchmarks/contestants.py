@@ -7,14 +7,16 @@ import os
 import statistics
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from benchmarks.agreement import agreement
 from benchmarks.measure import Measured, measure
 
+BARE, ANCESTOR = "bare loop", "ancestor's way"
+Run: TypeAlias = tuple[str, Measured, dict[str, Any]]  # what ran, what it took, and facts about it
 SINGLE = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 
@@ -52,14 +54,38 @@ class Task:
         return path
 
 
-def bare_loop(task: Task, repeat: int = 1) -> dict[str, Any]:
+def in_turn(task: Task, server: str, home: str, repeat: int) -> list[dict[str, Any]]:
+    """The bare loop, and our command cold and warm, with the running `server` and with its own.
+
+    All are run once, then all again, `repeat` times: the speed of a machine drifts within minutes.
+    """
+    runs: dict[str, list[Measured]] = {}
+    facts: dict[str, dict[str, Any]] = {}
+    for _ in range(repeat):
+        for what, run, found in (*_bare_loop(task), *_ours(task, server, home), *_ours(task, None, home)):
+            runs.setdefault(what, []).append(run)
+            facts[what] = found
+    return [row(task.name, what, measured, **facts[what]) for what, measured in runs.items()]
+
+
+def _bare_loop(task: Task) -> Iterator[Run]:
     """The bare loop in one process on one core."""
     arguments = [task.path, task.use_rep, json.dumps(task.resolutions), str(task.depth), str(task.n_neighbors)]
-    runs = [
-        measure([sys.executable, "-m", "benchmarks.bare_loop", *arguments], os.environ | SINGLE) for _ in range(repeat)
-    ]
-    facts = json.loads(runs[-1].stdout)
-    return row(task.name, "bare loop", runs, splits=facts["splits"], modularity=facts["modularity"])
+    run = measure([sys.executable, "-m", "benchmarks.bare_loop", *arguments], os.environ | SINGLE)
+    facts = json.loads(run.stdout)
+    yield BARE, run, {"splits": facts["splits"], "modularity": facts["modularity"]}
+
+
+def _ours(task: Task, server: str | None, home: str) -> Iterator[Run]:
+    """Our command, cold and warm; `server` is that of a running one, None for our own."""
+    with tempfile.TemporaryDirectory() as folder:
+        config = task.config(Path(folder))
+        for what in ("cold", "warm"):
+            run, document = command(config, server, home)
+            report = document["datasets"]["data/file"]
+            facts = {"splits": report["splits"], "agreement": agreement(report["labels"], task.path, task.labels)}
+            facts |= {"modularity": report.get("modularity", {}), "flow": report["seconds"]}
+            yield f"{what}, {'server running' if server else 'own server'}", run, facts
 
 
 def ancestor(task: Task) -> dict[str, Any]:
@@ -71,7 +97,7 @@ def ancestor(task: Task) -> dict[str, Any]:
         run = measure(command, dict(os.environ))
         printed = json.loads(run.stdout.splitlines()[-1])
         found = agreement(printed["labels"], task.path, task.labels)
-        return row(task.name, "ancestor's way", [run], modularity=printed["modularity"], agreement=found)
+        return row(task.name, ANCESTOR, [run], modularity=printed["modularity"], agreement=found)
 
 
 def command(config: Path, server: str | None, home: str) -> tuple[Measured, dict[str, Any]]:
@@ -82,29 +108,6 @@ def command(config: Path, server: str | None, home: str) -> tuple[Measured, dict
         environment["PREFECT_API_URL"] = server
     run = measure([sys.executable, "-m", "flows.command", "run", str(config), "--json"], environment)
     return run, json.loads(run.stdout.splitlines()[-1])
-
-
-def ours(task: Task, server: str | None, home: str, repeat: int) -> list[dict[str, Any]]:
-    """Our command, cold and warm, `repeat` times each; `server` is that of a running one, None for our own."""
-    where = "server running" if server else "own server"
-    runs: dict[str, list[Measured]] = {"cold": [], "warm": []}
-    documents: dict[str, dict[str, Any]] = {}
-    for _ in range(repeat):
-        with tempfile.TemporaryDirectory() as folder:
-            config = task.config(Path(folder))
-            for what, measured in runs.items():
-                run, document = command(config, server, home)
-                measured.append(run)
-                documents[what] = document["datasets"]["data/file"]
-                if what == "cold":
-                    found = agreement(documents[what]["labels"], task.path, task.labels)
-    return [
-        row(
-            task.name, f"{what}, {where}", measured, splits=documents[what]["splits"], agreement=found,
-            modularity=documents[what].get("modularity", {}), flow=documents[what]["seconds"],
-        )
-        for what, measured in runs.items()
-    ]  # fmt: skip
 
 
 def row(data: str, what: str, runs: list[Measured], **facts: Any) -> dict[str, Any]:
