@@ -163,6 +163,7 @@ def test_no_more_bytes_than_the_embedding_whatever_x_is(
         Store.at(s3).write(path.name, path.read_bytes())
         with h5py.File(path) as file:
             index = file["obs/_index"]
+            index = index["values"] if isinstance(index, h5py.Group) else index  # strings that may be missing
             names = sum(len(name) + 16 for name in index[:])  # each in a heap, with a head of 16 bytes
             needed = file["obsm/X_scvi"].id.get_storage_size() + index.id.get_storage_size() + names
         proxy.reset()
