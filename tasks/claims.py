@@ -21,7 +21,7 @@ from tasks.store import protocol_of
 
 VALID = 30.0  # seconds without renewal
 RENEW = 10.0
-CREATING = ("s3", "s3a", "gs", "gcs")  # stores that can write an object only if there is none
+CREATING = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss")  # stores that can write an object only if there is none
 
 
 @dataclass

@@ -13,6 +13,7 @@ from flows.command import main
 from tasks.cache import Cache
 from tasks.cache_prune import prune
 from tasks.cache_verify import verify
+from tasks.claims import Claims
 from tasks.linked import open_linked
 from tasks.materialize import materialize
 from tasks.opening import kind_of
@@ -30,6 +31,22 @@ def bucket(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
     """The URL of an empty bucket, and the options to open it."""
     with google(monkeypatch) if request.param == "google" else azure() as found:
         yield found
+
+
+@pytest.mark.parametrize("bucket", ["azure"], indirect=True)  # Google's emulator knows no precondition
+def test_of_two_that_claim_a_cluster_one_gets_it_in_one_request(
+    bucket: tuple[str, Options], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, options = bucket
+    cache = Cache(Store.at(f"{url}/cache", options))
+    monkeypatch.setattr(Claims, "_write", lambda self, key: pytest.fail("it was not created in one request"))
+    with Claims(cache) as mine, Claims(cache) as theirs:
+        assert mine.take("a" * 64)
+        assert not theirs.take("a" * 64)
+        assert theirs.met
+        mine.release("a" * 64)
+        assert theirs.take("a" * 64)
+        assert not mine.take("a" * 64)
 
 
 def test_a_run_its_repetition_and_what_becomes_of_it(
