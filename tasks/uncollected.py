@@ -2,7 +2,9 @@
 
 While HDF5 reads a file in a bucket, h5py holds its lock and waits for a thread that fetches. Should that thread
 come to collect garbage with an object of h5py in it, it waits for the lock (h5py's issue 2019, and its manual's
-note on file-like objects). A request leaves three objects for later, so nothing grows meanwhile.
+note on file-like objects). A request leaves three objects for later; where such times follow one another without
+a gap, as with many data sets in one run, what has come together is collected as another begins: in a thread that
+nobody waits for, which may wait for h5py.
 """
 
 from __future__ import annotations
@@ -11,6 +13,8 @@ import contextlib
 import gc
 import threading
 from collections.abc import Iterator
+
+MANY = 50_000  # objects more than there were, from which on collecting pays
 
 _lock = threading.Lock()
 _times = 0
@@ -21,6 +25,8 @@ _enabled = False  # once none of them lasts
 def uncollected() -> Iterator[None]:
     """Such a time, for all threads; several may overlap."""
     global _times, _enabled
+    if _times and gc.get_count()[0] > MANY:
+        gc.collect()
     with _lock:
         if not _times:
             _enabled = gc.isenabled()

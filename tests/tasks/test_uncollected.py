@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import threading
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 
 from tasks.opening import open_anndata
 from tasks.store import Store
-from tasks.uncollected import collect_again, uncollected
+from tasks.uncollected import MANY, collect_again, uncollected
 
 
 @pytest.fixture(autouse=True)
@@ -87,6 +88,21 @@ def test_what_was_off_before_stays_off_unless_enabled_meanwhile(again: bool) -> 
     assert gc.isenabled() is again
     collect_again()
     assert gc.isenabled()
+
+
+def test_what_has_come_together_is_collected_as_another_begins() -> None:
+    class Ring:
+        def __init__(self) -> None:
+            self.itself = self
+
+    with uncollected():
+        last = weakref.ref([Ring() for _ in range(MANY + 1)][-1])
+        assert last() is not None
+        with uncollected():
+            assert last() is None
+            last = weakref.ref(Ring())
+        with uncollected():
+            assert last() is not None, "for one there is no need"
 
 
 def test_a_failure_ends_it(bucket: str) -> None:
