@@ -276,7 +276,8 @@ def _open_new(path: str) -> IO[bytes]:
     for _ in range(9):  # again, since whoever prunes a cache removes empty folders
         with contextlib.suppress(FileNotFoundError):
             return open(path, "xb")
-        with contextlib.suppress(FileNotFoundError):  # making folders only when they are missing halves the calls
+        # makedirs says that a folder exists which was removed just after; made only when missing, for half the calls
+        with contextlib.suppress(FileNotFoundError, FileExistsError):
             os.makedirs(os.path.dirname(path), exist_ok=True)
     return open(path, "xb")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import threading
@@ -555,6 +556,25 @@ def test_after_pruning_everything_the_same_is_computed_again(cache: Cache) -> No
     assert again.labels() == first.labels()
     assert sorted(again.executed) == sorted(first.executed)
     assert not grow(plan_for(cache, CELLS, 3), cache, grain=60).executed
+
+
+def test_a_folder_that_is_removed_while_it_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mkdir, refused = os.mkdir, list[str]()
+
+    def removed_just_after(path: str, mode: int = 0o777) -> None:
+        if refused:
+            return mkdir(path, mode)
+        refused.append(path)
+        raise FileExistsError(errno.EEXIST, "File exists")
+
+    monkeypatch.setattr(os, "mkdir", removed_just_after)
+    store = Store(str(tmp_path))
+    store.write("folder/object", b"1")
+    assert refused
+    assert store.read("folder/object") == b"1"
+    (tmp_path / "file").touch()
+    with pytest.raises(NotADirectoryError):
+        store.write("file/object", b"1")
 
 
 def test_pruning_beside_readers_and_writers_never_gives_a_wrong_value(local: Cache) -> None:
