@@ -71,7 +71,7 @@ def test_a_run_its_repetition_and_what_becomes_of_it(
     first = clustered(f"{url}/in.h5ad", url, "out", storage_options=options, figures=True)
     assert first["splits"]["executed"] == whole
     assert labels(first, options[protocol]).equals(labels(alone))
-    again = clustered(f"{url}/in.h5ad", url, "again", storage_options=options, refresh=False)
+    again = clustered(f"{url}/in.h5ad", url, "again", storage_options=options)
     assert again["splits"] == {"executed": 0, "cached": whole}
     assert labels(again, options[protocol]).equals(labels(alone))
 
