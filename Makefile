@@ -29,7 +29,7 @@ bench: $(VENV)/.dev
 
 # The README's table of keys, and the site; links that lead nowhere end it.
 docs: $(VENV)/.dev
-	$(BIN)/python -m configs.schema README.md
+	$(BIN)/python -m cellstrata.configs.schema README.md
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
 clean:

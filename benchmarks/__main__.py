@@ -38,7 +38,7 @@ def main() -> None:
     _add_ratios(rows)
     print(table(rows))
     if options.json:
-        from tasks.provenance import versions
+        from cellstrata.tasks.provenance import versions
 
         machine = {"platform": platform.platform(), "processor": _processor(), "cpus": len(os.sched_getaffinity(0))}
         document = {"date": datetime.now(UTC).isoformat(timespec="seconds"), "machine": machine,
@@ -68,7 +68,7 @@ def _data(options: argparse.Namespace, folder: Path) -> list[str]:
     made = [str(write_synthetic(folder / f"synthetic_{n}.h5ad", n)) for n in options.synthetic]
     if options.data or made or options.config:
         return [*options.data, *made]
-    from flows.demo import DATA, write_demo
+    from cellstrata.flows.demo import DATA, write_demo
 
     write_demo(str(folder))
     return [str(folder / DATA)]

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from tasks.connectivities import connectivities
-from tasks.elements import open_anndata, read_obsm
-from tasks.engines import PartitionSpec, load_engine
-from tasks.knn import nearest_neighbors
-from tasks.partition import partition
+from cellstrata.tasks.connectivities import connectivities
+from cellstrata.tasks.elements import open_anndata, read_obsm
+from cellstrata.tasks.engines import PartitionSpec, load_engine
+from cellstrata.tasks.knn import nearest_neighbors
+from cellstrata.tasks.partition import partition
 
 
 def bare_loop(path: str, use_rep: str, resolutions: list[float], depth: int, n_neighbors: int = 15) -> dict[str, Any]:

@@ -26,7 +26,7 @@ import anndata
 import numpy as np
 import pandas as pd
 
-from configs.model import RunConfig
+from cellstrata.configs.model import RunConfig
 
 RESOLUTIONS = [0.2, 0.5, 1.0]
 Concerned = Callable[[pd.DataFrame], Any]
@@ -40,7 +40,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         os.environ["PREFECT_HOME"] = f"{folder}/prefect"
         os.environ["PREFECT_LOGGING_LEVEL"] = "CRITICAL"
-        from flows.embedded_server import EmbeddedServer
+        from cellstrata.flows.embedded_server import EmbeddedServer
 
         servers = [EmbeddedServer() for _ in range(2)]
         servers[0].start()
@@ -59,7 +59,7 @@ def main() -> None:
 
 
 def _rows(table: Table, data: Path, folder: Path, other_server: str) -> None:
-    from tasks import engines
+    from cellstrata.tasks import engines
 
     row, base = table.row, {"hierarchy": 3}
     row("cold", {"a": (data, base)}, everything)
@@ -181,7 +181,7 @@ def _run(
     if server:  # in another process, since Prefect's client does not change its server
         with patch.dict(os.environ, PREFECT_API_URL=server), ProcessPoolExecutor(1, get_context("spawn")) as process:
             return process.submit(_run, folder, datasets, resolutions, **more).result()
-    from flows.cluster import cluster
+    from cellstrata.flows.cluster import cluster
 
     common = {"algorithm": "leiden", "resolutions": resolutions, "recompute_neighbors": True}
     given = {

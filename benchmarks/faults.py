@@ -74,8 +74,8 @@ class Faults:
     def __init__(self, folder: Path, endpoint: str, proxy: FaultyProxy, seed: int, show: bool) -> None:
         import s3fs
 
-        from flows.demo import DATA, write_demo
-        from tasks import retries
+        from cellstrata.flows.demo import DATA, write_demo
+        from cellstrata.tasks import retries
 
         self.folder, self.proxy, self.show, self.rng = folder, proxy, show, random.Random(seed)
         self.direct = s3fs.S3FileSystem(endpoint_url=endpoint, use_listings_cache=False)
@@ -90,7 +90,7 @@ class Faults:
 
     def table(self, times: int, kinds: str) -> int:
         """Run each kind so many times; returns how many runs were neither right nor clear."""
-        from flows.embedded_server import EmbeddedServer
+        from cellstrata.flows.embedded_server import EmbeddedServer
 
         server = EmbeddedServer()
         server.start()
@@ -175,9 +175,9 @@ class Faults:
         return "" if clear else f"exit {code}, not clear: {said}"
 
     def _same(self, form: str, place: str) -> bool:
-        from tasks.cache import Cache
-        from tasks.cache_verify import verify
-        from tasks.store import Store
+        from cellstrata.tasks.cache import Cache
+        from cellstrata.tasks.cache_verify import verify
+        from cellstrata.tasks.store import Store
 
         sound = verify(Cache(Store.at(f"s3://lab/{place}/cache"))).is_sound
         return sound and self._labels(place).equals(self.expected[form]) and self._inputs() == self.before
@@ -195,7 +195,7 @@ class Faults:
 
     def _run(self, form: str, place: str) -> tuple[int, str]:
         """`cellstrata run` in this process; returns its exit code and what it said."""
-        from flows.run_command import run
+        from cellstrata.flows.run_command import run
 
         clustering = {"algorithm": "leiden", "resolutions": [0.5], "hierarchy": 2, "recompute_neighbors": True,
                       "neighbors": {"use_rep": "X_pca"}}  # fmt: skip

@@ -23,15 +23,15 @@ from xml.etree import ElementTree
 import numpy as np
 
 from benchmarks.planted import planted_graph
-from tasks.agreement import adjusted_rand_index
-from tasks.connectivities import connectivities
-from tasks.engines import Engine, PartitionSpec, load_engine
-from tasks.gpu import GpuStatus, gpu_status
-from tasks.guard import bad_partition
-from tasks.knn import nearest_neighbors
-from tasks.knn_gpu import neighbors_by
-from tasks.partition import partition
-from tasks.provenance import versions
+from cellstrata.tasks.agreement import adjusted_rand_index
+from cellstrata.tasks.connectivities import connectivities
+from cellstrata.tasks.engines import Engine, PartitionSpec, load_engine
+from cellstrata.tasks.gpu import GpuStatus, gpu_status
+from cellstrata.tasks.guard import bad_partition
+from cellstrata.tasks.knn import nearest_neighbors
+from cellstrata.tasks.knn_gpu import neighbors_by
+from cellstrata.tasks.partition import partition
+from cellstrata.tasks.provenance import versions
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "verification"
 SIZES = (2_000, 20_000, 200_000, 1_000_000)

@@ -9,13 +9,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .clustering import ClusteringConfig, NeighborsConfig, PlotsConfig
-    from .dataset import DatasetConfig
-    from .errors import ConfigError, Problem
-    from .hierarchy import Hierarchy, LevelParameters
-    from .load import load_config
-    from .model import RunConfig
-    from .schema import json_schema, reference_table
+    from cellstrata.configs.clustering import ClusteringConfig, NeighborsConfig, PlotsConfig
+    from cellstrata.configs.dataset import DatasetConfig
+    from cellstrata.configs.errors import ConfigError, Problem
+    from cellstrata.configs.hierarchy import Hierarchy, LevelParameters
+    from cellstrata.configs.load import load_config
+    from cellstrata.configs.model import RunConfig
+    from cellstrata.configs.schema import json_schema, reference_table
 
 __all__ = [
     "ClusteringConfig",

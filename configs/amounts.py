@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from .errors import ConfigError, Problem, shown
+from cellstrata.configs.errors import ConfigError, Problem, shown
 
 _SPANS = {"m": 60, "h": 3600, "d": 86400, "w": 604800}
 _DECIMAL = ("B", "KB", "MB", "GB", "TB", "PB")

@@ -10,16 +10,16 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from .clustering import ClusteringConfig
-from .clustering_args import STANDS_FOR
-from .dataset import DatasetConfig
-from .errors import ConfigError, Path, Problem, did_you_mean, one_of
-from .keys import annotation_at, is_text, is_truth, model_at
-from .merging import takes_part
-from .model import RunConfig
-from .secrets_mask import is_secret
-from .wording import SECRET_KEYS
-from .yaml_reader import parse_value
+from cellstrata.configs.clustering import ClusteringConfig
+from cellstrata.configs.clustering_args import STANDS_FOR
+from cellstrata.configs.dataset import DatasetConfig
+from cellstrata.configs.errors import ConfigError, Path, Problem, did_you_mean, one_of
+from cellstrata.configs.keys import annotation_at, is_text, is_truth, model_at
+from cellstrata.configs.merging import takes_part
+from cellstrata.configs.model import RunConfig
+from cellstrata.configs.secrets_mask import is_secret
+from cellstrata.configs.wording import SECRET_KEYS
+from cellstrata.configs.yaml_reader import parse_value
 
 TRUE_WORDS = ("true", "1", "yes", "on")
 FALSE_WORDS = ("false", "0", "no", "off")

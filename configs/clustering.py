@@ -20,11 +20,11 @@ from pydantic import (
     model_validator,
 )
 
-from .clustering_args import check, folded
-from .errors import ConfigError, Problem, did_you_mean, one_of, shown
-from .hierarchy import Hierarchy
-from .hierarchy_schema import HIERARCHY_SCHEMA
-from .values import (
+from cellstrata.configs.clustering_args import check, folded
+from cellstrata.configs.errors import ConfigError, Problem, did_you_mean, one_of, shown
+from cellstrata.configs.hierarchy import Hierarchy
+from cellstrata.configs.hierarchy_schema import HIERARCHY_SCHEMA
+from cellstrata.configs.values import (
     Count,
     CountFromZero,
     Gpu,
@@ -41,7 +41,7 @@ from .values import (
     refuse,
     text_keys,
 )
-from .wording import problems_in
+from cellstrata.configs.wording import problems_in
 
 ALGORITHMS = ("leiden", "louvain")
 ENGINES = ("igraph", "leidenalg", "libreville", "rapids")

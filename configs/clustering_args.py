@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .errors import ConfigError, Problem, did_you_mean, one_of, shown
+from cellstrata.configs.errors import ConfigError, Problem, did_you_mean, one_of, shown
 
 FLAVORS = ("igraph", "leidenalg")
 STANDS_FOR = {

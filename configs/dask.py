@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, Field, StrictStr, model_validator
 
-from .clustering import STRICT
-from .errors import ConfigError, Problem
-from .values import Count, Text, refuse
+from cellstrata.configs.clustering import STRICT
+from cellstrata.configs.errors import ConfigError, Problem
+from cellstrata.configs.values import Count, Text, refuse
 
 PROTOCOLS = ("tcp://", "tls://")
 TLS = ("tls_ca_file", "tls_client_cert", "tls_client_key")

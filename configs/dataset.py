@@ -8,10 +8,10 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, field_serializer, model_validator
 
-from .clustering import STRICT, ClusteringConfig
-from .errors import ConfigError, Problem, shown
-from .shown_urls import without_credentials
-from .values import NothingIsEmpty, Text
+from cellstrata.configs.clustering import STRICT, ClusteringConfig
+from cellstrata.configs.errors import ConfigError, Problem, shown
+from cellstrata.configs.shown_urls import without_credentials
+from cellstrata.configs.values import NothingIsEmpty, Text
 
 # Of a name: file systems take 255, of which a result that is being written needs some for itself.
 MOST_BYTES = 200

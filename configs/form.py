@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import GetJsonSchemaHandler
 from pydantic_core import CoreSchema
 
-from .schema import json_schema
+from cellstrata.configs.schema import json_schema
 
 
 def form_schema() -> dict[str, Any]:

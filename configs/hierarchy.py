@@ -10,9 +10,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from .errors import ConfigError, Problem, did_you_mean, one_of, shown
-from .values import Count, CountFromZero, Iterations, Metric, Neighbors, Resolution, Text
-from .wording import problems_in
+from cellstrata.configs.errors import ConfigError, Problem, did_you_mean, one_of, shown
+from cellstrata.configs.values import Count, CountFromZero, Iterations, Metric, Neighbors, Resolution, Text
+from cellstrata.configs.wording import problems_in
 
 ClusterId = tuple[int, ...]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .hierarchy import LevelParameters
+from cellstrata.configs.hierarchy import LevelParameters
 
 _ID = "^[0-9]+(_[0-9]+)*$"
 _PARAMETERS = {

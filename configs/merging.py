@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .clustering_args import STANDS_FOR, folded
-from .dataset import name_problem
-from .errors import Path, Problem, did_you_mean, one_of
+from cellstrata.configs.clustering_args import STANDS_FOR, folded
+from cellstrata.configs.dataset import name_problem
+from cellstrata.configs.errors import Path, Problem, did_you_mean, one_of
 
 # Sections of the ancestor's other modules, which may stand in the same file.
 OTHER_MODULES = frozenset(

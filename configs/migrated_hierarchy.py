@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .clustering_args import FLAVORS
-from .errors import shown
-from .hierarchy import LevelParameters
-from .migrated_values import Note, as_number
-from .migration_notes import is_slip
-from .yaml_writer import inline
+from cellstrata.configs.clustering_args import FLAVORS
+from cellstrata.configs.errors import shown
+from cellstrata.configs.hierarchy import LevelParameters
+from cellstrata.configs.migrated_values import Note, as_number
+from cellstrata.configs.migration_notes import is_slip
+from cellstrata.configs.yaml_writer import inline
 
 _NUMBER = re.compile(r"[0-9]{1,9}", re.ASCII)
 _TEXTS = ("use_rep", "metric")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from math import isfinite
 from typing import Any
 
-from .errors import shown
+from cellstrata.configs.errors import shown
 
 Note = Callable[[str], None]
 

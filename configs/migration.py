@@ -7,14 +7,14 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from .dataset import DatasetConfig
-from .errors import ConfigError, Path, Problem, did_you_mean
-from .merging import OTHER_MODULES, takes_part
-from .migrated_clustering import migrated_clustering
-from .migrated_values import as_switch
-from .migration_differences import note_differences
-from .migration_notes import Notes, is_slip
-from .model import Defaults, RunConfig
+from cellstrata.configs.dataset import DatasetConfig
+from cellstrata.configs.errors import ConfigError, Path, Problem, did_you_mean
+from cellstrata.configs.merging import OTHER_MODULES, takes_part
+from cellstrata.configs.migrated_clustering import migrated_clustering
+from cellstrata.configs.migrated_values import as_switch
+from cellstrata.configs.migration_differences import note_differences
+from cellstrata.configs.migration_notes import Notes, is_slip
+from cellstrata.configs.model import Defaults, RunConfig
 
 _REPLACED = {
     "env_mode": "dropped; everything runs in this one environment, and `runner` says what computes.",

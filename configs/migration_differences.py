@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .errors import ConfigError, Path
-from .hierarchy import Hierarchy
-from .migrated_hierarchy import level_map
-from .migration_notes import Notes
-from .yaml_writer import inline
+from cellstrata.configs.errors import ConfigError, Path
+from cellstrata.configs.hierarchy import Hierarchy
+from cellstrata.configs.migrated_hierarchy import level_map
+from cellstrata.configs.migration_notes import Notes
+from cellstrata.configs.yaml_writer import inline
 
 # What scAtlasTb took for a new graph unless told.
 _NEW_GRAPH = {"n_neighbors": 15, "use_rep": "X_pca"}

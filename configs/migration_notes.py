@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from .errors import Path, did_you_mean, dotted
+from cellstrata.configs.errors import Path, did_you_mean, dotted
 
 # Words of scAtlasTb and scanpy, and so no slips for words of this package.
 _FOREIGN = frozenset(

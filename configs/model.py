@@ -22,16 +22,27 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from .clustering import STRICT
-from .cpus import usable_cpus
-from .dask import DaskConfig
-from .dataset import DatasetConfig
-from .errors import ConfigError, Problem
-from .merging import merged, written_at
-from .secrets_mask import MASK, MaskedOptions, masked, only_harmless
-from .shown_urls import without_credentials
-from .values import Count, Figures, Gpu, NothingIsEmpty, Switch, Text, TextList, one_word_of, refuse, text_keys
-from .wording import problems_in
+from cellstrata.configs.clustering import STRICT
+from cellstrata.configs.cpus import usable_cpus
+from cellstrata.configs.dask import DaskConfig
+from cellstrata.configs.dataset import DatasetConfig
+from cellstrata.configs.errors import ConfigError, Problem
+from cellstrata.configs.merging import merged, written_at
+from cellstrata.configs.secrets_mask import MASK, MaskedOptions, masked, only_harmless
+from cellstrata.configs.shown_urls import without_credentials
+from cellstrata.configs.values import (
+    Count,
+    Figures,
+    Gpu,
+    NothingIsEmpty,
+    Switch,
+    Text,
+    TextList,
+    one_word_of,
+    refuse,
+    text_keys,
+)
+from cellstrata.configs.wording import problems_in
 
 RUNNERS = ("processes", "threads", "dask", "gpu")
 LINKS = ("auto", "symlink", "reference", "copy")
@@ -94,7 +105,7 @@ class Defaults(BaseModel):
 class RunConfig(BaseSettings):
     """Everything that describes a run.
 
-    Construction from keywords reads nothing else; `configs.load_config` also reads a file, the
+    Construction from keywords reads nothing else; `cellstrata.load_config` also reads a file, the
     environment and options. Raises ConfigError with every problem at once.
     """
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .merging import OTHER_MODULES, takes_part
-from .model import RunConfig
+from cellstrata.configs.merging import OTHER_MODULES, takes_part
+from cellstrata.configs.model import RunConfig
 
 
 def notices_of(data: Mapping[str, Any], config: RunConfig) -> list[str]:

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .assignments import (
+from cellstrata.configs.assignments import (
     FALSE_WORDS,
     TRUE_WORDS,
     Assignment,
@@ -15,11 +15,11 @@ from .assignments import (
     paths_of,
     value_of,
 )
-from .clustering import ClusteringConfig
-from .errors import ConfigError, Path, Problem, did_you_mean
-from .keys import is_truth
-from .merging import takes_part
-from .model import RunConfig
+from cellstrata.configs.clustering import ClusteringConfig
+from cellstrata.configs.errors import ConfigError, Path, Problem, did_you_mean
+from cellstrata.configs.keys import is_truth
+from cellstrata.configs.merging import takes_part
+from cellstrata.configs.model import RunConfig
 
 
 def from_options(words: Sequence[str], data: Mapping[str, Any]) -> tuple[list[Assignment], list[Problem]]:

@@ -9,10 +9,10 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from .clustering import ClusteringConfig, NeighborsConfig, PlotsConfig
-from .dask import DaskConfig
-from .dataset import InputConfig
-from .model import Defaults, RunConfig
+from cellstrata.configs.clustering import ClusteringConfig, NeighborsConfig, PlotsConfig
+from cellstrata.configs.dask import DaskConfig
+from cellstrata.configs.dataset import InputConfig
+from cellstrata.configs.model import Defaults, RunConfig
 
 # What may be written and is then normalised, so that validation alone does not show it.
 _ONE_OR_MORE = ("umap_colors", "colors", "plot_centroids", "algorithm", "resolutions")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
-from .secrets_mask import is_secret
+from cellstrata.configs.secrets_mask import is_secret
 
 
 def without_credentials(url: str) -> str:

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from .dataset import MOST_BYTES
-from .errors import ConfigError, Problem, shown
-from .load import with_environment
-from .model import RunConfig
+from cellstrata.configs.dataset import MOST_BYTES
+from cellstrata.configs.errors import ConfigError, Problem, shown
+from cellstrata.configs.load import with_environment
+from cellstrata.configs.model import RunConfig
 
 NAME = "input"  # of the one dataset and its one file
 

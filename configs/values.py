@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, StrictBool, StrictInt, StrictStr
 
-from .errors import ConfigError, Problem, did_you_mean, one_of, shown
+from cellstrata.configs.errors import ConfigError, Problem, did_you_mean, one_of, shown
 
 
 def refuse(message: str, suggestion: str | None = None, *path: str | int) -> ConfigError:

@@ -8,8 +8,8 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from .errors import ConfigError, Path, Problem, did_you_mean, one_of, shown
-from .keys import model_at
+from cellstrata.configs.errors import ConfigError, Path, Problem, did_you_mean, one_of, shown
+from cellstrata.configs.keys import model_at
 
 # Nothing that stands below these is ever repeated in a message.
 SECRET_KEYS = ("storage_options", "dask")

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from .errors import ConfigError, Path, Problem, shown
+from cellstrata.configs.errors import ConfigError, Path, Problem, shown
 
 # More nodes than any configuration needs: stops aliases of aliases from exploding.
 MOST_NODES = 200_000

@@ -8,8 +8,8 @@ from typing import Any
 
 import yaml
 
-from .errors import ConfigError
-from .yaml_reader import parse_value
+from cellstrata.configs.errors import ConfigError
+from cellstrata.configs.yaml_reader import parse_value
 
 
 class _Dumper(yaml.SafeDumper):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from configs.schema import reference_table
+from cellstrata.configs.schema import reference_table
 
 MARK = "<!-- table of keys -->"
 

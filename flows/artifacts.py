@@ -21,10 +21,10 @@ from prefect.artifacts import (
 )
 from prefect.client.orchestration import PrefectClient, get_client
 
-from flows.progress import Progress, listeners
-from tasks.labels import column_name
-from tasks.store import is_local, local_path
-from tasks.tree import Tree
+from cellstrata.flows.progress import Progress, listeners
+from cellstrata.tasks.labels import column_name
+from cellstrata.tasks.store import is_local, local_path
+from cellstrata.tasks.tree import Tree
 
 EVERY = 4.0  # seconds between two updates
 PATIENCE = 5.0  # seconds for all that is told at the end

@@ -10,9 +10,9 @@ from prefect import Task
 from prefect.assets import Asset, AssetProperties, materialize
 from prefect.cache_policies import NO_CACHE
 
-from flows.artifacts import visitable
-from flows.steps import RETRYING, step
-from tasks.inputs import Input
+from cellstrata.flows.artifacts import visitable
+from cellstrata.flows.steps import RETRYING, step
+from cellstrata.tasks.inputs import Input
 
 _NOT_IN_KEYS = re.compile(r"[\s#?&%\"'<>\[\]{}|\\^`]")
 

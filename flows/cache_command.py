@@ -10,19 +10,19 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from configs.amounts import bytes_of, seconds_of, size_text
-from configs.errors import ConfigError, Problem, at_most
-from flows.collect_command import storage_options
-from flows.credentials import with_blocks
-from flows.exit_codes import DONE, FAILED, INTERRUPTED, WRONG_INPUT
-from flows.terminal import Terminal, unexpected
-from tasks.cache import Cache
-from tasks.cache_care import NoCache, survey
-from tasks.cache_contents import Amount, Fault, Survey, by_age, by_dataset, by_kind
-from tasks.cache_prune import Pruned, prune
-from tasks.cache_verify import Verification, verify
-from tasks.store import Store
-from tasks.url_credentials import Sealed
+from cellstrata.configs.amounts import bytes_of, seconds_of, size_text
+from cellstrata.configs.errors import ConfigError, Problem, at_most
+from cellstrata.flows.collect_command import storage_options
+from cellstrata.flows.credentials import with_blocks
+from cellstrata.flows.exit_codes import DONE, FAILED, INTERRUPTED, WRONG_INPUT
+from cellstrata.flows.terminal import Terminal, unexpected
+from cellstrata.tasks.cache import Cache
+from cellstrata.tasks.cache_care import NoCache, survey
+from cellstrata.tasks.cache_contents import Amount, Fault, Survey, by_age, by_dataset, by_kind
+from cellstrata.tasks.cache_prune import Pruned, prune
+from cellstrata.tasks.cache_verify import Verification, verify
+from cellstrata.tasks.store import Store
+from cellstrata.tasks.url_credentials import Sealed
 
 AGES = {"day": "within a day", "week": "within a week", "month": "within a month", "older": "longer ago"}
 VARIABLES = ("CELLSTRATA_CACHE", "CELLSTRATA_STORAGE_OPTIONS")
@@ -173,7 +173,7 @@ def _limits(options: argparse.Namespace) -> tuple[float | None, int | None]:
 
 def _opened(url: str | None, env: Mapping[str, str]) -> Cache:
     """Open the cache of `url`, by default that of runs in this environment. Raises ConfigError."""
-    from configs.load import with_environment
+    from cellstrata.configs.load import with_environment
 
     own = {name: text for name, text in env.items() if name.upper().startswith(VARIABLES)}
     dataset = {"input": {"clustering": "any.zarr"}, "clustering": {"algorithm": "leiden", "resolutions": 1}}

@@ -24,8 +24,8 @@ from prefect.serializers import JSONSerializer
 from prefect.settings import PREFECT_API_URL
 from pydantic import Field, PrivateAttr
 
-from tasks.cache import Cache, Record
-from tasks.store import StorageOptions, Store
+from cellstrata.tasks.cache import Cache, Record
+from cellstrata.tasks.store import StorageOptions, Store
 
 ATTEMPTS = 5
 _saving = threading.Lock()

@@ -14,36 +14,36 @@ from prefect import flow, get_run_logger, runtime, tags
 from prefect.client.schemas.objects import State
 from prefect.context import TagsContext
 
-from configs.form import AsForm
-from configs.model import RunConfig
-from flows.artifacts import LiveArtifacts, column_rows
-from flows.assets import publishing
-from flows.caching import CellstrataCache, cache_block
-from flows.driver import Driver
-from flows.early import find_started, load_for_publishing
-from flows.executor import Executor, Settings
-from flows.executors import current_executor, gpu_of_run, shared_executor
-from flows.figures import figures_of
-from flows.outcome import dataset_state, log_of, run_name, run_state
-from flows.preparation import forget, open_cache, prepare, ready, take_input
-from flows.progress import Counts, Progress, announce
-from flows.reports import index_of_run, report_of_dataset
-from flows.steps import run_step, split
-from flows.task_runner import WAITING, ExecutorTaskRunner
-from tasks.cache import ArrayRef, Cache
-from tasks.dataset_uses import note_use
-from tasks.file_tables import write_file_tables
-from tasks.inputs import Input
-from tasks.leases import using
-from tasks.neighbors import compute_neighbors
-from tasks.pca import compute_pca
-from tasks.placement import Placement, placement_of
-from tasks.plan import EmbeddingChoice
-from tasks.plans import kept_partition, root_neighbors, tree_plans
-from tasks.report.subject import RunFacts
-from tasks.result import Finished, publish_result
-from tasks.tree import Tree
-from tasks.umap import compute_umap, find_umap
+from cellstrata.configs.form import AsForm
+from cellstrata.configs.model import RunConfig
+from cellstrata.flows.artifacts import LiveArtifacts, column_rows
+from cellstrata.flows.assets import publishing
+from cellstrata.flows.caching import CellstrataCache, cache_block
+from cellstrata.flows.driver import Driver
+from cellstrata.flows.early import find_started, load_for_publishing
+from cellstrata.flows.executor import Executor, Settings
+from cellstrata.flows.executors import current_executor, gpu_of_run, shared_executor
+from cellstrata.flows.figures import figures_of
+from cellstrata.flows.outcome import dataset_state, log_of, run_name, run_state
+from cellstrata.flows.preparation import forget, open_cache, prepare, ready, take_input
+from cellstrata.flows.progress import Counts, Progress, announce
+from cellstrata.flows.reports import index_of_run, report_of_dataset
+from cellstrata.flows.steps import run_step, split
+from cellstrata.flows.task_runner import WAITING, ExecutorTaskRunner
+from cellstrata.tasks.cache import ArrayRef, Cache
+from cellstrata.tasks.dataset_uses import note_use
+from cellstrata.tasks.file_tables import write_file_tables
+from cellstrata.tasks.inputs import Input
+from cellstrata.tasks.leases import using
+from cellstrata.tasks.neighbors import compute_neighbors
+from cellstrata.tasks.pca import compute_pca
+from cellstrata.tasks.placement import Placement, placement_of
+from cellstrata.tasks.plan import EmbeddingChoice
+from cellstrata.tasks.plans import kept_partition, root_neighbors, tree_plans
+from cellstrata.tasks.report.subject import RunFacts
+from cellstrata.tasks.result import Finished, publish_result
+from cellstrata.tasks.tree import Tree
+from cellstrata.tasks.umap import compute_umap, find_umap
 
 AT_ONCE = 32  # datasets: each has threads of its own, which wait for the workers
 

@@ -12,12 +12,12 @@ from typing import Any
 from distributed import Client, LocalCluster
 from distributed.security import Security
 
-from configs.dask import DaskConfig
-from configs.errors import at_most
-from flows.executor import WORKER_ENVIRONMENT, RunnerUnusable, Settings
-from tasks.cache import Cache
-from tasks.remote import cannot_see, differences, facts, look_for
-from tasks.store import protocol_of
+from cellstrata.configs.dask import DaskConfig
+from cellstrata.configs.errors import at_most
+from cellstrata.flows.executor import WORKER_ENVIRONMENT, RunnerUnusable, Settings
+from cellstrata.tasks.cache import Cache
+from cellstrata.tasks.remote import cannot_see, differences, facts, look_for
+from cellstrata.tasks.store import protocol_of
 
 FEW_FAILURES = 1  # workers that die over some work before it is tried alone; Dask's own number is 3
 

@@ -10,30 +10,30 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from configs.errors import ConfigError
-from configs.model import RunConfig
-from configs.shown_urls import without_credentials
-from configs.single_level import NAME, LevelCall, level_call
-from flows.executor import Executor, Settings
-from flows.executors import shared_executor
-from flows.exit_codes import DONE, FAILED, INTERRUPTED, WRONG_INPUT
-from flows.preparation import UnusableInputs, open_cache, ready, unavailable
-from flows.terminal import Terminal, unexpected
-from tasks.cache import ArrayRef, Cache
-from tasks.dataset_uses import note_use
-from tasks.inputs import Input, inspect_level
-from tasks.leases import using
-from tasks.level import Asked, NothingToDo, close, look, open_level, uncached
-from tasks.level_result import publish_kept, publish_level
-from tasks.neighbors import compute_neighbors, find_neighbors
-from tasks.opening import DataError
-from tasks.pca import compute_pca
-from tasks.placement import placement_of
-from tasks.plan import EmbeddingChoice
-from tasks.plans import root_neighbors, tree_plans
-from tasks.result import Finished
-from tasks.split import Job, key_of, run_job
-from tasks.tree import Pending, Tree
+from cellstrata.configs.errors import ConfigError
+from cellstrata.configs.model import RunConfig
+from cellstrata.configs.shown_urls import without_credentials
+from cellstrata.configs.single_level import NAME, LevelCall, level_call
+from cellstrata.flows.executor import Executor, Settings
+from cellstrata.flows.executors import shared_executor
+from cellstrata.flows.exit_codes import DONE, FAILED, INTERRUPTED, WRONG_INPUT
+from cellstrata.flows.preparation import UnusableInputs, open_cache, ready, unavailable
+from cellstrata.flows.terminal import Terminal, unexpected
+from cellstrata.tasks.cache import ArrayRef, Cache
+from cellstrata.tasks.dataset_uses import note_use
+from cellstrata.tasks.inputs import Input, inspect_level
+from cellstrata.tasks.leases import using
+from cellstrata.tasks.level import Asked, NothingToDo, close, look, open_level, uncached
+from cellstrata.tasks.level_result import publish_kept, publish_level
+from cellstrata.tasks.neighbors import compute_neighbors, find_neighbors
+from cellstrata.tasks.opening import DataError
+from cellstrata.tasks.pca import compute_pca
+from cellstrata.tasks.placement import placement_of
+from cellstrata.tasks.plan import EmbeddingChoice
+from cellstrata.tasks.plans import root_neighbors, tree_plans
+from cellstrata.tasks.result import Finished
+from cellstrata.tasks.split import Job, key_of, run_job
+from cellstrata.tasks.tree import Pending, Tree
 
 WORTH_PROCESSES = 20_000  # cells to be split: below, starting processes takes longer than splitting
 

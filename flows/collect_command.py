@@ -6,17 +6,17 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from configs.errors import ConfigError, Problem
-from configs.shown_urls import without_credentials
-from flows.credentials import BlockProblem, with_blocks
-from flows.exit_codes import DONE, FAILED, INTERRUPTED, WRONG_INPUT
-from flows.terminal import Terminal, unexpected
-from tasks.opening import DataError
-from tasks.store import absolute
-from tasks.url_credentials import Sealed
+from cellstrata.configs.errors import ConfigError, Problem
+from cellstrata.configs.shown_urls import without_credentials
+from cellstrata.flows.credentials import BlockProblem, with_blocks
+from cellstrata.flows.exit_codes import DONE, FAILED, INTERRUPTED, WRONG_INPUT
+from cellstrata.flows.terminal import Terminal, unexpected
+from cellstrata.tasks.opening import DataError
+from cellstrata.tasks.store import absolute
+from cellstrata.tasks.url_credentials import Sealed
 
 if TYPE_CHECKING:
-    from tasks.store import StorageOptions
+    from cellstrata.tasks.store import StorageOptions
 
 VARIABLE = "CELLSTRATA_STORAGE_OPTIONS"
 
@@ -45,8 +45,8 @@ def collect(results: list[str], output: str, overwrite: bool) -> int:
 
 def _collect(results: list[str], output: str, overwrite: bool, terminal: Terminal) -> tuple[int, int]:
     """Return how many columns of how many cells were written."""
-    from tasks.collect import collect_columns
-    from tasks.collected_output import check_collected_output, write_collected
+    from cellstrata.tasks.collect import collect_columns
+    from cellstrata.tasks.collected_output import check_collected_output, write_collected
 
     sealed = Sealed(storage_options(os.environ))
     results, output = [sealed.url(result) for result in results], sealed.url(output)
@@ -69,7 +69,7 @@ def storage_options(env: Mapping[str, str]) -> StorageOptions:
     given = {name: text for name, text in env.items() if name.upper().startswith(VARIABLE)}
     if not given:
         return {}
-    from configs.load import with_environment
+    from cellstrata.configs.load import with_environment
 
     dataset = {"input": {"clustering": "any.zarr"}, "clustering": {"algorithm": "leiden", "resolutions": 1}}
     config = with_environment({"output_dir": ".", "DATASETS": {"any": dataset}}, given)[0]

@@ -8,8 +8,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from flows.exit_codes import DONE
-from tasks.memory import give_back_freed
+from cellstrata.flows.exit_codes import DONE
+from cellstrata.tasks.memory import give_back_freed
 
 DESCRIPTION = """\
 Cluster single-cell atlases at many resolutions and many levels of sub-clustering.
@@ -222,80 +222,80 @@ def _add_cache(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from flows.run_command import run
+    from cellstrata.flows.run_command import run
 
     return run(options.config, options.overrides, options.json, options.verbose)
 
 
 def _plan(options: argparse.Namespace) -> int:
-    from flows.plan_command import plan
+    from cellstrata.flows.plan_command import plan
 
     return plan(options.config, options.overrides, options.json, options.verbose)
 
 
 def _demo(options: argparse.Namespace) -> int:
-    from flows.demo import write_demo
-    from flows.run_command import run
+    from cellstrata.flows.demo import write_demo
+    from cellstrata.flows.run_command import run
 
     return run(write_demo(options.folder), options.overrides, options.json, options.verbose)
 
 
 def _cluster(options: argparse.Namespace) -> int:
-    from flows.cluster_command import cluster
+    from cellstrata.flows.cluster_command import cluster
 
     return cluster(options)
 
 
 def _collect(options: argparse.Namespace) -> int:
-    from flows.collect_command import collect
+    from cellstrata.flows.collect_command import collect
 
     return collect(options.results, options.output, options.overwrite)
 
 
 def _explain(options: argparse.Namespace) -> int:
-    from flows.explain_command import explain
+    from cellstrata.flows.explain_command import explain
 
     return explain(options.result, options.cluster, options.column, options.as_json)
 
 
 def _materialize(options: argparse.Namespace) -> int:
-    from flows.materialize_command import materialize
+    from cellstrata.flows.materialize_command import materialize
 
     return materialize(options.result, options.destination, options.overwrite)
 
 
 def _deploy(options: argparse.Namespace) -> int:
-    from flows.deploy_command import deploy
+    from cellstrata.flows.deploy_command import deploy
 
     return deploy(options)
 
 
 def _serve(options: argparse.Namespace) -> int:
-    from flows.deploy_command import serve
+    from cellstrata.flows.deploy_command import serve
 
     return serve(options)
 
 
 def _ui(options: argparse.Namespace) -> int:
-    from flows.ui_command import ui
+    from cellstrata.flows.ui_command import ui
 
     return ui(options.host, options.port)
 
 
 def _cache(options: argparse.Namespace) -> int:
-    from flows.cache_command import cache
+    from cellstrata.flows.cache_command import cache
 
     return cache(options)
 
 
 def _migrate(options: argparse.Namespace) -> int:
-    from flows.migrate_command import migrate
+    from cellstrata.flows.migrate_command import migrate
 
     return migrate(options.config)
 
 
 def _schema(options: argparse.Namespace) -> int:
-    from configs.schema import json_schema
+    from cellstrata.configs.schema import json_schema
 
     print(json.dumps(json_schema(), indent=2))
     return DONE

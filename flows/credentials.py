@@ -10,10 +10,10 @@ import importlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from configs.model import RunConfig
-from configs.secrets_mask import MaskedOptions, literal_secrets
-from configs.shown_urls import without_credentials
-from tasks.file_systems import BLOCK, BLOCK_CREDENTIALS
+from cellstrata.configs.model import RunConfig
+from cellstrata.configs.secrets_mask import MaskedOptions, literal_secrets
+from cellstrata.configs.shown_urls import without_credentials
+from cellstrata.tasks.file_systems import BLOCK, BLOCK_CREDENTIALS
 
 WHERE = "name a block (`storage_options: {s3: {block: aws-credentials/lab}}`), a profile, or use the environment"
 

@@ -20,7 +20,7 @@ def write_demo(folder: str) -> str:
     place.mkdir(parents=True, exist_ok=True)
     if not (place / DATA).exists():
         _write_data(place / DATA)
-    text = (importlib.resources.files("configs") / "examples" / CONFIG).read_text()
+    text = (importlib.resources.files("cellstrata.configs") / "examples" / CONFIG).read_text()
     text = text.replace("pbmc68k.h5ad", str(place / DATA)).replace("output_dir: out", f"output_dir: {place / 'out'}")
     (place / CONFIG).write_text(text)
     return str(place / CONFIG)

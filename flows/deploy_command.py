@@ -9,15 +9,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from configs.errors import ConfigError
-from configs.load import load_config
-from configs.model import RunConfig
-from flows.embedded_server import configured_server
-from flows.exit_codes import DONE, FAILED, WRONG_INPUT
-from flows.terminal import Terminal, unexpected
+from cellstrata.configs.errors import ConfigError
+from cellstrata.configs.load import load_config
+from cellstrata.configs.model import RunConfig
+from cellstrata.flows.embedded_server import configured_server
+from cellstrata.flows.exit_codes import DONE, FAILED, WRONG_INPUT
+from cellstrata.flows.terminal import Terminal, unexpected
 
 if TYPE_CHECKING:
-    from flows.deployment import When
+    from cellstrata.flows.deployment import When
 
 NO_SERVER = """\
 no Prefect server is configured; a deployment needs one that stays
@@ -55,7 +55,7 @@ def _on_server(options: argparse.Namespace, do: Callable[..., int]) -> int:
 
     import httpx  # here and below: Prefect takes 2 s to import
 
-    from flows.deployment import CannotDeploy
+    from cellstrata.flows.deployment import CannotDeploy
 
     try:
         return do(config, options, url, terminal)
@@ -84,8 +84,8 @@ def _narrowed(options: argparse.Namespace) -> list[str]:
 
 
 def _deploy(config: RunConfig, options: argparse.Namespace, url: str, terminal: Terminal) -> int:
-    from flows import deployment as of
-    from flows.deployment import Pool
+    from cellstrata.flows import deployment as of
+    from cellstrata.flows.deployment import Pool
 
     name, when, pool = _name(options), _when(options), Pool(options.pool, options.type, _job_variables(options))
     wanted = [of.clustering(config, name, when, pool)]
@@ -113,7 +113,7 @@ def _deploy(config: RunConfig, options: argparse.Namespace, url: str, terminal: 
 def _serve(config: RunConfig, options: argparse.Namespace, url: str, terminal: Terminal) -> int:
     from prefect import serve as prefect_serve
 
-    from flows import deployment as of
+    from cellstrata.flows import deployment as of
 
     name = _name(options, "-served")
     served = [of.clustering(config, name, _when(options), None)]
@@ -145,7 +145,7 @@ def _name(options: argparse.Namespace, ending: str = "") -> str:
 
 
 def _when(options: argparse.Namespace) -> When:
-    from flows.deployment import CannotDeploy, When
+    from cellstrata.flows.deployment import CannotDeploy, When
 
     if options.schedule and options.interval:
         raise CannotDeploy("--schedule and --interval exclude each other: give one")

@@ -31,10 +31,10 @@ from prefect.exceptions import ObjectNotFound
 from prefect.states import Crashed
 from prefect.types.entrypoint import EntrypointType
 
-from configs.model import RunConfig
-from configs.shown_urls import without_credentials
-from flows.cluster import cluster
-from flows.watch import watch
+from cellstrata.configs.model import RunConfig
+from cellstrata.configs.shown_urls import without_credentials
+from cellstrata.flows.cluster import cluster
+from cellstrata.flows.watch import watch
 
 ONE_AT_A_TIME = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.ENQUEUE)
 # A look that is due during another is not needed; those due while no worker was there would come all at once.

@@ -16,14 +16,14 @@ from typing import Any
 
 from prefect.utilities.annotations import quote
 
-from flows.executor import ClusterLost
-from flows.progress import Counts
-from tasks.cache import Cache
-from tasks.claims import Claims
-from tasks.listing import Listing
-from tasks.recent import listed_as
-from tasks.split import Job, bundle_key, first_nodes, key_of, split
-from tasks.tree import Node, Pending, Tree
+from cellstrata.flows.executor import ClusterLost
+from cellstrata.flows.progress import Counts
+from cellstrata.tasks.cache import Cache
+from cellstrata.tasks.claims import Claims
+from cellstrata.tasks.listing import Listing
+from cellstrata.tasks.recent import listed_as
+from cellstrata.tasks.split import Job, bundle_key, first_nodes, key_of, split
+from cellstrata.tasks.tree import Node, Pending, Tree
 
 LOOK_AGAIN = 0.3  # seconds, at what another run is computing
 GIVE_UP = 3  # failures of one dataset; more of them have one cause, as a full disk

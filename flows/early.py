@@ -13,15 +13,15 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from typing import Any
 
-from configs.model import RunConfig
-from flows.executor import Executor
-from flows.preparation import open_cache
-from tasks.cache import ArrayRef, Cache
-from tasks.inputs import Input
-from tasks.neighbors import compute_neighbors, find_neighbors
-from tasks.placement import placement_of
-from tasks.plans import root_neighbors
-from tasks.split import find_graph
+from cellstrata.configs.model import RunConfig
+from cellstrata.flows.executor import Executor
+from cellstrata.flows.preparation import open_cache
+from cellstrata.tasks.cache import ArrayRef, Cache
+from cellstrata.tasks.inputs import Input
+from cellstrata.tasks.neighbors import compute_neighbors, find_neighbors
+from cellstrata.tasks.placement import placement_of
+from cellstrata.tasks.plans import root_neighbors
+from cellstrata.tasks.split import find_graph
 
 AT_MOST = 2  # datasets; the others' graphs are computed when their turn comes
 NO_GRAPH = "0" * 64  # no key: to look for it makes a worker import what it needs, and open its cache

@@ -6,7 +6,7 @@ inputs are inspected; its services are reduced to those that a single run needs;
 user's own Prefect database, so a later `prefect server start` shows the run; and it is stopped only
 when the run's records are written. It ends by itself when its run is killed.
 
-Run as a module, this file is that server: `python -m flows.embedded_server PORT`.
+Run as a module, this file is that server: `python -m cellstrata.flows.embedded_server PORT`.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
+
+import cellstrata
 
 STARTUP_LIMIT = 180.0  # seconds; the first start makes the database
 # A run on its own needs none of the services that look after schedules, workers and clean-up, and
@@ -66,10 +68,11 @@ class EmbeddedServer:
         """Start the process."""
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  # open as long as the process
         environment = {k: v for k, v in os.environ.items() if k not in ("PREFECT_API_URL", "PREFECT_API_KEY")}
-        root = str(Path(__file__).resolve().parent.parent)
+        root = str(Path(cellstrata.__file__).parent.parent)
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, [root, environment.get("PYTHONPATH")]))
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "flows.embedded_server", str(self.port)],
+            # -P: the user's folder may hold a package of any name
+            [sys.executable, "-P", "-m", "cellstrata.flows.embedded_server", str(self.port)],
             stdin=subprocess.PIPE,  # it ends when this closes, however this process ends
             stdout=self._log,
             stderr=self._log,
@@ -224,8 +227,8 @@ def _serve(port: int) -> None:
     import uvicorn
     from prefect.server.api.server import create_app
 
-    from flows.idle_collection import CollectWhenIdle
-    from flows.sqlite_writing import begin_writing_at_once
+    from cellstrata.flows.idle_collection import CollectWhenIdle
+    from cellstrata.flows.sqlite_writing import begin_writing_at_once
 
     begin_writing_at_once()
     app = create_app()

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeVar
 
-from configs.dask import DaskConfig
-from configs.model import RunConfig
-from tasks.cache import Cache
-from tasks.gpu import GpuStatus
-from tasks.store import StorageOptions, Store
+from cellstrata.configs.dask import DaskConfig
+from cellstrata.configs.model import RunConfig
+from cellstrata.tasks.cache import Cache
+from cellstrata.tasks.gpu import GpuStatus
+from cellstrata.tasks.store import StorageOptions, Store
 
 T = TypeVar("T")
 # Kernels run single-threaded, so that no number of threads changes a bit and nothing is oversubscribed.

@@ -17,12 +17,12 @@ from typing import Any
 import dask
 from distributed import Future, KilledWorker
 
-from flows.cluster_checks import connect, local_cluster, problems_of, when_there
-from flows.executor import CPUS_ONLY, ClusterLost, RunnerUnusable, Settings, Stopped, T
-from flows.executor_processes import Processes
-from flows.turns import Turns
-from tasks.gpu import GpuStatus
-from tasks.remote import UnfitWorker, call, facts, packed, usable_threads
+from cellstrata.flows.cluster_checks import connect, local_cluster, problems_of, when_there
+from cellstrata.flows.executor import CPUS_ONLY, ClusterLost, RunnerUnusable, Settings, Stopped, T
+from cellstrata.flows.executor_processes import Processes
+from cellstrata.flows.turns import Turns
+from cellstrata.tasks.gpu import GpuStatus
+from cellstrata.tasks.remote import UnfitWorker, call, facts, packed, usable_threads
 
 LOOK_AGAIN = 1.0  # seconds, between looks at whether the cluster is still there
 LET_GO = 10  # seconds for the cluster to take note that a run has ended

@@ -13,10 +13,18 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from flows.executor import ClusterLost, Executor, RunnerUnusable, Settings, T, WorkerDied
-from flows.executor_processes import Processes
-from tasks.gpu import GpuStatus
-from tasks.owner import TooLarge, device_bytes, off_device, on_device, start_beside_owner, status_of_owner, wants_gpu
+from cellstrata.flows.executor import ClusterLost, Executor, RunnerUnusable, Settings, T, WorkerDied
+from cellstrata.flows.executor_processes import Processes
+from cellstrata.tasks.gpu import GpuStatus
+from cellstrata.tasks.owner import (
+    TooLarge,
+    device_bytes,
+    off_device,
+    on_device,
+    start_beside_owner,
+    status_of_owner,
+    wants_gpu,
+)
 
 log = logging.getLogger("cellstrata.gpu")
 
@@ -110,8 +118,8 @@ def _several(settings: Settings) -> Executor | str:
     """Return the owners of all GPUs, or why there are none."""
     if importlib.util.find_spec("dask_cuda") is None:
         return "dask-cuda is not installed"
-    from flows.cluster_checks import local_cluster
-    from flows.executor_dask import Dask
+    from cellstrata.flows.cluster_checks import local_cluster
+    from cellstrata.flows.executor_dask import Dask
 
     try:
         make = importlib.import_module("dask_cuda").LocalCUDACluster

@@ -9,11 +9,11 @@ from concurrent.futures import CancelledError, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
-from flows.bare_spawn import BareSpawn
-from flows.executor import WORKER_ENVIRONMENT, Settings, Stopped, T
-from flows.turns import Turns
-from tasks.gpu import GpuStatus
-from tasks.worker import start_worker
+from cellstrata.flows.bare_spawn import BareSpawn
+from cellstrata.flows.executor import WORKER_ENVIRONMENT, Settings, Stopped, T
+from cellstrata.flows.turns import Turns
+from cellstrata.tasks.gpu import GpuStatus
+from cellstrata.tasks.worker import start_worker
 
 
 class Processes:

@@ -6,9 +6,9 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from flows.executor import Settings, Stopped, T
-from tasks.engine_igraph import igraph
-from tasks.gpu import GpuStatus
+from cellstrata.flows.executor import Settings, Stopped, T
+from cellstrata.tasks.engine_igraph import igraph
+from cellstrata.tasks.gpu import GpuStatus
 
 
 class Threads:

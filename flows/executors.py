@@ -13,15 +13,15 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-from flows.executor import CPUS_ONLY, Executor, Settings
-from flows.executor_threads import Threads
-from tasks.gpu import GpuStatus
+from cellstrata.flows.executor import CPUS_ONLY, Executor, Settings
+from cellstrata.flows.executor_threads import Threads
+from cellstrata.tasks.gpu import GpuStatus
 
 RUNNERS: dict[str, str] = {
-    "processes": "flows.executor_processes:Processes",
-    "threads": "flows.executor_threads:Threads",
-    "dask": "flows.executor_dask:Dask",
-    "gpu": "flows.executor_gpu:open_gpu",
+    "processes": "cellstrata.flows.executor_processes:Processes",
+    "threads": "cellstrata.flows.executor_threads:Threads",
+    "dask": "cellstrata.flows.executor_dask:Dask",
+    "gpu": "cellstrata.flows.executor_gpu:open_gpu",
 }
 
 _current: Executor | None = None

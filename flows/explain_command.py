@@ -7,15 +7,15 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from configs.errors import ConfigError
-from flows.collect_command import storage_options
-from flows.exit_codes import DONE, FAILED, INTERRUPTED, WRONG_INPUT
-from flows.terminal import Terminal, unexpected
-from tasks.opening import DataError
-from tasks.url_credentials import Sealed
+from cellstrata.configs.errors import ConfigError
+from cellstrata.flows.collect_command import storage_options
+from cellstrata.flows.exit_codes import DONE, FAILED, INTERRUPTED, WRONG_INPUT
+from cellstrata.flows.terminal import Terminal, unexpected
+from cellstrata.tasks.opening import DataError
+from cellstrata.tasks.url_credentials import Sealed
 
 if TYPE_CHECKING:
-    from tasks.explain import Explanation, Level, Split
+    from cellstrata.tasks.explain import Explanation, Level, Split
 
 UNKNOWN = "not recorded"
 MOST_SIZES = 7
@@ -28,7 +28,7 @@ def explain(url: str, cluster: str | None, column: str | None, as_json: bool) ->
     """Print how a cluster came to be; returns the exit code."""
     terminal = Terminal(as_json=as_json, verbose=False)
     try:
-        from tasks.explain import explain as explanation_of
+        from cellstrata.tasks.explain import explain as explanation_of
 
         sealed = Sealed(storage_options(os.environ))
         with terminal.status(f"reading {sealed.url(url)}"):

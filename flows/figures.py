@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from configs.model import RunConfig
-from flows.executor import Stopped
-from flows.steps import run_step
-from tasks.cache import Cache
-from tasks.figures.draw import draw_figures
-from tasks.figures.record import find_figures
-from tasks.figures.request import FigureRequest, wants_figures
-from tasks.inputs import Input
+from cellstrata.configs.model import RunConfig
+from cellstrata.flows.executor import Stopped
+from cellstrata.flows.steps import run_step
+from cellstrata.tasks.cache import Cache
+from cellstrata.tasks.figures.draw import draw_figures
+from cellstrata.tasks.figures.record import find_figures
+from cellstrata.tasks.figures.request import FigureRequest, wants_figures
+from cellstrata.tasks.inputs import Input
 
 FEW = 3
 

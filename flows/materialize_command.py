@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 
-from configs.amounts import size_text
-from configs.errors import ConfigError
-from flows.collect_command import storage_options
-from flows.exit_codes import DONE, FAILED, INTERRUPTED, WRONG_INPUT
-from flows.terminal import Terminal, unexpected
-from tasks.materialize import materialize as copy_result
-from tasks.opening import DataError
-from tasks.url_credentials import Sealed
+from cellstrata.configs.amounts import size_text
+from cellstrata.configs.errors import ConfigError
+from cellstrata.flows.collect_command import storage_options
+from cellstrata.flows.exit_codes import DONE, FAILED, INTERRUPTED, WRONG_INPUT
+from cellstrata.flows.terminal import Terminal, unexpected
+from cellstrata.tasks.materialize import materialize as copy_result
+from cellstrata.tasks.opening import DataError
+from cellstrata.tasks.url_credentials import Sealed
 
 
 def materialize(url: str, destination: str, overwrite: bool) -> int:

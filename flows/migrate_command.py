@@ -6,13 +6,13 @@ import io
 import sys
 from collections.abc import Mapping
 
-from configs.errors import ConfigError, Path, Problem
-from configs.load import read_document
-from configs.migration import migrated
-from configs.model import RunConfig
-from configs.yaml_writer import written
-from flows.exit_codes import DONE, WRONG_INPUT
-from flows.terminal import Terminal
+from cellstrata.configs.errors import ConfigError, Path, Problem
+from cellstrata.configs.load import read_document
+from cellstrata.configs.migration import migrated
+from cellstrata.configs.model import RunConfig
+from cellstrata.configs.yaml_writer import written
+from cellstrata.flows.exit_codes import DONE, WRONG_INPUT
+from cellstrata.flows.terminal import Terminal
 
 
 def migrate(path: str) -> int:

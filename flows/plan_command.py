@@ -9,16 +9,16 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from configs.errors import ConfigError
-from configs.load import load_config
-from configs.model import RunConfig
-from flows.exit_codes import DONE, FAILED, INTERRUPTED, WRONG_INPUT
-from flows.preparation import UnusableInputs, forget, open_cache, prepare, ready
-from flows.terminal import Terminal, unexpected
-from tasks.forecast import InputForecast, forecast_input
-from tasks.opening import DataError
-from tasks.split_times import SplitTimes, past_records
-from tasks.tree_forecast import LevelForecast, Seen, TreeForecast
+from cellstrata.configs.errors import ConfigError
+from cellstrata.configs.load import load_config
+from cellstrata.configs.model import RunConfig
+from cellstrata.flows.exit_codes import DONE, FAILED, INTERRUPTED, WRONG_INPUT
+from cellstrata.flows.preparation import UnusableInputs, forget, open_cache, prepare, ready
+from cellstrata.flows.terminal import Terminal, unexpected
+from cellstrata.tasks.forecast import InputForecast, forecast_input
+from cellstrata.tasks.opening import DataError
+from cellstrata.tasks.split_times import SplitTimes, past_records
+from cellstrata.tasks.tree_forecast import LevelForecast, Seen, TreeForecast
 
 TEXT = ("dataset", "what", "left\nwhole")
 COLUMNS = ("dataset", "what", "level", "from\ncache", "to\ncompute", "cells to\ncompute", "cells\nunknown",

@@ -5,22 +5,22 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from configs.errors import at_most
-from configs.model import RunConfig
-from flows.credentials import BlockProblem, literal_problems, with_blocks
-from flows.executors import gpu_of_run, runner_problem
-from tasks.cache import Cache
-from tasks.engines import EngineUnavailable
-from tasks.expansion import expand
-from tasks.faults import StoreError
-from tasks.inputs import Input, inspect_input
-from tasks.link_mode import link_problem
-from tasks.placement import placement_of
-from tasks.places import conflicts
-from tasks.retries import forget_said
-from tasks.store import Store, is_local
-from tasks.urls import place_of
-from tasks.writable import unusable
+from cellstrata.configs.errors import at_most
+from cellstrata.configs.model import RunConfig
+from cellstrata.flows.credentials import BlockProblem, literal_problems, with_blocks
+from cellstrata.flows.executors import gpu_of_run, runner_problem
+from cellstrata.tasks.cache import Cache
+from cellstrata.tasks.engines import EngineUnavailable
+from cellstrata.tasks.expansion import expand
+from cellstrata.tasks.faults import StoreError
+from cellstrata.tasks.inputs import Input, inspect_input
+from cellstrata.tasks.link_mode import link_problem
+from cellstrata.tasks.placement import placement_of
+from cellstrata.tasks.places import conflicts
+from cellstrata.tasks.retries import forget_said
+from cellstrata.tasks.store import Store, is_local
+from cellstrata.tasks.urls import place_of
+from cellstrata.tasks.writable import unusable
 
 _inspected: dict[tuple[str, str], Input] = {}  # by configuration and name, until its flow takes it
 _writable: set[tuple[str, str]] = set()  # by configuration and URL, until the run ends

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from configs.model import RunConfig
-from flows.steps import run_step
-from tasks.cache import Cache
-from tasks.report.index import entry_of
-from tasks.report.subject import RunFacts
-from tasks.report.write import write_index, write_report
-from tasks.result import Finished
+from cellstrata.configs.model import RunConfig
+from cellstrata.flows.steps import run_step
+from cellstrata.tasks.cache import Cache
+from cellstrata.tasks.report.index import entry_of
+from cellstrata.tasks.report.subject import RunFacts
+from cellstrata.tasks.report.write import write_index, write_report
+from cellstrata.tasks.result import Finished
 
 Told = tuple[dict[str, Any], list[str]]
 

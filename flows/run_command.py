@@ -14,21 +14,21 @@ import threading
 from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
-from configs.errors import ConfigError
-from configs.load import load_config
-from configs.model import RunConfig
-from configs.secrets_mask import MASK, is_secret
-from configs.shown_urls import without_credentials
-from flows.credentials import has_blocks
-from flows.early import start_graphs, wake_worker
-from flows.embedded_server import EmbeddedServer, ServerFailed, configured_server, no_certificates_for
-from flows.executor import RunnerUnusable, Settings
-from flows.executors import shared_executor, stop_all
-from flows.exit_codes import DONE, FAILED, INTERRUPTED, WRONG_INPUT
-from flows.preparation import UnusableInputs, prepare, ready, unavailable
-from flows.server_watch import when_unreachable
-from flows.terminal import Terminal, unexpected
-from tasks.uncollected import collect_again
+from cellstrata.configs.errors import ConfigError
+from cellstrata.configs.load import load_config
+from cellstrata.configs.model import RunConfig
+from cellstrata.configs.secrets_mask import MASK, is_secret
+from cellstrata.configs.shown_urls import without_credentials
+from cellstrata.flows.credentials import has_blocks
+from cellstrata.flows.early import start_graphs, wake_worker
+from cellstrata.flows.embedded_server import EmbeddedServer, ServerFailed, configured_server, no_certificates_for
+from cellstrata.flows.executor import RunnerUnusable, Settings
+from cellstrata.flows.executors import shared_executor, stop_all
+from cellstrata.flows.exit_codes import DONE, FAILED, INTERRUPTED, WRONG_INPUT
+from cellstrata.flows.preparation import UnusableInputs, prepare, ready, unavailable
+from cellstrata.flows.server_watch import when_unreachable
+from cellstrata.flows.terminal import Terminal, unexpected
+from cellstrata.tasks.uncollected import collect_again
 
 
 class Interrupted(Exception):
@@ -116,8 +116,8 @@ def _prefect_server() -> Iterator[EmbeddedServer | None]:
 
 def _run_flow(config: RunConfig, terminal: Terminal, server: EmbeddedServer | None) -> dict[str, Any]:
     """Run the flow, stopping it and its workers at once when asked to."""
-    from flows.cluster import cluster  # here: Prefect takes 2 s to import, and workers must not
-    from flows.outcome import summary_of
+    from cellstrata.flows.cluster import cluster  # here: Prefect takes 2 s to import, and workers must not
+    from cellstrata.flows.outcome import summary_of
 
     gc.freeze()
     collect_again()

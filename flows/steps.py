@@ -10,11 +10,11 @@ from prefect import Task, task
 from prefect.cache_policies import NO_CACHE
 from prefect.utilities.annotations import quote
 
-from flows.caching import NodeKey
-from flows.executor import Stopped, WorkerDied
-from flows.executors import current_executor
-from tasks.faults import StoreError
-from tasks.opening import DataError
+from cellstrata.flows.caching import NodeKey
+from cellstrata.flows.executor import Stopped, WorkerDied
+from cellstrata.flows.executors import current_executor
+from cellstrata.tasks.faults import StoreError
+from cellstrata.tasks.opening import DataError
 
 
 def store_failed(task: Any, run: Any, state: Any) -> bool:
@@ -47,7 +47,7 @@ RETRYING: dict[str, Any] = {
 )
 def split(name: str, key: str, job: Any) -> dict[str, Any]:
     """Split one cluster, or several small ones with all that is below them."""
-    from tasks.split import run_job
+    from cellstrata.tasks.split import run_job
 
     result: dict[str, Any] = current_executor().run(run_job, job)
     for record in result.pop("entries"):

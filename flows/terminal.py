@@ -28,10 +28,10 @@ from rich.status import Status
 from rich.table import Column, Table
 from rich.text import Text
 
-from flows import progress as progress_of_run
-from flows.estimate import Estimate, spoken
-from tasks.data_errors import DataError
-from tasks.faults import VANISHED, StoreError
+from cellstrata.flows import progress as progress_of_run
+from cellstrata.flows.estimate import Estimate, spoken
+from cellstrata.tasks.data_errors import DataError
+from cellstrata.tasks.faults import VANISHED, StoreError
 
 RETRYING = os.path.join("tasks", "retries.py")  # through which the errors of stores pass
 MEND = {

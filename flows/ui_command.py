@@ -9,8 +9,8 @@ import socket
 import urllib.request
 from types import FrameType
 
-from flows.exit_codes import DONE, FAILED, WRONG_INPUT
-from flows.terminal import Terminal
+from cellstrata.flows.exit_codes import DONE, FAILED, WRONG_INPUT
+from cellstrata.flows.terminal import Terminal
 
 # Task runs are written in batches: one by one, a flow of thousands of splits would outrun the writer.
 SETTINGS = {
@@ -47,9 +47,9 @@ def ui(host: str, port: int) -> int:
         import uvicorn
         from prefect.server.api.server import create_app
 
-        from flows.embedded_server import RetrySoon
-        from flows.idle_collection import CollectWhenIdle
-        from flows.sqlite_writing import begin_writing_at_once
+        from cellstrata.flows.embedded_server import RetrySoon
+        from cellstrata.flows.idle_collection import CollectWhenIdle
+        from cellstrata.flows.sqlite_writing import begin_writing_at_once
 
         begin_writing_at_once()
         app = create_app()

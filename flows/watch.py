@@ -16,11 +16,11 @@ from prefect.deployments.flow_runs import arun_deployment
 from prefect.states import Completed
 from prefect.variables import Variable
 
-from configs.form import AsForm
-from configs.model import RunConfig
-from flows.preparation import ready
-from tasks.digest import digest_values
-from tasks.watched import input_state
+from cellstrata.configs.form import AsForm
+from cellstrata.configs.model import RunConfig
+from cellstrata.flows.preparation import ready
+from cellstrata.tasks.digest import digest_values
+from cellstrata.tasks.watched import input_state
 
 PREFIX = "cellstrata_watch_"
 

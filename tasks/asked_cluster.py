@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from configs.errors import did_you_mean
-from tasks.labels import SEPARATOR, label_of
-from tasks.opening import InputError
-from tasks.result_record import ResultRecord, Told
+from cellstrata.configs.errors import did_you_mean
+from cellstrata.tasks.labels import SEPARATOR, label_of
+from cellstrata.tasks.opening import InputError
+from cellstrata.tasks.result_record import ResultRecord, Told
 
 ALL = label_of(())
 MOST_NAMES = 8

@@ -6,10 +6,10 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from tasks.cache import ArrayRef, array_folder, chunk_name
-from tasks.dataset_uses import DatasetUse
-from tasks.leases import Lease
-from tasks.stored_objects import StoredObject
+from cellstrata.tasks.cache import ArrayRef, array_folder, chunk_name
+from cellstrata.tasks.dataset_uses import DatasetUse
+from cellstrata.tasks.leases import Lease
+from cellstrata.tasks.stored_objects import StoredObject
 
 DAY = 86400.0
 AGES = {"day": DAY, "week": 7 * DAY, "month": 30 * DAY, "older": float("inf")}  # last used within so many seconds

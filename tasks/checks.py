@@ -6,14 +6,14 @@ import difflib
 from dataclasses import dataclass, field
 from typing import Literal
 
-from configs.clustering import ClusteringConfig
-from tasks import elements
-from tasks.labels import column_name
-from tasks.opening import InputError
-from tasks.parent_column import NoParent, clusters_of
-from tasks.publish import is_foreign
-from tasks.store import StorageOptions, is_local, real
-from tasks.writable import unusable
+from cellstrata.configs.clustering import ClusteringConfig
+from cellstrata.tasks import elements
+from cellstrata.tasks.labels import column_name
+from cellstrata.tasks.opening import InputError
+from cellstrata.tasks.parent_column import NoParent, clusters_of
+from cellstrata.tasks.publish import is_foreign
+from cellstrata.tasks.store import StorageOptions, is_local, real
+from cellstrata.tasks.writable import unusable
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,9 @@ import time
 import uuid
 from dataclasses import dataclass, field
 
-from tasks.cache import Cache
-from tasks.cache_record import SCHEME
-from tasks.store import protocol_of
+from cellstrata.tasks.cache import Cache
+from cellstrata.tasks.cache_record import SCHEME
+from cellstrata.tasks.store import protocol_of
 
 VALID = 30.0  # seconds without renewal
 RENEW = 10.0

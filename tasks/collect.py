@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from configs.errors import at_most
-from tasks.elements import obs_columns, obs_index_column, obs_names, read_obs_column
-from tasks.legacy import is_legacy_frame, read_frame
-from tasks.nodes import encoding
-from tasks.opening import InputError, Root, open_anndata, reading
-from tasks.quiet import quiet
-from tasks.result_names import result_names
-from tasks.store import StorageOptions, absolute
+from cellstrata.configs.errors import at_most
+from cellstrata.tasks.elements import obs_columns, obs_index_column, obs_names, read_obs_column
+from cellstrata.tasks.legacy import is_legacy_frame, read_frame
+from cellstrata.tasks.nodes import encoding
+from cellstrata.tasks.opening import InputError, Root, open_anndata, reading
+from cellstrata.tasks.quiet import quiet
+from cellstrata.tasks.result_names import result_names
+from cellstrata.tasks.store import StorageOptions, absolute
 
 if TYPE_CHECKING:
     import pandas as pd

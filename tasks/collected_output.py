@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tasks.collect import Collected, Column
-from tasks.elements import obs_columns, read_uns, uns_keys
-from tasks.labels_parquet import INDEX_NAME, write_labels_parquet
-from tasks.link import real_place
-from tasks.opening import open_anndata
-from tasks.publish import is_foreign, is_ours, publish
-from tasks.quiet import quiet
-from tasks.store import StorageOptions, Store, absolute, is_local, local_path, real
-from tasks.untouched import OutputError
-from tasks.writable import unusable
+from cellstrata.tasks.collect import Collected, Column
+from cellstrata.tasks.elements import obs_columns, read_uns, uns_keys
+from cellstrata.tasks.labels_parquet import INDEX_NAME, write_labels_parquet
+from cellstrata.tasks.link import real_place
+from cellstrata.tasks.opening import open_anndata
+from cellstrata.tasks.publish import is_foreign, is_ours, publish
+from cellstrata.tasks.quiet import quiet
+from cellstrata.tasks.store import StorageOptions, Store, absolute, is_local, local_path, real
+from cellstrata.tasks.untouched import OutputError
+from cellstrata.tasks.writable import unusable
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -15,13 +15,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from tasks.cache import Cache
-from tasks.cache_record import SCHEME
-from tasks.digest import canonical_json, digest_values
-from tasks.stored_objects import StoredObject
+from cellstrata.tasks.cache import Cache
+from cellstrata.tasks.cache_record import SCHEME
+from cellstrata.tasks.digest import canonical_json, digest_values
+from cellstrata.tasks.stored_objects import StoredObject
 
 if TYPE_CHECKING:
-    from tasks.result import Finished
+    from cellstrata.tasks.result import Finished
 
 DATASETS = f"v{SCHEME}/datasets"
 
@@ -39,7 +39,7 @@ class DatasetUse:
 
 def note_use(cache: Cache, name: str, finished: Finished) -> None:
     """Note what the published result of the dataset called `name` is made of; never fails."""
-    from tasks.neighbors import knn_key
+    from cellstrata.tasks.neighbors import knn_key
 
     keys = {outcome.key for tree in finished.trees for outcome in tree.outcomes.values() if outcome.key}
     if finished.graph:

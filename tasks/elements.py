@@ -11,10 +11,19 @@ import h5py
 import numpy as np
 import scipy.sparse as sp
 
-from tasks.legacy import is_legacy_frame, moved_graphs, read_frame
-from tasks.nodes import index_key, is_array, read_ahead, row_blocks, shape_of, sparse_format, strings, values_of
-from tasks.opening import DataError, InputError, Root, kind_of, open_anndata
-from tasks.quiet import quiet
+from cellstrata.tasks.legacy import is_legacy_frame, moved_graphs, read_frame
+from cellstrata.tasks.nodes import (
+    index_key,
+    is_array,
+    read_ahead,
+    row_blocks,
+    shape_of,
+    sparse_format,
+    strings,
+    values_of,
+)
+from cellstrata.tasks.opening import DataError, InputError, Root, kind_of, open_anndata
+from cellstrata.tasks.quiet import quiet
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -10,12 +10,12 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from configs.dataset import file_id
-from configs.model import RunConfig
-from tasks.file_systems import HTTP
-from tasks.opening import InputError
-from tasks.store import StorageOptions, Store, is_local, local_path, protocol_of
-from tasks.url_credentials import Sealed
+from cellstrata.configs.dataset import file_id
+from cellstrata.configs.model import RunConfig
+from cellstrata.tasks.file_systems import HTTP
+from cellstrata.tasks.opening import InputError
+from cellstrata.tasks.store import StorageOptions, Store, is_local, local_path, protocol_of
+from cellstrata.tasks.url_credentials import Sealed
 
 
 def expand(config: RunConfig) -> tuple[RunConfig, list[str]]:

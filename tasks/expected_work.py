@@ -6,9 +6,9 @@ import math
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 
-from tasks.labels import Path
-from tasks.plan import LAST_LEVEL, SplitSpec, TreePlan
-from tasks.split_times import SplitTimes
+from cellstrata.tasks.labels import Path
+from cellstrata.tasks.plan import LAST_LEVEL, SplitSpec, TreePlan
+from cellstrata.tasks.split_times import SplitTimes
 
 
 @dataclass

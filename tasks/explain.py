@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from tasks.asked_cluster import ALL, asked_column
-from tasks.result_record import ResultRecord, Told, read_record, sizes_in_obs, told_columns
-from tasks.store import StorageOptions
-from tasks.tree_rows import Row, TreeRows
+from cellstrata.tasks.asked_cluster import ALL, asked_column
+from cellstrata.tasks.result_record import ResultRecord, Told, read_record, sizes_in_obs, told_columns
+from cellstrata.tasks.store import StorageOptions
+from cellstrata.tasks.tree_rows import Row, TreeRows
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Split:
     """A split that was tried: with what, by what, and when. None is what was not recorded.
 
     `fallback` says why the CPU stood in for a GPU, and `gpu_check` what the CPU found of a GPU's split,
-    as `tasks.agreement` returns it. `cells` is the digest of what was split; `n_neighbors`, `embedding` and
+    as `cellstrata.tasks.agreement` returns it. `cells` is the digest of what was split; `n_neighbors`, `embedding` and
     `metric` are None for a graph that came with the input. `from_cache` tells whether the run that wrote
     the column found it there.
     """

@@ -6,8 +6,8 @@ import csv
 import io
 from collections.abc import Iterable
 
-from configs.model import RunConfig
-from tasks.store import Store, join
+from cellstrata.configs.model import RunConfig
+from cellstrata.tasks.store import Store, join
 
 
 def write_file_tables(config: RunConfig) -> None:

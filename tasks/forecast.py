@@ -5,19 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from configs.model import RunConfig
-from tasks.cache import ArrayRef, Cache
-from tasks.inputs import Input
-from tasks.keys import graph_key
-from tasks.neighbors import find_neighbors
-from tasks.pca import find_pca
-from tasks.placement import placement_of
-from tasks.plan import EmbeddingChoice
-from tasks.plans import kept_partition, root_neighbors, tree_plans
-from tasks.split_times import SplitTimes
-from tasks.tree import Tree
-from tasks.tree_forecast import Seen, TreeForecast, forecast_tree
-from tasks.umap import find_umap
+from cellstrata.configs.model import RunConfig
+from cellstrata.tasks.cache import ArrayRef, Cache
+from cellstrata.tasks.inputs import Input
+from cellstrata.tasks.keys import graph_key
+from cellstrata.tasks.neighbors import find_neighbors
+from cellstrata.tasks.pca import find_pca
+from cellstrata.tasks.placement import placement_of
+from cellstrata.tasks.plan import EmbeddingChoice
+from cellstrata.tasks.plans import kept_partition, root_neighbors, tree_plans
+from cellstrata.tasks.split_times import SplitTimes
+from cellstrata.tasks.tree import Tree
+from cellstrata.tasks.tree_forecast import Seen, TreeForecast, forecast_tree
+from cellstrata.tasks.umap import find_umap
 
 
 @dataclass(frozen=True)

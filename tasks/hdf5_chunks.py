@@ -16,7 +16,7 @@ import numcodecs
 import numpy as np
 import zarr
 
-from tasks.references import Ref
+from cellstrata.tasks.references import Ref
 
 CHUNK_BYTES = 1 << 22
 

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from tasks import elements
-from tasks.cache import ArrayRef, Cache
-from tasks.checks import Check
-from tasks.opening import reading
-from tasks.plan import EmbeddingChoice
-from tasks.remembered import Remembered
-from tasks.stored_graph import DEFAULT_REP
+from cellstrata.tasks import elements
+from cellstrata.tasks.cache import ArrayRef, Cache
+from cellstrata.tasks.checks import Check
+from cellstrata.tasks.opening import reading
+from cellstrata.tasks.plan import EmbeddingChoice
+from cellstrata.tasks.remembered import Remembered
+from cellstrata.tasks.stored_graph import DEFAULT_REP
 
 TOO_LARGE = 1e15  # of an embedding: squared distances must stay far below the largest float32, 3e38
 

@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from configs.clustering import ClusteringConfig
-from configs.single_level import NAME
-from tasks import elements
-from tasks.cache import ArrayRef, Cache
-from tasks.checks import (
+from cellstrata.configs.clustering import ClusteringConfig
+from cellstrata.configs.single_level import NAME
+from cellstrata.tasks import elements
+from cellstrata.tasks.cache import ArrayRef, Cache
+from cellstrata.tasks.checks import (
     OPTIONS,
     Check,
     check_colors,
@@ -25,15 +25,15 @@ from tasks.checks import (
     columns_of,
     kept_columns,
 )
-from tasks.engines import PartitionSpec
-from tasks.identity import identity
-from tasks.input_embeddings import read_embeddings, stage
-from tasks.knn import METRICS
-from tasks.opening import DataError, check_unchanged, kind_of, open_anndata, reading
-from tasks.plan import EmbeddingChoice, NeighborsSpec, lay_over
-from tasks.remembered import Remembered
-from tasks.store import StorageOptions, Store, absolute, join
-from tasks.stored_graph import base_neighbors, find_stored_graph, stage_graph, stored_graph
+from cellstrata.tasks.engines import PartitionSpec
+from cellstrata.tasks.identity import identity
+from cellstrata.tasks.input_embeddings import read_embeddings, stage
+from cellstrata.tasks.knn import METRICS
+from cellstrata.tasks.opening import DataError, check_unchanged, kind_of, open_anndata, reading
+from cellstrata.tasks.plan import EmbeddingChoice, NeighborsSpec, lay_over
+from cellstrata.tasks.remembered import Remembered
+from cellstrata.tasks.store import StorageOptions, Store, absolute, join
+from cellstrata.tasks.stored_graph import base_neighbors, find_stored_graph, stage_graph, stored_graph
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tasks.store import StorageOptions, Store
+from cellstrata.tasks.store import StorageOptions, Store
 
 INDEX_NAME = "obs_name"
 

@@ -19,10 +19,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from tasks.cache import Cache
-from tasks.cache_record import SCHEME
-from tasks.digest import canonical_json
-from tasks.stored_objects import StoredObject, list_objects
+from cellstrata.tasks.cache import Cache
+from cellstrata.tasks.cache_record import SCHEME
+from cellstrata.tasks.digest import canonical_json
+from cellstrata.tasks.stored_objects import StoredObject, list_objects
 
 LEASES = f"v{SCHEME}/leases"
 RENEWED_EVERY = 60.0  # seconds

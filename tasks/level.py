@@ -7,21 +7,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from configs.single_level import NAME, LevelCall
-from tasks import elements
-from tasks.cache import Cache
-from tasks.checks import overlap
-from tasks.identity import identity
-from tasks.labels import column_name
-from tasks.level_result import COMMAND
-from tasks.opening import InputError, open_anndata, reading
-from tasks.parent_column import NoParent, Parent, clusters_of, find_parent
-from tasks.plan import TreePlan
-from tasks.publish import OutputError, is_foreign, is_ours
-from tasks.result import older_record
-from tasks.split import Job, first_nodes, split
-from tasks.store import absolute
-from tasks.tree import Given, Pending, Tree
+from cellstrata.configs.single_level import NAME, LevelCall
+from cellstrata.tasks import elements
+from cellstrata.tasks.cache import Cache
+from cellstrata.tasks.checks import overlap
+from cellstrata.tasks.identity import identity
+from cellstrata.tasks.labels import column_name
+from cellstrata.tasks.level_result import COMMAND
+from cellstrata.tasks.opening import InputError, open_anndata, reading
+from cellstrata.tasks.parent_column import NoParent, Parent, clusters_of, find_parent
+from cellstrata.tasks.plan import TreePlan
+from cellstrata.tasks.publish import OutputError, is_foreign, is_ours
+from cellstrata.tasks.result import older_record
+from cellstrata.tasks.split import Job, first_nodes, split
+from cellstrata.tasks.store import absolute
+from cellstrata.tasks.tree import Given, Pending, Tree
 
 
 class NothingToDo(Exception):

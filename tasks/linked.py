@@ -1,6 +1,6 @@
 """Opening a result, however it holds what its input held: linked, referred to, copied or converted.
 
-    from tasks.linked import linked_store, open_linked
+    from cellstrata.tasks.linked import linked_store, open_linked
 
     adata = open_linked("s3://lab/out/clustering/dataset~lung/file_id~core.zarr")
     root = zarr.open_group(linked_store("s3://lab/out/…/file_id~core.zarr"), mode="r")
@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any
 import zarr
 from zarr.abc.store import Store as ZarrStore
 
-from tasks.data_errors import InputError
-from tasks.opening import kind_of, zarr_store, zipped
-from tasks.quiet import quiet
-from tasks.reference_store import LinkedStore
-from tasks.source_state import ElementState, Listing
-from tasks.store import StorageOptions, Store
+from cellstrata.tasks.data_errors import InputError
+from cellstrata.tasks.opening import kind_of, zarr_store, zipped
+from cellstrata.tasks.quiet import quiet
+from cellstrata.tasks.reference_store import LinkedStore
+from cellstrata.tasks.source_state import ElementState, Listing
+from cellstrata.tasks.store import StorageOptions, Store
 
 if TYPE_CHECKING:
     import anndata

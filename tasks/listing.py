@@ -11,10 +11,10 @@ import threading
 from collections.abc import Iterable
 from weakref import WeakValueDictionary
 
-from tasks.cache import Cache
-from tasks.cache_record import SCHEME
-from tasks.recent import listed_as
-from tasks.store import Store
+from cellstrata.tasks.cache import Cache
+from cellstrata.tasks.cache_record import SCHEME
+from cellstrata.tasks.recent import listed_as
+from cellstrata.tasks.store import Store
 
 MOST = 3_000  # entries
 FOLDERS = 256  # of records

@@ -7,16 +7,16 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from tasks.data_errors import InputError, OutputError
-from tasks.linked import check_links, linked_store, links_in
-from tasks.opening import kind_of, open_anndata
-from tasks.publish import is_foreign, is_ours
-from tasks.reference_store import LinkedStore
-from tasks.resolved import copy_resolved
-from tasks.source_state import Listing
-from tasks.store import StorageOptions, Store, real, staged_folder
-from tasks.untouched import copy_objects
-from tasks.upload import put_zarr
+from cellstrata.tasks.data_errors import InputError, OutputError
+from cellstrata.tasks.linked import check_links, linked_store, links_in
+from cellstrata.tasks.opening import kind_of, open_anndata
+from cellstrata.tasks.publish import is_foreign, is_ours
+from cellstrata.tasks.reference_store import LinkedStore
+from cellstrata.tasks.resolved import copy_resolved
+from cellstrata.tasks.source_state import Listing
+from cellstrata.tasks.store import StorageOptions, Store, real, staged_folder
+from cellstrata.tasks.untouched import copy_objects
+from cellstrata.tasks.upload import put_zarr
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,13 @@ from typing import Any, TypeVar
 import numpy as np
 import scipy.sparse as sp
 
-from tasks.cache import ArrayRef, Cache
-from tasks.connectivities import connectivities
-from tasks.digest import digest_values
-from tasks.keys import graph_key
-from tasks.knn import Neighbors
-from tasks.knn_gpu import neighbors_by
-from tasks.split import find_graph, read_graph, write_graph
+from cellstrata.tasks.cache import ArrayRef, Cache
+from cellstrata.tasks.connectivities import connectivities
+from cellstrata.tasks.digest import digest_values
+from cellstrata.tasks.keys import graph_key
+from cellstrata.tasks.knn import Neighbors
+from cellstrata.tasks.knn_gpu import neighbors_by
+from cellstrata.tasks.split import find_graph, read_graph, write_graph
 
 T = TypeVar("T")
 

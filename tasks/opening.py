@@ -13,17 +13,17 @@ import zarr
 from zarr.abc.store import Store as ZarrStore
 from zarr.storage import FsspecStore, LocalStore, ZipStore
 
-from tasks.data_errors import DataError as DataError
-from tasks.data_errors import InputError as InputError
-from tasks.faults import VANISHED, StoreError
-from tasks.file_systems import AT_ONCE
-from tasks.identity import MARKS, identity
-from tasks.nodes import close_remote, open_remote
-from tasks.quiet import quiet
-from tasks.reference_store import LinkedStore
-from tasks.references import has_document
-from tasks.store import StorageOptions, Store, join, protocol_of
-from tasks.uncollected import uncollected
+from cellstrata.tasks.data_errors import DataError as DataError
+from cellstrata.tasks.data_errors import InputError as InputError
+from cellstrata.tasks.faults import VANISHED, StoreError
+from cellstrata.tasks.file_systems import AT_ONCE
+from cellstrata.tasks.identity import MARKS, identity
+from cellstrata.tasks.nodes import close_remote, open_remote
+from cellstrata.tasks.quiet import quiet
+from cellstrata.tasks.reference_store import LinkedStore
+from cellstrata.tasks.references import has_document
+from cellstrata.tasks.store import StorageOptions, Store, join, protocol_of
+from cellstrata.tasks.uncollected import uncollected
 
 # An h5py.Group or a zarr.Group; what lies in one neither library can type.
 Root: TypeAlias = Any

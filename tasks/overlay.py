@@ -19,13 +19,13 @@ from typing import Any
 
 import zarr
 
-from tasks.data_errors import InputError
-from tasks.own_prefixes import remove_superseded
-from tasks.referenced import Referenced, ReferencedChunks, is_metadata, read_refs
-from tasks.references import CONVERTED, DOCUMENT, INSIDE, OWN, Ref, References, has_document, read_references
-from tasks.staging import StagedStore
-from tasks.store import StorageOptions, Store
-from tasks.untouched import METADATA, copy_objects
+from cellstrata.tasks.data_errors import InputError
+from cellstrata.tasks.own_prefixes import remove_superseded
+from cellstrata.tasks.referenced import Referenced, ReferencedChunks, is_metadata, read_refs
+from cellstrata.tasks.references import CONVERTED, DOCUMENT, INSIDE, OWN, Ref, References, has_document, read_references
+from cellstrata.tasks.staging import StagedStore
+from cellstrata.tasks.store import StorageOptions, Store
+from cellstrata.tasks.untouched import METADATA, copy_objects
 
 
 def own_name() -> str:

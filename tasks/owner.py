@@ -13,10 +13,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from tasks.cache import ArrayRef
-from tasks.gpu import GpuStatus, free_memory, gpu_status, withheld
-from tasks.split import Job
-from tasks.worker import start_worker
+from cellstrata.tasks.cache import ArrayRef
+from cellstrata.tasks.gpu import GpuStatus, free_memory, gpu_status, withheld
+from cellstrata.tasks.split import Job
+from cellstrata.tasks.worker import start_worker
 
 T = TypeVar("T")
 GPU_METHODS = ("cuvs-", "cuml-")  # how the methods of a GPU begin, for neighbours and UMAP

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tasks.engines import STAND_IN, Engine, EngineUnavailable, PartitionSpec, engine_version, load_engine
-from tasks.gpu import first_line, free_memory, is_out_of_memory
-from tasks.graph import Graph
-from tasks.guard import bad_labels, bad_partition
+from cellstrata.tasks.engines import STAND_IN, Engine, EngineUnavailable, PartitionSpec, engine_version, load_engine
+from cellstrata.tasks.gpu import first_line, free_memory, is_out_of_memory
+from cellstrata.tasks.graph import Graph
+from cellstrata.tasks.guard import bad_labels, bad_partition
 
 log = logging.getLogger("cellstrata.gpu")
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from configs.clustering import ClusteringConfig
-from tasks.engines import STAND_IN, Engine, EngineUnavailable, load_engine
-from tasks.gpu import NOT_LOOKED, GpuStatus, gpu_status
+from cellstrata.configs.clustering import ClusteringConfig
+from cellstrata.tasks.engines import STAND_IN, Engine, EngineUnavailable, load_engine
+from cellstrata.tasks.gpu import NOT_LOOKED, GpuStatus, gpu_status
 
 Wish = Literal["cpu", "auto", "required"]
 GPU_ENGINE = "rapids"
@@ -79,7 +79,7 @@ class Placement:
         choice = self.choose(n_obs)
         if not choice.on_gpu:
             return load_engine(choice.engine)
-        from tasks.engine_rapids import RapidsEngine
+        from cellstrata.tasks.engine_rapids import RapidsEngine
 
         return RapidsEngine(self.status)
 

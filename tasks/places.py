@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from configs.model import RunConfig
-from tasks.inputs import output_url
-from tasks.store import real
+from cellstrata.configs.model import RunConfig
+from cellstrata.tasks.inputs import output_url
+from cellstrata.tasks.store import real
 
 
 def conflicts(config: RunConfig) -> list[str]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from configs.hierarchy import Hierarchy, LevelParameters
-from tasks.cache import ArrayRef
-from tasks.engines import Algorithm, PartitionSpec
-from tasks.labels import Path, label_of
-from tasks.placement import Placement
+from cellstrata.configs.hierarchy import Hierarchy, LevelParameters
+from cellstrata.tasks.cache import ArrayRef
+from cellstrata.tasks.engines import Algorithm, PartitionSpec
+from cellstrata.tasks.labels import Path, label_of
+from cellstrata.tasks.placement import Placement
 
 NOT_ASKED = "not asked for"
 LAST_LEVEL = "last level"

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-from configs.clustering import ClusteringConfig
-from tasks.cache import ArrayRef
-from tasks.elements import open_anndata, read_obs_column
-from tasks.engines import PartitionSpec
-from tasks.gpu import GpuStatus
-from tasks.inputs import Input
-from tasks.labels import column_name
-from tasks.parent_column import clusters_of
-from tasks.placement import placement_of
-from tasks.plan import EmbeddingChoice, NeighborsSpec, TreePlan, lay_over
-from tasks.store import StorageOptions
-from tasks.tree import Given
+from cellstrata.configs.clustering import ClusteringConfig
+from cellstrata.tasks.cache import ArrayRef
+from cellstrata.tasks.elements import open_anndata, read_obs_column
+from cellstrata.tasks.engines import PartitionSpec
+from cellstrata.tasks.gpu import GpuStatus
+from cellstrata.tasks.inputs import Input
+from cellstrata.tasks.labels import column_name
+from cellstrata.tasks.parent_column import clusters_of
+from cellstrata.tasks.placement import placement_of
+from cellstrata.tasks.plan import EmbeddingChoice, NeighborsSpec, TreePlan, lay_over
+from cellstrata.tasks.store import StorageOptions
+from cellstrata.tasks.tree import Given
 
 
 def root_neighbors(settings: ClusteringConfig, base: NeighborsSpec) -> NeighborsSpec:

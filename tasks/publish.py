@@ -1,6 +1,6 @@
 """Making the result: a zarr with everything the input holds, and our columns, graph and record.
 
-What does not change is linked, copied or converted (`tasks.untouched`); `obs`, `uns` and every
+What does not change is linked, copied or converted (`cellstrata.tasks.untouched`); `obs`, `uns` and every
 other slot that gets entries are groups of the result's own. Its root metadata are its own as well
 and consolidated last: linked ones would go on listing the old columns.
 """
@@ -17,26 +17,26 @@ from typing import TYPE_CHECKING, Any
 
 import zarr
 
-from tasks import link as links
-from tasks.convert import encoding_of
-from tasks.elements import n_obs, obs_index_column
-from tasks.labels_parquet import write_labels_parquet
-from tasks.legacy import is_legacy_frame, read_frame, uns_categories
-from tasks.link_mode import Mode, link_mode
-from tasks.linked import RECORD
-from tasks.nodes import attrs_of, index_key
-from tasks.opening import DataError, InputError, Root, kind_of, open_anndata, zarr_store, zipped
-from tasks.overlay import commit_overlay, finish_overlay, own_name
-from tasks.own_prefixes import only_leftovers
-from tasks.quiet import quiet
-from tasks.reference_store import LinkedStore
-from tasks.referenced import Referenced, ReferencedChunks
-from tasks.references import INSIDE, OWN, has_document, read_references
-from tasks.resolved import Resolved
-from tasks.staging import StagedStore
-from tasks.store import StorageOptions, Store, is_local, join, local_path, scratch_folder, staged_folder
-from tasks.untouched import Converted, Copied, Linked, OutputError, Untouched
-from tasks.upload import upload
+from cellstrata.tasks import link as links
+from cellstrata.tasks.convert import encoding_of
+from cellstrata.tasks.elements import n_obs, obs_index_column
+from cellstrata.tasks.labels_parquet import write_labels_parquet
+from cellstrata.tasks.legacy import is_legacy_frame, read_frame, uns_categories
+from cellstrata.tasks.link_mode import Mode, link_mode
+from cellstrata.tasks.linked import RECORD
+from cellstrata.tasks.nodes import attrs_of, index_key
+from cellstrata.tasks.opening import DataError, InputError, Root, kind_of, open_anndata, zarr_store, zipped
+from cellstrata.tasks.overlay import commit_overlay, finish_overlay, own_name
+from cellstrata.tasks.own_prefixes import only_leftovers
+from cellstrata.tasks.quiet import quiet
+from cellstrata.tasks.reference_store import LinkedStore
+from cellstrata.tasks.referenced import Referenced, ReferencedChunks
+from cellstrata.tasks.references import INSIDE, OWN, has_document, read_references
+from cellstrata.tasks.resolved import Resolved
+from cellstrata.tasks.staging import StagedStore
+from cellstrata.tasks.store import StorageOptions, Store, is_local, join, local_path, scratch_folder, staged_folder
+from cellstrata.tasks.untouched import Converted, Copied, Linked, OutputError, Untouched
+from cellstrata.tasks.upload import upload
 
 if TYPE_CHECKING:
     import numpy as np
@@ -118,7 +118,7 @@ def publish(
     `obs` are categoricals of strings of length n, put behind the other columns in this order, in
     place where one of the name exists; `obsm` arrays (n, d), `obsp` matrices (n, n); `uns` top-level
     entries. `uns['clustering']` always gets `made_by`. Everything else is as in the input, dtypes
-    included, in the way that `link` asks for (`tasks.link_mode`): linked, referred to, copied or
+    included, in the way that `link` asks for (`cellstrata.tasks.link_mode`): linked, referred to, copied or
     converted. `reuse` is the path of an older result that the caller knows to be made
     from the same h5ad: what it took from there is shared with it instead of converted again.
     `obs_kept` and `slots_kept` name the columns of the input's obs and the other slots that the

@@ -12,16 +12,16 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from tasks.convert import copy_element
-from tasks.data_errors import InputError, OutputError
-from tasks.hdf5_chunks import create_array, layout_of, refs_of
-from tasks.nodes import attrs_of
-from tasks.opening import Root
-from tasks.reference_store import AT_ONCE, LinkedStore
-from tasks.references import INSIDE, Ref, Source
-from tasks.source_state import ElementState, Listing, file_state
-from tasks.store import StorageOptions, Store, join, real
-from tasks.untouched import METADATA, Converted, Untouched
+from cellstrata.tasks.convert import copy_element
+from cellstrata.tasks.data_errors import InputError, OutputError
+from cellstrata.tasks.hdf5_chunks import create_array, layout_of, refs_of
+from cellstrata.tasks.nodes import attrs_of
+from cellstrata.tasks.opening import Root
+from cellstrata.tasks.reference_store import AT_ONCE, LinkedStore
+from cellstrata.tasks.references import INSIDE, Ref, Source
+from cellstrata.tasks.source_state import ElementState, Listing, file_state
+from cellstrata.tasks.store import StorageOptions, Store, join, real
+from cellstrata.tasks.untouched import METADATA, Converted, Untouched
 
 
 def is_metadata(key: str) -> bool:

@@ -18,9 +18,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from tasks.data_errors import InputError
-from tasks.source_state import ElementState
-from tasks.store import Store, is_local, join, local_path
+from cellstrata.tasks.data_errors import InputError
+from cellstrata.tasks.source_state import ElementState
+from cellstrata.tasks.store import Store, is_local, join, local_path
 
 DOCUMENT = "references.json"
 MADE_BY = "cellstrata"

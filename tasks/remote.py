@@ -14,10 +14,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from configs.cpus import usable_cpus
-from tasks.cache import Cache
-from tasks.digest import digest_values
-from tasks.store import Store
+import cellstrata
+from cellstrata.configs.cpus import usable_cpus
+from cellstrata.tasks.cache import Cache
+from cellstrata.tasks.digest import digest_values
+from cellstrata.tasks.store import Store
 
 Facts = dict[str, str]
 NOT_INSTALLED = "not installed"
@@ -56,9 +57,21 @@ def differences(own: Mapping[str, str], others: Mapping[str, str]) -> list[str]:
 @cache
 def code_digest() -> str:
     """Return 8 hexadecimal digits that tell the code of two installations apart, whatever they are called."""
-    root = Path(__file__).resolve().parents[1]
-    files = sorted(path for package in ("configs", "tasks") for path in (root / package).glob("*.py"))
-    return digest_values(code=[[f"{path.parent.name}/{path.name}", path.read_text("utf-8")] for path in files])[:8]
+    return digest_of_code(Path(cellstrata.__file__).parent)
+
+
+def digest_of_code(root: Path) -> str:
+    """Return 8 hexadecimal digits of all that workers may import below the package's folder `root`.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is nothing there: an empty digest would make any two installations equal.
+    """
+    files = sorted(path for package in ("configs", "tasks") for path in (root / package).rglob("*.py"))
+    if not files:
+        raise FileNotFoundError(f"no code of cellstrata in {root}")
+    return digest_values(code=[[path.relative_to(root).as_posix(), path.read_text("utf-8")] for path in files])[:8]
 
 
 def usable_threads() -> int:

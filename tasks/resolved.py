@@ -6,13 +6,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from tasks.data_errors import InputError
-from tasks.nodes import attrs_of
-from tasks.opening import Root
-from tasks.reference_store import AT_ONCE, LinkedStore
-from tasks.source_state import Listing
-from tasks.store import Store
-from tasks.untouched import Untouched, copy_object
+from cellstrata.tasks.data_errors import InputError
+from cellstrata.tasks.nodes import attrs_of
+from cellstrata.tasks.opening import Root
+from cellstrata.tasks.reference_store import AT_ONCE, LinkedStore
+from cellstrata.tasks.source_state import Listing
+from cellstrata.tasks.store import Store
+from cellstrata.tasks.untouched import Untouched, copy_object
 
 
 class Resolved(Untouched):

@@ -10,24 +10,24 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from configs.model import RunConfig
-from tasks.cache import ArrayRef, Cache
-from tasks.digest import digest_array, digest_values
-from tasks.elements import obs_names, open_anndata
-from tasks.figures.palette import SCHEME, color_entries, tree_palette
-from tasks.inputs import Input
-from tasks.labels import column_name, level_column
-from tasks.labels_parquet import has_key, write_labels_parquet
-from tasks.link_mode import tied_to_this_machine
-from tasks.linked import refers_rightly
-from tasks.neighbors import connectivities_matrix, distances_matrix
-from tasks.opening import DataError, kind_of
-from tasks.plan import EmbeddingChoice
-from tasks.provenance import column_facts, provenance, versions
-from tasks.publish import is_ours, publish
-from tasks.store import StorageOptions
-from tasks.stored_graph import DEFAULT_REP
-from tasks.tree import Tree
+from cellstrata.configs.model import RunConfig
+from cellstrata.tasks.cache import ArrayRef, Cache
+from cellstrata.tasks.digest import digest_array, digest_values
+from cellstrata.tasks.elements import obs_names, open_anndata
+from cellstrata.tasks.figures.palette import SCHEME, color_entries, tree_palette
+from cellstrata.tasks.inputs import Input
+from cellstrata.tasks.labels import column_name, level_column
+from cellstrata.tasks.labels_parquet import has_key, write_labels_parquet
+from cellstrata.tasks.link_mode import tied_to_this_machine
+from cellstrata.tasks.linked import refers_rightly
+from cellstrata.tasks.neighbors import connectivities_matrix, distances_matrix
+from cellstrata.tasks.opening import DataError, kind_of
+from cellstrata.tasks.plan import EmbeddingChoice
+from cellstrata.tasks.provenance import column_facts, provenance, versions
+from cellstrata.tasks.publish import is_ours, publish
+from cellstrata.tasks.store import StorageOptions
+from cellstrata.tasks.stored_graph import DEFAULT_REP
+from cellstrata.tasks.tree import Tree
 
 if TYPE_CHECKING:
     import pandas as pd

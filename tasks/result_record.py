@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from tasks.elements import obs_columns, read_obs_column, read_uns, uns_keys
-from tasks.opening import DataError, InputError, open_anndata, reading
-from tasks.provenance import MADE_BY, completed_table, tree_table
-from tasks.store import StorageOptions, absolute
-from tasks.tree_rows import TreeRows
+from cellstrata.tasks.elements import obs_columns, read_obs_column, read_uns, uns_keys
+from cellstrata.tasks.opening import DataError, InputError, open_anndata, reading
+from cellstrata.tasks.provenance import MADE_BY, completed_table, tree_table
+from cellstrata.tasks.store import StorageOptions, absolute
+from cellstrata.tasks.tree_rows import TreeRows
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -17,17 +17,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tasks.agreement import agreement, in_sample
-from tasks.cache import Cache, DamagedEntry, Record
-from tasks.connectivities import connectivities
-from tasks.digest import digest_array, digest_values
-from tasks.engines import Engine, PartitionSpec, engine_version
-from tasks.graph import Graph
-from tasks.keys import graph_key, split_key
-from tasks.knn_gpu import neighbors_by
-from tasks.partition import Guard, partition
-from tasks.plan import TreePlan
-from tasks.tree import Node, Pending, Tree
+from cellstrata.tasks.agreement import agreement, in_sample
+from cellstrata.tasks.cache import Cache, DamagedEntry, Record
+from cellstrata.tasks.connectivities import connectivities
+from cellstrata.tasks.digest import digest_array, digest_values
+from cellstrata.tasks.engines import Engine, PartitionSpec, engine_version
+from cellstrata.tasks.graph import Graph
+from cellstrata.tasks.keys import graph_key, split_key
+from cellstrata.tasks.knn_gpu import neighbors_by
+from cellstrata.tasks.partition import Guard, partition
+from cellstrata.tasks.plan import TreePlan
+from cellstrata.tasks.tree import Node, Pending, Tree
 
 log = logging.getLogger("cellstrata.cache")
 KEPT_GRAPH = 1_000  # cells: a smaller graph is built as fast as it is found, and is not kept

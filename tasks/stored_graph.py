@@ -8,17 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from configs.clustering import ClusteringConfig
-from tasks import elements
-from tasks.cache import ArrayRef, Cache
-from tasks.cache_record import plain
-from tasks.checks import Check
-from tasks.graph import Graph, GraphError, from_adjacency
-from tasks.keys import stored_graph_key
-from tasks.opening import reading
-from tasks.plan import EmbeddingChoice, NeighborsSpec
-from tasks.remembered import Remembered
-from tasks.split import find_graph, write_graph
+from cellstrata.configs.clustering import ClusteringConfig
+from cellstrata.tasks import elements
+from cellstrata.tasks.cache import ArrayRef, Cache
+from cellstrata.tasks.cache_record import plain
+from cellstrata.tasks.checks import Check
+from cellstrata.tasks.graph import Graph, GraphError, from_adjacency
+from cellstrata.tasks.keys import stored_graph_key
+from cellstrata.tasks.opening import reading
+from cellstrata.tasks.plan import EmbeddingChoice, NeighborsSpec
+from cellstrata.tasks.remembered import Remembered
+from cellstrata.tasks.split import find_graph, write_graph
 
 DEFAULT_NEIGHBORS, DEFAULT_REP = 15, "X_pca"
 DRAWINGS = ("X_umap", "X_tsne", "X_draw_graph_fa", "spatial")  # not what a graph is built from

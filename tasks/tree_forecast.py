@@ -11,14 +11,14 @@ from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import Any
 
-from tasks.cache import Cache
-from tasks.engines import Algorithm
-from tasks.expected_work import Expected, Guess, may_be_split
-from tasks.labels import Path
-from tasks.plan import LAST_LEVEL, TreePlan
-from tasks.split import first_nodes, key_of
-from tasks.split_times import SplitTimes
-from tasks.tree import Node, Pending, Tree
+from cellstrata.tasks.cache import Cache
+from cellstrata.tasks.engines import Algorithm
+from cellstrata.tasks.expected_work import Expected, Guess, may_be_split
+from cellstrata.tasks.labels import Path
+from cellstrata.tasks.plan import LAST_LEVEL, TreePlan
+from cellstrata.tasks.split import first_nodes, key_of
+from cellstrata.tasks.split_times import SplitTimes
+from cellstrata.tasks.tree import Node, Pending, Tree
 
 Seen = set[Hashable]
 

@@ -17,16 +17,16 @@ from typing import Any
 
 import zarr
 
-from tasks import link
-from tasks.convert import ZARR_FORMAT, copy_element, encoding_of, group_attrs, write_old
-from tasks.data_errors import InputError
-from tasks.data_errors import OutputError as OutputError
-from tasks.legacy import moved_graphs, old_children
-from tasks.nodes import attrs_of
-from tasks.opening import Root
-from tasks.source_state import Listing
-from tasks.staging import StagedStore
-from tasks.store import Store
+from cellstrata.tasks import link
+from cellstrata.tasks.convert import ZARR_FORMAT, copy_element, encoding_of, group_attrs, write_old
+from cellstrata.tasks.data_errors import InputError
+from cellstrata.tasks.data_errors import OutputError as OutputError
+from cellstrata.tasks.legacy import moved_graphs, old_children
+from cellstrata.tasks.nodes import attrs_of
+from cellstrata.tasks.opening import Root
+from cellstrata.tasks.source_state import Listing
+from cellstrata.tasks.staging import StagedStore
+from cellstrata.tasks.store import Store
 
 # The root's own come last when a result is uploaded: without them there is no store to read.
 METADATA = (".zattrs", ".zmetadata", ".zgroup", ".zarray", "zarr.json")

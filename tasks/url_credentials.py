@@ -1,7 +1,7 @@
 """Credentials within URLs, `https://user:password@host/…` or a signed query: taken out, and kept where options are.
 
 What is recorded, shown and passed on is the URL without them. The store that opens it finds the whole
-one among its options (`tasks.file_systems`).
+one among its options (`cellstrata.tasks.file_systems`).
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from configs.secrets_mask import MaskedOptions
-from configs.shown_urls import without_credentials
-from tasks.file_systems import URL_CREDENTIALS
-from tasks.urls import protocol_of
+from cellstrata.configs.secrets_mask import MaskedOptions
+from cellstrata.configs.shown_urls import without_credentials
+from cellstrata.tasks.file_systems import URL_CREDENTIALS
+from cellstrata.tasks.urls import protocol_of
 
 
 class Sealed:

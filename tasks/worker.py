@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 
-from tasks.memory import give_back_freed
+from cellstrata.tasks.memory import give_back_freed
 
 
 def start_worker() -> None:

@@ -14,7 +14,7 @@ FILES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("
 
 def module_of(path: Path) -> str:
     """Return what a file is called when it is imported."""
-    return ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    return ".".join(("cellstrata", *path.relative_to(ROOT).with_suffix("").parts))
 
 
 def imports(path: Path) -> set[str]:
@@ -25,16 +25,28 @@ def imports(path: Path) -> set[str]:
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
             found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.level == 1:
-            found |= {f"{module_of(path.parent)}.{node.module}"} if node.module else set()
+        elif isinstance(node, ast.ImportFrom):
+            raise AssertionError(f"{path}: a relative import")
     return found
+
+
+def room_of(name: str) -> str | None:
+    """Return `configs`, `tasks` or `flows` for a module of ours, None for any other."""
+    parts = name.split(".")
+    return parts[1] if parts[0] == "cellstrata" and len(parts) > 1 and parts[1] in PACKAGES else None
+
+
+def test_there_is_something_to_check() -> None:
+    assert len(FILES) > 200
+    assert sum(room_of(name) is not None for path in FILES for name in imports(path)) > 1000
 
 
 @pytest.mark.parametrize("path", FILES, ids=module_of)
 def test_imports_point_left(path: Path) -> None:
-    package = module_of(path).split(".")[0]
+    package = module_of(path).split(".")[1]
     right = PACKAGES[PACKAGES.index(package) + 1 :]
-    assert not {name for name in imports(path) if name.split(".")[0] in right}
+    assert not {name for name in imports(path) if room_of(name) in right}
+    assert not {name for name in imports(path) if name.split(".")[0] in PACKAGES}, "not by the folder's name"
     if package == "tasks":
         assert not {name for name in imports(path) if name.split(".")[0] == "prefect"}
 
@@ -69,7 +81,7 @@ def test_only_the_store_touches_fsspec() -> None:
 def test_the_deployment_names_a_flow_that_is_there() -> None:
     import yaml
 
-    from configs import RunConfig
+    from cellstrata.configs import RunConfig
 
     document = yaml.safe_load((ROOT / "deployments" / "prefect.yaml").read_text())
     for deployment in document["deployments"]:
@@ -80,7 +92,7 @@ def test_the_deployment_names_a_flow_that_is_there() -> None:
 
 
 def test_the_readme_has_the_table_of_keys() -> None:
-    from configs.schema import END, START, reference_table
+    from cellstrata.configs.schema import END, START, reference_table
 
     text = (ROOT / "README.md").read_text()
     assert text.partition(START)[2].partition(END)[0] == reference_table()

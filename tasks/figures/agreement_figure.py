@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from tasks.figures.agreement import agreement, contingency
-from tasks.figures.covariates import Categories
-from tasks.figures.labels import write_all
-from tasks.figures.sheet import HEADING, INK, SMALL, Sheet, boxes, shortened, text_size
+from cellstrata.tasks.figures.agreement import agreement, contingency
+from cellstrata.tasks.figures.covariates import Categories
+from cellstrata.tasks.figures.labels import write_all
+from cellstrata.tasks.figures.sheet import HEADING, INK, SMALL, Sheet, boxes, shortened, text_size
 
 CELL = 44  # pixels
 ROOM = 260  # for a name

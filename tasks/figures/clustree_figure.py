@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from tasks.figures.clustree_edges import Edge, clustree_edges
-from tasks.figures.covariates import Categories
-from tasks.figures.sheet import BODY, FAINT, HEADING, INK, SMALL, Sheet, text_size
+from cellstrata.tasks.figures.clustree_edges import Edge, clustree_edges
+from cellstrata.tasks.figures.covariates import Categories
+from cellstrata.tasks.figures.sheet import BODY, FAINT, HEADING, INK, SMALL, Sheet, text_size
 
 ROW = 150  # pixels between two resolutions
 LEAST = 0.03  # an edge with a smaller share of both its clusters is left out

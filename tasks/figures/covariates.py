@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from tasks import elements
-from tasks.figures.natural_order import natural
-from tasks.figures.palette import category_palette
-from tasks.opening import DataError
+from cellstrata.tasks import elements
+from cellstrata.tasks.figures.natural_order import natural
+from cellstrata.tasks.figures.palette import category_palette
+from cellstrata.tasks.opening import DataError
 
 if TYPE_CHECKING:
     import pandas as pd

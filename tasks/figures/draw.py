@@ -7,12 +7,12 @@ import io
 import time
 from typing import Any
 
-from tasks.figures.cells import read_cells
-from tasks.figures.record import FigureRecord, files_there, read_record, write_record
-from tasks.figures.request import FigureRequest
-from tasks.figures.sheet import Sheet
-from tasks.figures.wanted import Gallery, Wanted
-from tasks.store import Store
+from cellstrata.tasks.figures.cells import read_cells
+from cellstrata.tasks.figures.record import FigureRecord, files_there, read_record, write_record
+from cellstrata.tasks.figures.request import FigureRequest
+from cellstrata.tasks.figures.sheet import Sheet
+from cellstrata.tasks.figures.wanted import Gallery, Wanted
+from cellstrata.tasks.store import Store
 
 PREVIEW_WIDTH, PREVIEW_QUALITY = 520, 75
 

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tasks.figures.agreement import contingency
-from tasks.figures.composition import ALMOST_ALL, Composition, composition
-from tasks.figures.covariates import Categories
-from tasks.figures.labels import write_all
-from tasks.figures.sheet import FAINT, HEADING, INK, RULE, SMALL, Sheet, shortened, text_size
+from cellstrata.tasks.figures.agreement import contingency
+from cellstrata.tasks.figures.composition import ALMOST_ALL, Composition, composition
+from cellstrata.tasks.figures.covariates import Categories
+from cellstrata.tasks.figures.labels import write_all
+from cellstrata.tasks.figures.sheet import FAINT, HEADING, INK, RULE, SMALL, Sheet, shortened, text_size
 
 BAND, MOST = 240, 5  # pixels of a column's band, and bands beside one another
 HEIGHT, LOWER = 620, 440  # of the axes: alone, and of several below one another

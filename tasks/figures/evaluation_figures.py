@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tasks.figures.agreement import agreement, contingency
-from tasks.figures.covariates import Categories, Numbers
-from tasks.figures.labels import write_all
-from tasks.figures.legend import Entry, Legend, entries
-from tasks.figures.palette import MISSING
-from tasks.figures.sheet import FAINT, HEADING, INK, RULE, SMALL, TITLE, Sheet, boxes, shortened, text_size
+from cellstrata.tasks.figures.agreement import agreement, contingency
+from cellstrata.tasks.figures.covariates import Categories, Numbers
+from cellstrata.tasks.figures.labels import write_all
+from cellstrata.tasks.figures.legend import Entry, Legend, entries
+from cellstrata.tasks.figures.palette import MISSING
+from cellstrata.tasks.figures.sheet import FAINT, HEADING, INK, RULE, SMALL, TITLE, Sheet, boxes, shortened, text_size
 
 MOST_VALUES = 100  # of a covariate that bars can show
 MOST_CLUSTERS = 60  # rows of a figure, the largest

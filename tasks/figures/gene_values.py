@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tasks import elements
-from tasks.figures.covariates import Numbers
-from tasks.nodes import is_array, read_ahead, row_blocks, shape_of, sparse_format, values_of
+from cellstrata.tasks import elements
+from cellstrata.tasks.figures.covariates import Numbers
+from cellstrata.tasks.nodes import is_array, read_ahead, row_blocks, shape_of, sparse_format, values_of
 
 BLOCK_BYTES = 1 << 26
 

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tasks.figures.hierarchy_layout import Branch, Line, lay_out
-from tasks.figures.labels import write_all
-from tasks.figures.sheet import FAINT, HEADING, RULE, SMALL, Sheet, boxes, text_size
+from cellstrata.tasks.figures.hierarchy_layout import Branch, Line, lay_out
+from cellstrata.tasks.figures.labels import write_all
+from cellstrata.tasks.figures.sheet import FAINT, HEADING, RULE, SMALL, Sheet, boxes, text_size
 
 ROW = 24  # pixels
 INDENT = 34

@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tasks import elements
-from tasks.cache import Cache, DamagedEntry
-from tasks.digest import digest_values
-from tasks.figures.covariates import Numbers
-from tasks.figures.gene_values import read_genes
-from tasks.identity import identity
-from tasks.references import has_document
-from tasks.source_state import Listing
-from tasks.store import StorageOptions, Store
+from cellstrata.tasks import elements
+from cellstrata.tasks.cache import Cache, DamagedEntry
+from cellstrata.tasks.digest import digest_values
+from cellstrata.tasks.figures.covariates import Numbers
+from cellstrata.tasks.figures.gene_values import read_genes
+from cellstrata.tasks.identity import identity
+from cellstrata.tasks.references import has_document
+from cellstrata.tasks.source_state import Listing
+from cellstrata.tasks.store import StorageOptions, Store
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from tasks.figures.sheet import DPI, INK, SMALL, font_of, text_size
+from cellstrata.tasks.figures.sheet import DPI, INK, SMALL, font_of, text_size
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tasks.figures.covariates import Categories
-from tasks.figures.labels import write_all
-from tasks.figures.palette import LARGEST, MISSING
-from tasks.figures.sheet import DPI, FAINT, SMALL, Sheet, shortened, text_size
+from cellstrata.tasks.figures.covariates import Categories
+from cellstrata.tasks.figures.labels import write_all
+from cellstrata.tasks.figures.palette import LARGEST, MISSING
+from cellstrata.tasks.figures.sheet import DPI, FAINT, SMALL, Sheet, shortened, text_size
 
 WIDEST = 380  # pixels of a label; longer ones are shortened
 GAP, SWATCH = 26, 15

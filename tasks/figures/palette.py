@@ -13,8 +13,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from tasks.figures.colour_space import BLINDNESS, hex_of, lab_of, lab_of_linear, lch_of, rgb_of, rgb_of_lab, to_linear
-from tasks.tree_rows import TreeRows
+from cellstrata.tasks.figures.colour_space import (
+    BLINDNESS,
+    hex_of,
+    lab_of,
+    lab_of_linear,
+    lch_of,
+    rgb_of,
+    rgb_of_lab,
+    to_linear,
+)
+from cellstrata.tasks.tree_rows import TreeRows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,7 +59,7 @@ def category_palette(labels: Sequence[str]) -> dict[str, str]:
 def tree_palette(tree: pd.DataFrame, facts: Mapping[str, Mapping[str, object]]) -> Palette:
     """Return the colours of all clusters of a result.
 
-    `tree` is `uns['clustering']['tree']` (`tasks.provenance.tree_table`), `facts` are `column_facts`.
+    `tree` is `uns['clustering']['tree']` (`cellstrata.tasks.provenance.tree_table`), `facts` are `column_facts`.
     Clusters of level 1 have distinct colours; those below have shades of their parent's, dark to light
     by their number, and no other parent's; an only child has its parent's colour.
     """

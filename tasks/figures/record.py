@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tasks.figures.request import FigureRequest
-from tasks.store import Store
+from cellstrata.tasks.figures.request import FigureRequest
+from cellstrata.tasks.store import Store
 
 RECORD = "figures.json"
 MADE_BY = "cellstrata"

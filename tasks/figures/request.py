@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from configs.model import RunConfig
-from tasks.cache import Cache
-from tasks.checks import columns_of
-from tasks.digest import digest_values
-from tasks.figures.kept_genes import GeneSource
-from tasks.figures.names import figures_url
-from tasks.figures.palette import SCHEME
-from tasks.inputs import Input
-from tasks.store import StorageOptions
+from cellstrata.configs.model import RunConfig
+from cellstrata.tasks.cache import Cache
+from cellstrata.tasks.checks import columns_of
+from cellstrata.tasks.digest import digest_values
+from cellstrata.tasks.figures.kept_genes import GeneSource
+from cellstrata.tasks.figures.names import figures_url
+from cellstrata.tasks.figures.palette import SCHEME
+from cellstrata.tasks.inputs import Input
+from cellstrata.tasks.store import StorageOptions
 
 STYLE = 3  # counts up when the same data are drawn otherwise
 

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tasks.figures.colour_space import rgb_of
-from tasks.figures.covariates import Categories, Numbers
-from tasks.figures.label_places import anchors, hides, place_labels
-from tasks.figures.legend import Entry, Legend, entries
-from tasks.figures.palette import LARGEST, MISSING
-from tasks.figures.raster import draw_order, paint, positions, radius
-from tasks.figures.sheet import BODY, FAINT, HEADING, INK, RULE, SMALL, Sheet, shortened, text_size
+from cellstrata.tasks.figures.colour_space import rgb_of
+from cellstrata.tasks.figures.covariates import Categories, Numbers
+from cellstrata.tasks.figures.label_places import anchors, hides, place_labels
+from cellstrata.tasks.figures.legend import Entry, Legend, entries
+from cellstrata.tasks.figures.palette import LARGEST, MISSING
+from cellstrata.tasks.figures.raster import draw_order, paint, positions, radius
+from cellstrata.tasks.figures.sheet import BODY, FAINT, HEADING, INK, RULE, SMALL, Sheet, shortened, text_size
 
 SIDE = 900  # pixels of a panel
 PANEL = 420  # of one of several

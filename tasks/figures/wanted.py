@@ -7,19 +7,19 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
 
-from tasks.digest import digest_array, digest_values
-from tasks.figures.agreement_figure import heat_map
-from tasks.figures.cells import Cells
-from tasks.figures.clustree_figure import clustree
-from tasks.figures.covariates import Categories, Covariate, Numbers
-from tasks.figures.entropy_figure import entropies
-from tasks.figures.evaluation_figures import MOST_VALUES, bars, violins
-from tasks.figures.hierarchy_figure import hierarchy
-from tasks.figures.hierarchy_layout import branches
-from tasks.figures.names import file_name
-from tasks.figures.request import STYLE
-from tasks.figures.sheet import Sheet
-from tasks.figures.umap_figure import GENES, MOST_LABELS, Map, by_category, by_genes, by_number
+from cellstrata.tasks.digest import digest_array, digest_values
+from cellstrata.tasks.figures.agreement_figure import heat_map
+from cellstrata.tasks.figures.cells import Cells
+from cellstrata.tasks.figures.clustree_figure import clustree
+from cellstrata.tasks.figures.covariates import Categories, Covariate, Numbers
+from cellstrata.tasks.figures.entropy_figure import entropies
+from cellstrata.tasks.figures.evaluation_figures import MOST_VALUES, bars, violins
+from cellstrata.tasks.figures.hierarchy_figure import hierarchy
+from cellstrata.tasks.figures.hierarchy_layout import branches
+from cellstrata.tasks.figures.names import file_name
+from cellstrata.tasks.figures.request import STYLE
+from cellstrata.tasks.figures.sheet import Sheet
+from cellstrata.tasks.figures.umap_figure import GENES, MOST_LABELS, Map, by_category, by_genes, by_number
 
 
 @dataclass(frozen=True)

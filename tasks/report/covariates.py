@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from tasks.elements import Root, obs_columns
-from tasks.figures.covariates import Categories, Covariate, read_covariate
+from cellstrata.tasks.elements import Root, obs_columns
+from cellstrata.tasks.figures.covariates import Categories, Covariate, read_covariate
 
 MOST = 250  # categories that are told apart; a code fits a byte
 OTHER = "#8c9298"

@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 from urllib.parse import quote
 
-from tasks.report.markup import text
-from tasks.report.page import document
-from tasks.report.places import shown_place
+from cellstrata.tasks.report.markup import text
+from cellstrata.tasks.report.page import document
+from cellstrata.tasks.report.places import shown_place
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from tasks.figures.natural_order import natural
-from tasks.tree_rows import Row, TreeRows
+from cellstrata.tasks.figures.natural_order import natural
+from cellstrata.tasks.tree_rows import Row, TreeRows
 
 if TYPE_CHECKING:
     import pandas as pd

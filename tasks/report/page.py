@@ -12,19 +12,19 @@ from typing import Any
 
 import numpy as np
 
-from tasks.figures.clustree_edges import clustree_edges
-from tasks.figures.covariates import Covariate, Numbers
-from tasks.figures.palette import tree_palette
-from tasks.report import cells as shown_cells
-from tasks.report.compared import Binned, Compared, agreements, binned, compare
-from tasks.report.compared import document as covariate_document
-from tasks.report.markup import definitions, embedded, text
-from tasks.report.nodes import Grown, grown_trees
-from tasks.report.nodes import document as tree_document
-from tasks.report.packing import packed, smallest
-from tasks.report.subject import Subject
-from tasks.report.tables import agreement_table, columns_table, reasons_table
-from tasks.tree_rows import TreeRows
+from cellstrata.tasks.figures.clustree_edges import clustree_edges
+from cellstrata.tasks.figures.covariates import Covariate, Numbers
+from cellstrata.tasks.figures.palette import tree_palette
+from cellstrata.tasks.report import cells as shown_cells
+from cellstrata.tasks.report.compared import Binned, Compared, agreements, binned, compare
+from cellstrata.tasks.report.compared import document as covariate_document
+from cellstrata.tasks.report.markup import definitions, embedded, text
+from cellstrata.tasks.report.nodes import Grown, grown_trees
+from cellstrata.tasks.report.nodes import document as tree_document
+from cellstrata.tasks.report.packing import packed, smallest
+from cellstrata.tasks.report.subject import Subject
+from cellstrata.tasks.report.tables import agreement_table, columns_table, reasons_table
+from cellstrata.tasks.tree_rows import TreeRows
 
 MOST_BYTES = 9_500_000
 SCRIPTS = ("dom", "data", "state", "colors", "plot", "pointer", "labels", "legend", "tree", "detail",
@@ -88,12 +88,12 @@ def document(template: str, key: str, scripts: tuple[str, ...], **parts: str) ->
 
 @cache
 def _asset(name: str) -> str:
-    return (importlib.resources.files("tasks.report") / "assets" / name).read_text(encoding="utf-8")
+    return (importlib.resources.files("cellstrata.tasks.report") / "assets" / name).read_text(encoding="utf-8")
 
 
 def assets_digest() -> str:
     """Return a digest of the templates, styles and scripts: a page made with others is made anew."""
-    names = sorted(place.name for place in (importlib.resources.files("tasks.report") / "assets").iterdir())
+    names = sorted(place.name for place in (importlib.resources.files("cellstrata.tasks.report") / "assets").iterdir())
     return hashlib.sha256("\0".join(_asset(name) for name in names).encode()).hexdigest()[:16]
 
 

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from configs.secrets_mask import masked
-from tasks.cache import Cache
-from tasks.elements import open_anndata, read_obsm
-from tasks.figures.covariates import Covariate, Numbers
-from tasks.figures.kept_genes import GeneSource, kept_genes
-from tasks.provenance import column_facts, tree_table, versions
-from tasks.report.covariates import read_covariates
-from tasks.report.places import shown_place
-from tasks.result import Finished, columns
-from tasks.store import StorageOptions
+from cellstrata.configs.secrets_mask import masked
+from cellstrata.tasks.cache import Cache
+from cellstrata.tasks.elements import open_anndata, read_obsm
+from cellstrata.tasks.figures.covariates import Covariate, Numbers
+from cellstrata.tasks.figures.kept_genes import GeneSource, kept_genes
+from cellstrata.tasks.provenance import column_facts, tree_table, versions
+from cellstrata.tasks.report.covariates import read_covariates
+from cellstrata.tasks.report.places import shown_place
+from cellstrata.tasks.result import Finished, columns
+from cellstrata.tasks.store import StorageOptions
 
 if TYPE_CHECKING:
     import pandas as pd

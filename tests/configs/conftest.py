@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from configs import ConfigError, RunConfig, load_config
+from cellstrata.configs import ConfigError, RunConfig, load_config
 
 BASE = """\
 output_dir: out

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from configs import load_config
-from configs.form import form_schema
-from configs.schema import json_schema
+from cellstrata.configs import load_config
+from cellstrata.configs.form import form_schema
+from cellstrata.configs.schema import json_schema
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "configs" / "examples").glob("*.yaml"))
 GOOD: dict[str, Any] = {

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from configs.errors import ConfigError
-from configs.hierarchy import Hierarchy, LevelParameters
+from cellstrata.configs.errors import ConfigError
+from cellstrata.configs.hierarchy import Hierarchy, LevelParameters
 
 NONE = LevelParameters()
 

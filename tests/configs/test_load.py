@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from configs import ConfigError, RunConfig, load_config
+from cellstrata.configs import ConfigError, RunConfig, load_config
 
 Load = Callable[..., tuple[RunConfig, list[str]]]
 TWO = "output_dir: out\ndefaults: {clustering: {algorithm: leiden, resolutions: 1}}\nDATASETS:\n"

@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from old_configurations import CASES, DOCUMENTED, LEIDEN, TOP, one
 
-from configs import ClusteringConfig, ConfigError, RunConfig, load_config
-from configs.dataset import file_id
-from configs.migration import migrated
-from configs.yaml_reader import read_config
-from configs.yaml_writer import written
-from flows.command import main
+from cellstrata.configs import ClusteringConfig, ConfigError, RunConfig, load_config
+from cellstrata.configs.dataset import file_id
+from cellstrata.configs.migration import migrated
+from cellstrata.configs.yaml_reader import read_config
+from cellstrata.configs.yaml_writer import written
+from cellstrata.flows.command import main
 
 Load = Callable[..., tuple[RunConfig, list[str]]]
 # What is said again of a file that needs no more migrating, as its words are those of an old file.

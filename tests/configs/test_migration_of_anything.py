@@ -5,10 +5,10 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from configs import ConfigError, RunConfig
-from configs.migration import migrated
-from configs.yaml_reader import read_config
-from configs.yaml_writer import written
+from cellstrata.configs import ConfigError, RunConfig
+from cellstrata.configs.migration import migrated
+from cellstrata.configs.yaml_reader import read_config
+from cellstrata.configs.yaml_writer import written
 
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=9),

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from configs import ConfigError, RunConfig, json_schema, load_config, reference_table
-from configs.cpus import usable_cpus
+from cellstrata.configs import ConfigError, RunConfig, json_schema, load_config, reference_table
+from cellstrata.configs.cpus import usable_cpus
 
-EXAMPLES = sorted(str(entry) for entry in (files("configs") / "examples").iterdir())
+EXAMPLES = sorted(str(entry) for entry in (files("cellstrata.configs") / "examples").iterdir())
 
 
 def run(clustering: dict[str, Any] | None = None, **more: Any) -> RunConfig:
@@ -113,7 +113,7 @@ def test_examples(path: str) -> None:
 
 
 def test_hlca_recipes_differ_in_k_alone() -> None:
-    folder = files("configs") / "examples"
+    folder = files("cellstrata.configs") / "examples"
     name = "hlca"
     effective = load_config(str(folder / "hlca_recipe.yaml"), env={})[0].DATASETS[name].clustering
     declared = load_config(str(folder / "hlca_recipe_declared.yaml"), env={})[0].DATASETS[name].clustering
@@ -243,7 +243,7 @@ def test_reference_table() -> None:
 
 
 def test_import_is_light() -> None:
-    code = "import sys, configs.load; print([m for m in ('pandas', 'numpy', 'prefect') if m in sys.modules])"
+    code = "import sys, cellstrata.configs.load; print([m for m in ('pandas', 'numpy', 'prefect') if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 

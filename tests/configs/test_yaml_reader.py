@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from configs.errors import ConfigError
-from configs.yaml_reader import read_config
+from cellstrata.configs.errors import ConfigError
+from cellstrata.configs.yaml_reader import read_config
 
 
 @pytest.mark.parametrize(

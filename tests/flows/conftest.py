@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from configs import RunConfig
+from cellstrata.configs import RunConfig
 from tests.tasks.everything import load, save
 
 HOME = tempfile.TemporaryDirectory(prefix="cellstrata-prefect-", ignore_cleanup_errors=True)
@@ -30,7 +30,7 @@ os.environ.pop("PREFECT_API_URL", None)
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[str]:
-    from flows.embedded_server import EmbeddedServer
+    from cellstrata.flows.embedded_server import EmbeddedServer
 
     embedded = EmbeddedServer()
     embedded.start()
@@ -43,7 +43,7 @@ def server() -> Iterator[str]:
 @pytest.fixture(scope="session")
 def pbmc(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The 700 cells of the demo, as its own function writes them."""
-    from flows.demo import DATA, write_demo
+    from cellstrata.flows.demo import DATA, write_demo
 
     folder = tmp_path_factory.mktemp("demo")
     write_demo(str(folder))
@@ -86,7 +86,7 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     monkeypatch.chdir(tmp_path)
 
     def call(*arguments: Any) -> tuple[int, str]:
-        from flows.command import main
+        from cellstrata.flows.command import main
 
         code = main(["cluster", *map(str, arguments)])
         printed = capsys.readouterr()
@@ -103,8 +103,8 @@ def run(server: str) -> Run:
     """Run the flow on a configuration given as keywords of `RunConfig`."""
 
     def call(**config: Any) -> dict[str, Any]:
-        from flows.cluster import cluster
-        from flows.outcome import summary_of
+        from cellstrata.flows.cluster import cluster
+        from cellstrata.flows.outcome import summary_of
 
         async def summary() -> dict[str, Any]:
             asked = RunConfig(**{"runner": "threads", "workers": 2, "figures": False, **config})

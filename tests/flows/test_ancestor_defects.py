@@ -18,10 +18,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from configs import ClusteringConfig
-from tasks.cache import ArrayRef
-from tasks.gpu import GpuStatus
-from tasks.placement import choose
+from cellstrata.configs import ClusteringConfig
+from cellstrata.tasks.cache import ArrayRef
+from cellstrata.tasks.gpu import GpuStatus
+from cellstrata.tasks.placement import choose
 from tests.flows.conftest import Cluster, Run
 from tests.tasks.everything import assert_kept, assert_same, load, save, saved, tree_hash
 from tests.tasks.small import blobs, graph_of
@@ -146,7 +146,7 @@ def test_c07_a_new_umap_replaces_nothing_else(
         ref: ArrayRef = cache.put(np.ones((60, 2), np.float32))
         return {"arrays": {"umap": ref.to_json()}}
 
-    monkeypatch.setattr("flows.cluster.compute_umap", drawn)
+    monkeypatch.setattr("cellstrata.flows.cluster.compute_umap", drawn)
     path = saved(tmp_path, form)
     report = one(Path(path), {"recompute_umap": True, "neighbors": {"metric": "cosine", "use_rep": "X_pca"}})
     added = {"obs": ["leiden_0.5_1"], "obsm": ["X_umap"], "uns": ["clustering"]}
@@ -310,7 +310,7 @@ def test_c26_one_failing_cluster_costs_itself_alone(
     assert cluster(forms["zarr"], "l1.zarr")[0] == 0
     assert cluster("l1.zarr", "l2.zarr", "--level", 2)[0] == 0
     before = tree_hash("l2.zarr")
-    from tasks import split as splits
+    from cellstrata.tasks import split as splits
 
     real = splits.partition
     calls: list[int] = []

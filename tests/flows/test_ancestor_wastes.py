@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from tasks import elements, labels, split
-from tasks.engine_igraph import to_igraph
+from cellstrata.tasks import elements, labels, split
+from cellstrata.tasks.engine_igraph import to_igraph
 from tests.flows.conftest import Cluster, Run
 from tests.tasks.everything import load
 from tests.tasks.small import blobs, cache_at, graph_of, grow, plan_for
@@ -49,7 +49,7 @@ def test_c27_the_graph_is_read_once_and_distances_never(one: Run, pbmc: Path, mo
 
 
 def test_c28_the_graph_is_built_once_for_all_resolutions(one: Run, pbmc: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tasks import engine_igraph
+    from cellstrata.tasks import engine_igraph
 
     monkeypatch.setattr(split, "_prepared", {})
     built = counted(monkeypatch, engine_igraph, "to_igraph")
@@ -72,7 +72,7 @@ def test_c30_the_largest_cluster_goes_first(
     cluster: Cluster, forms: dict[str, Path], one: Run, pbmc: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert cluster(forms["zarr"], "l1.zarr")[0] == 0
-    from flows import cluster_command
+    from cellstrata.flows import cluster_command
 
     jobs = counted(monkeypatch, cluster_command, "run_job")
     assert cluster("l1.zarr", "l2.zarr", "--level", 2)[0] == 0
@@ -80,7 +80,7 @@ def test_c30_the_largest_cluster_goes_first(
     assert len(sizes) > 5
     assert sizes == sorted(sizes, reverse=True)
 
-    from flows.driver import Driver
+    from cellstrata.flows.driver import Driver
 
     started = counted(monkeypatch, Driver, "_start")
     one(pbmc, {"resolutions": [1.3], "hierarchy": 2}, grain=1)
@@ -94,7 +94,7 @@ def test_c31_labels_are_joined_once_a_cluster_not_once_a_cell(
     one: Run, blobs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     joined = counted(monkeypatch, labels, "label_of")
-    from tasks import tree
+    from cellstrata.tasks import tree
 
     monkeypatch.setattr(tree, "label_of", labels.label_of)
     report = one(blobs, {"hierarchy": 3, "neighbors": {"use_rep": "X_latent"}})
@@ -105,7 +105,7 @@ def test_c31_labels_are_joined_once_a_cluster_not_once_a_cell(
 def test_c32_a_second_result_shares_what_the_first_converted(
     one: Run, cluster: Cluster, pbmc: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tasks import untouched
+    from cellstrata.tasks import untouched
 
     converted = counted(monkeypatch, untouched, "copy_element")
     first = one(pbmc, {"resolutions": [0.5]})

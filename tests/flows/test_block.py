@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from prefect.exceptions import ObjectAlreadyExists
 
-from flows.caching import ATTEMPTS, CellstrataCache, cache_block
-from tasks.cache import Cache
-from tasks.store import Store
+from cellstrata.flows.caching import ATTEMPTS, CellstrataCache, cache_block
+from cellstrata.tasks.cache import Cache
+from cellstrata.tasks.store import Store
 
 
 def test_datasets_that_start_together_register_its_type_one_by_one(

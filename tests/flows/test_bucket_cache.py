@@ -13,9 +13,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from configs import RunConfig
-from flows.command import main
-from tasks import retries
+from cellstrata.configs import RunConfig
+from cellstrata.flows.command import main
+from cellstrata.tasks import retries
 from tests.flows.conftest import Run
 from tests.flows.relay import Relay
 
@@ -38,7 +38,7 @@ def objects(url: str) -> dict[str, str]:
 def test_shared_cared_for_and_only_read(
     s3: str, one: Run, blobs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from flows.cluster import cluster
+    from cellstrata.flows.cluster import cluster
 
     def asked(out: str) -> RunConfig:
         data = {"d": {"input": {"clustering": {"f": str(blobs)}}, "clustering": {"algorithm": "leiden", **LATENT}}}

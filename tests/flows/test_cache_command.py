@@ -15,10 +15,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from configs.amounts import bytes_of, seconds_of, size_text
-from configs.errors import ConfigError
-from flows.command import main
-from tasks.leases import LEASES, live_leases, using
+from cellstrata.configs.amounts import bytes_of, seconds_of, size_text
+from cellstrata.configs.errors import ConfigError
+from cellstrata.flows.command import main
+from cellstrata.tasks.leases import LEASES, live_leases, using
 from tests.flows.conftest import Cluster, Run
 from tests.tasks.everything import load, tree_hash
 from tests.tasks.small import cache_at
@@ -94,7 +94,7 @@ def test_everything_that_a_run_uses_is_named_by_its_note(
         body = {"arrays": {"umap": cache.put(np.ones((2400, 2), np.float32)).to_json()}}
         return dict(cache.write_record("umap", "f" * 32, body).body)
 
-    monkeypatch.setattr("flows.cluster.compute_umap", drawn)
+    monkeypatch.setattr("cellstrata.flows.cluster.compute_umap", drawn)
     one(blobs, {"neighbors": {"use_rep": "X_latent"}, "hierarchy": 3, "recompute_umap": True}, grain=300)
     report = json.loads(about("info", "--json")[1])
     assert {"bundle", "graph", "knn", "split", "umap"} <= set(report["kinds"])
@@ -165,7 +165,7 @@ def test_prune_keeps_what_a_run_uses(tmp_path: Path, about: Command) -> None:
 def test_a_run_holds_a_lease(
     forms: dict[str, Path], cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from flows import cluster_command
+    from cellstrata.flows import cluster_command
 
     held: list[int] = []
     publish = cluster_command.publish_level
@@ -250,7 +250,7 @@ def test_interrupted(about: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("flows.cache_command.survey", interrupt)
+    monkeypatch.setattr("cellstrata.flows.cache_command.survey", interrupt)
     assert about("info")[0] == 130
 
 
@@ -270,7 +270,7 @@ def test_other_things_are_told(about: Command, tmp_path: Path) -> None:
 def test_prefect_is_not_imported(tmp_path: Path) -> None:
     program = """
 import sys
-from flows.command import main
+from cellstrata.flows.command import main
 for words in (["info"], ["verify"], ["prune", "--max_size", "0"]):
     assert main(["cache", *words]) == 0
 heavy = ("prefect", "scanpy", "fastapi", "anndata", "pandas", "scipy", "faiss")

@@ -9,15 +9,15 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from flows.command import main
-from tasks.cache import Cache
-from tasks.cache_prune import prune
-from tasks.cache_verify import verify
-from tasks.claims import Claims
-from tasks.linked import open_linked
-from tasks.materialize import materialize
-from tasks.opening import kind_of
-from tasks.store import Store
+from cellstrata.flows.command import main
+from cellstrata.tasks.cache import Cache
+from cellstrata.tasks.cache_prune import prune
+from cellstrata.tasks.cache_verify import verify
+from cellstrata.tasks.claims import Claims
+from cellstrata.tasks.linked import open_linked
+from cellstrata.tasks.materialize import materialize
+from cellstrata.tasks.opening import kind_of
+from cellstrata.tasks.store import Store
 from tests.flows.conftest import Run
 from tests.tasks.everything import assert_kept, load
 from tests.tasks.stores import Options, azure, google

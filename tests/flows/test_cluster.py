@@ -31,7 +31,7 @@ def same(first: dict[str, Any], second: dict[str, Any]) -> bool:
 def test_the_three_documented_examples(run: Run, pbmc: Path, tmp_path: Path) -> None:
     import yaml
 
-    from flows.demo import write_demo
+    from cellstrata.flows.demo import write_demo
 
     shutil.copy(pbmc, tmp_path / pbmc.name)
     config = yaml.safe_load(Path(write_demo(str(tmp_path))).read_text())
@@ -223,7 +223,7 @@ def test_named_clusters_that_do_not_exist_are_said(one: Run, pbmc: Path) -> None
 def test_one_failing_dataset_leaves_the_others(
     run: Run, pbmc: Path, blobs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import tasks.split as module
+    import cellstrata.tasks.split as module
 
     real = module.partition
 
@@ -252,7 +252,7 @@ def test_one_failing_dataset_leaves_the_others(
 
 
 def test_wrong_inputs_are_reported_together_before_any_work(run: Run, blobs: Path, tmp_path: Path) -> None:
-    from flows.preparation import UnusableInputs
+    from cellstrata.flows.preparation import UnusableInputs
 
     settings = {"algorithm": "leiden", "resolutions": [0.5]}
     datasets = {

@@ -11,9 +11,9 @@ import anndata as ad
 import pandas as pd
 import pytest
 
-from flows.collect_command import storage_options
-from flows.command import main
-from tasks.publish import publish
+from cellstrata.flows.collect_command import storage_options
+from cellstrata.flows.command import main
+from cellstrata.tasks.publish import publish
 
 ROOT = Path(__file__).resolve().parents[2]
 CELLS = ["AAA", "AAC", "AAG", "AAT"]
@@ -118,7 +118,7 @@ def test_interrupted(
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("tasks.collect.obs_names", interrupt)
+    monkeypatch.setattr("cellstrata.tasks.collect.obs_names", interrupt)
     assert main(["collect", *levels, "--output", str(tmp_path / "labels.csv")]) == 130
     assert "nothing was written" in capsys.readouterr().err
 
@@ -138,7 +138,7 @@ def test_storage_options_come_from_the_environment(
 def test_prefect_is_not_imported(levels: list[str], tmp_path: Path) -> None:
     program = """
 import sys
-from flows.command import main
+from cellstrata.flows.command import main
 code = main(sys.argv[1:])
 assert not [name for name in sys.modules if name.split(".")[0] in ("prefect", "scanpy", "fastapi")]
 sys.exit(code)

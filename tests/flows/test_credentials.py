@@ -13,12 +13,12 @@ import certifi
 import fsspec
 import pytest
 
-from configs import RunConfig
-from configs.shown_urls import without_credentials
-from flows.command import main
-from flows.preparation import UnusableInputs, ready
-from tasks.file_systems import options_for, whole_url
-from tasks.store import Store
+from cellstrata.configs import RunConfig
+from cellstrata.configs.shown_urls import without_credentials
+from cellstrata.flows.command import main
+from cellstrata.flows.preparation import UnusableInputs, ready
+from cellstrata.tasks.file_systems import options_for, whole_url
+from cellstrata.tasks.store import Store
 from tests.flows.conftest import HOME, Run
 from tests.tasks.stores import web
 
@@ -147,7 +147,7 @@ def test_a_deployment_may_not_be_given_secrets() -> None:
 
 
 def test_a_mask_is_not_taken_for_a_secret() -> None:
-    from configs import ConfigError
+    from cellstrata.configs import ConfigError
 
     config = RunConfig(
         output_dir="out", storage_options={"s3": {"secret": SECRET}},
@@ -204,7 +204,7 @@ def test_blocks_that_cannot_be_used(block: str, said: str, server: str) -> None:
 
 
 def test_what_is_to_be_typed_again_holds_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
-    from flows.run_command import _again
+    from cellstrata.flows.run_command import _again
 
     typed = ["run", "c.yaml", "--storage_options.s3.secret", SECRET, f"--storage_options.s3.token={SECRET}"]
     typed += ["--cache", f"https://u:{SECRET}@lab.org/c", "--storage_options", f"{{s3: {{secret: {SECRET}}}}}"]

@@ -12,8 +12,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from configs.dask import DaskConfig
-from flows.executor import ClusterLost, RunnerUnusable, Settings, Stopped, WorkerDied
+from cellstrata.configs.dask import DaskConfig
+from cellstrata.flows.executor import ClusterLost, RunnerUnusable, Settings, Stopped, WorkerDied
 from tests.flows.conftest import Run
 from tests.flows.dask_cluster import ROOT, Cluster, cluster_at
 from tests.flows.on_workers import die, note_and_wait, tasks_of, wait_for
@@ -33,7 +33,7 @@ def site(request: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
 
 
 def opened(cluster: Cluster, timeout: int = 30, **more: Any) -> Any:
-    from flows.executor_dask import Dask
+    from cellstrata.flows.executor_dask import Dask
 
     return Dask(Settings("dask", dask=DaskConfig(address=cluster.address, timeout=timeout), **more))
 
@@ -105,7 +105,7 @@ def test_labels_are_those_of_threads_also_when_a_worker_is_killed(
 def test_what_is_refused_before_work_starts(
     site: Cluster, blobs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from flows.command import main
+    from cellstrata.flows.command import main
 
     assert "has no workers" in refused(site, timeout=1)
     site.start_worker()

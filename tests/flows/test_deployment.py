@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import yaml
 
-from flows.command import main
+from cellstrata.flows.command import main
 from tests.flows.test_command import ROOT
 
 pytestmark = pytest.mark.prefect
@@ -124,7 +124,7 @@ def test_what_cannot_be_deployed_is_refused(
 def test_without_a_server_the_command_that_starts_one_is_named(tmp_path: Path, pbmc: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     environment |= {"PYTHONPATH": str(ROOT), "PREFECT_HOME": str(tmp_path / "home")}
-    command = [sys.executable, "-m", "flows.command", "deploy", str(written(tmp_path))]
+    command = [sys.executable, "-m", "cellstrata.flows.command", "deploy", str(written(tmp_path))]
     for url, code in (({}, 2), ({"PREFECT_API_URL": "http://127.0.0.1:9/api", "PREFECT_CLIENT_MAX_RETRIES": "0"}, 1)):
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment | url, timeout=120)
         assert done.returncode == code, done.stderr
@@ -133,8 +133,8 @@ def test_without_a_server_the_command_that_starts_one_is_named(tmp_path: Path, p
 
 
 def test_a_watch_runs_what_has_changed_and_nothing_else(atlas: Path) -> None:
-    from configs import load_config
-    from flows.watch import watch
+    from cellstrata.configs import load_config
+    from cellstrata.flows.watch import watch
 
     assert main(["deploy", str(atlas), "--name", "seen", "--pool", "again", "--watch", "60"]) == 0
     config, _ = load_config(str(atlas))
@@ -165,7 +165,7 @@ def test_runs_that_stopped_serving_left_behind_are_called_crashed(atlas: Path) -
     from prefect.client.schemas.objects import StateType
     from prefect.states import Running
 
-    from flows.deployment import crash_unfinished
+    from cellstrata.flows.deployment import crash_unfinished
 
     assert main(["deploy", str(atlas), "--name", "left", "--pool", "again"]) == 0
     deployment = ask(lambda client: client.read_deployment_by_name("cluster/left"))
@@ -182,8 +182,8 @@ def test_runs_that_stopped_serving_left_behind_are_called_crashed(atlas: Path) -
 
 
 def test_a_watch_sees_any_object_of_a_bucket_change(s3: str) -> None:
-    from tasks.store import Store
-    from tasks.watched import input_state
+    from cellstrata.tasks.store import Store
+    from cellstrata.tasks.watched import input_state
 
     url = f"{s3}/atlas.zarr"
     assert input_state(url) is None
@@ -205,7 +205,7 @@ def test_the_server_for_one_person_starts_says_where_and_stops(tmp_path: Path) -
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "PREFECT_HOME": str(tmp_path)}
-    command = [sys.executable, "-m", "flows.command", "ui", "--port", str(port)]
+    command = [sys.executable, "-m", "cellstrata.flows.command", "ui", "--port", str(port)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         try:
             assert process.stdout is not None
@@ -263,7 +263,7 @@ def test_images_pass_the_linter(name: str) -> None:
 def test_the_team_s_server_loses_no_task_run_and_lets_nobody_in_without_a_password() -> None:
     services = yaml.safe_load((DEPLOYMENTS / "docker-compose.yaml").read_text())["services"]
     given = services["server"]["environment"]
-    from flows.ui_command import SETTINGS
+    from cellstrata.flows.ui_command import SETTINGS
 
     recorder = {name: value for name, value in SETTINGS.items() if "RECORDER" in name or "ANALYTICS" in name}
     assert recorder.items() <= given.items()

@@ -12,10 +12,10 @@ from typing import Any
 import pandas as pd
 import pytest
 
-import tasks.staging
-import tasks.store
-from flows.command import main
-from flows.preparation import UnusableInputs
+import cellstrata.tasks.staging
+import cellstrata.tasks.store
+from cellstrata.flows.command import main
+from cellstrata.flows.preparation import UnusableInputs
 from tests.flows.conftest import Cluster, Run
 from tests.flows.planted import LARGE, OPTIONS, SMALL, labels, leftovers, result, write
 from tests.tasks.everything import tree_hash
@@ -133,7 +133,7 @@ def full(*_: Any) -> None:
 
 def cache_is_full(patch: pytest.MonkeyPatch, part: str) -> None:
     """Let half of each file of the cache be written."""
-    real = tasks.store._open_new
+    real = cellstrata.tasks.store._open_new
 
     class Half:
         def __init__(self, path: str) -> None:
@@ -150,25 +150,25 @@ def cache_is_full(patch: pytest.MonkeyPatch, part: str) -> None:
             if part in self.path:
                 full()
 
-    patch.setattr(tasks.store, "_open_new", Half)
+    patch.setattr(cellstrata.tasks.store, "_open_new", Half)
 
 
 def arrays_are_full(patch: pytest.MonkeyPatch) -> None:
     """Let half of each array of the cache be written; all lie beside their records, as large ones do."""
-    patch.setattr("tasks.cache.INLINE", 0)
+    patch.setattr("cellstrata.tasks.cache.INLINE", 0)
     cache_is_full(patch, "/c/0")
 
 
 def result_is_full(patch: pytest.MonkeyPatch, after: int) -> None:
     """Let a result be written up to so many files."""
-    real, written = tasks.staging.StagedStore.set, iter(range(10**9))
+    real, written = cellstrata.tasks.staging.StagedStore.set, iter(range(10**9))
 
     async def write_some(self: Any, key: str, value: Any) -> None:
         if next(written) >= after:
             full()
         await real(self, key, value)
 
-    patch.setattr(tasks.staging.StagedStore, "set", write_some)
+    patch.setattr(cellstrata.tasks.staging.StagedStore, "set", write_some)
 
 
 Fill = Callable[[pytest.MonkeyPatch], None]
@@ -177,7 +177,7 @@ FULL: dict[str, tuple[Fill, str]] = {
     "a record of the cache": (lambda patch: cache_is_full(patch, "/records/"), "/cache/v1/records/"),
     "the start of the result": (lambda patch: result_is_full(patch, 0), ".zarr"),
     "the midst of the result": (lambda patch: result_is_full(patch, 40), ".zarr"),
-    "the place of the result": (lambda patch: patch.setattr(tasks.store, "replace_folder", full), ".zarr"),
+    "the place of the result": (lambda patch: patch.setattr(cellstrata.tasks.store, "replace_folder", full), ".zarr"),
 }
 
 

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from flows.executor import Settings, Stopped, WorkerDied
-from flows.executor_processes import Processes
-from flows.executor_threads import Threads
-from flows.executors import shared_executor
+from cellstrata.flows.executor import Settings, Stopped, WorkerDied
+from cellstrata.flows.executor_processes import Processes
+from cellstrata.flows.executor_threads import Threads
+from cellstrata.flows.executors import shared_executor
 
 
 def die_once(marker: str) -> str:
@@ -45,7 +45,7 @@ def test_workers_of_a_run_that_prefect_s_worker_started_do_not_import_prefect(
     monkeypatch.setattr(sys.modules["__main__"], "__spec__", find_spec("prefect.engine"))
     pool = Processes(Settings())
     try:
-        assert pool.run(imported, "tasks.worker")
+        assert pool.run(imported, "cellstrata.tasks.worker")
         assert not pool.run(imported, "prefect")
     finally:
         pool.close()
@@ -161,8 +161,8 @@ def test_the_executor_is_shared_and_closes_with_its_last_user() -> None:
 def test_a_worker_ends_when_its_run_is_killed(tmp_path: Path) -> None:
     script = (
         "import sys, time\n"
-        "from flows.executor import Settings\n"
-        "from flows.executor_processes import Processes\n"
+        "from cellstrata.flows.executor import Settings\n"
+        "from cellstrata.flows.executor_processes import Processes\n"
         "if __name__ == '__main__':\n"
         "    import os\n"
         "    pool = Processes(Settings())\n"
@@ -196,13 +196,13 @@ def alive(process: int) -> bool:
 def test_a_worker_that_splits_imports_neither_prefect_nor_scanpy(tmp_path: Path) -> None:
     script = (
         "import sys, numpy as np\n"
-        "from tasks.worker import start_worker\n"
-        "from tasks.remote import call\n"
-        "from tasks.split import run_job\n"
-        "from tasks.knn import nearest_neighbors\n"
-        "from tasks.connectivities import connectivities\n"
-        "from tasks.engines import PartitionSpec, load_engine\n"
-        "from tasks.partition import partition\n"
+        "from cellstrata.tasks.worker import start_worker\n"
+        "from cellstrata.tasks.remote import call\n"
+        "from cellstrata.tasks.split import run_job\n"
+        "from cellstrata.tasks.knn import nearest_neighbors\n"
+        "from cellstrata.tasks.connectivities import connectivities\n"
+        "from cellstrata.tasks.engines import PartitionSpec, load_engine\n"
+        "from cellstrata.tasks.partition import partition\n"
         "graph = connectivities(nearest_neighbors(np.random.default_rng(0).normal(size=(60, 3)).astype('f4'), 5))\n"
         "partition(graph, PartitionSpec('leiden', 1.0), load_engine('igraph'))\n"
         "partition(graph, PartitionSpec('leiden', 1.0), load_engine('leidenalg'))\n"

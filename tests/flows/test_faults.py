@@ -12,10 +12,10 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from flows.command import main
-from tasks.cache import Cache
-from tasks.cache_verify import verify
-from tasks.store import Store
+from cellstrata.flows.command import main
+from cellstrata.tasks.cache import Cache
+from cellstrata.tasks.cache_verify import verify
+from cellstrata.tasks.store import Store
 from tests.faulty_proxy import FaultyProxy
 from tests.flows.conftest import Run
 from tests.flows.planted import LARGE, write

@@ -13,9 +13,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from flows.executor import RunnerUnusable, Settings
-from flows.executor_gpu import open_gpu
-from flows.executor_processes import Processes
+from cellstrata.flows.executor import RunnerUnusable, Settings
+from cellstrata.flows.executor_gpu import open_gpu
+from cellstrata.flows.executor_processes import Processes
 from tests.flows.conftest import Run
 from tests.flows.placed import die, process
 

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from tasks.linked import open_linked
-from tasks.opening import kind_of
-from tasks.references import DOCUMENT
-from tasks.store import Store
+from cellstrata.tasks.linked import open_linked
+from cellstrata.tasks.opening import kind_of
+from cellstrata.tasks.references import DOCUMENT
+from cellstrata.tasks.store import Store
 from tests.flows.conftest import Cluster
 from tests.tasks.everything import assert_kept, load
 
 
 def call(*arguments: str) -> int:
-    from flows.command import main
+    from cellstrata.flows.command import main
 
     return main(list(arguments))
 
@@ -58,8 +58,8 @@ def test_level_by_level_over_a_bucket(
 
 
 def test_a_link_that_cannot_be_is_refused_before_any_work(forms: dict[str, Path], tmp_path: Path) -> None:
-    from configs import RunConfig
-    from flows.preparation import UnusableInputs, prepare
+    from cellstrata.configs import RunConfig
+    from cellstrata.flows.preparation import UnusableInputs, prepare
 
     datasets = {"d": {"input": {"clustering": {"f": str(forms["h5ad"])}}, "clustering": {"algorithm": "leiden"}}}
     datasets["d"]["clustering"]["resolutions"] = [0.5]
@@ -88,7 +88,7 @@ def test_prune_removes_what_runs_left_beside_results(
         return int(json.loads(capsys.readouterr().out)["removed"]["beside_results"]["count"])
 
     assert removed() == 0  # a run may be writing it
-    monkeypatch.setattr("tasks.own_prefixes.BEING_WRITTEN", -1.0)
+    monkeypatch.setattr("cellstrata.tasks.own_prefixes.BEING_WRITTEN", -1.0)
     assert removed("--dry_run") == 1
     assert removed() == 1
     assert left not in place.list()

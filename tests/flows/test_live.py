@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from configs import RunConfig
-from configs.errors import ConfigError
-from flows.artifacts import key_of, place_of, visitable
-from flows.assets import asset_key
-from flows.estimate import Estimate, spoken
-from tasks.figures.request import wants_figures
+from cellstrata.configs import RunConfig
+from cellstrata.configs.errors import ConfigError
+from cellstrata.flows.artifacts import key_of, place_of, visitable
+from cellstrata.flows.assets import asset_key
+from cellstrata.flows.estimate import Estimate, spoken
+from cellstrata.tasks.figures.request import wants_figures
 from tests.flows.conftest import Run
 
 SETTINGS = {"neighbors_key": "neighbors", "hierarchy": 2, "umap_colors": ["bulk_labels"]}
@@ -156,7 +156,7 @@ def test_figures_in_a_bucket(s3: str, one: Run, pbmc: Path, monkeypatch: pytest.
     assert bucket.cat(f"{place}/umap/n_genes.png").startswith(b"\x89PNG")
 
     with monkeypatch.context() as patched:
-        patched.setattr("flows.figures.draw_figures", lambda *_: 1 / 0)
+        patched.setattr("cellstrata.flows.figures.draw_figures", lambda *_: 1 / 0)
         again = one(pbmc, settings, output_dir=f"{s3}/out", figures="auto")
     assert again["notices"] == [notice]
     assert (again["written"], again["report_written"]) == (False, False)
@@ -175,7 +175,7 @@ def test_figures_that_cannot_be_drawn_are_a_notice(
     def broken(*_: Any) -> None:
         raise ValueError("no ink")
 
-    monkeypatch.setattr("flows.figures.draw_figures", broken)
+    monkeypatch.setattr("cellstrata.flows.figures.draw_figures", broken)
     report = one(pbmc, SETTINGS, figures="auto")
     assert report["written"]
     assert "figures" not in report

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from flows.outcome import log_of, run_state, splits_message, summary_of
-from flows.progress import Counts, Progress
+from cellstrata.flows.outcome import log_of, run_state, splits_message, summary_of
+from cellstrata.flows.progress import Counts, Progress
 
 
 @pytest.mark.parametrize(

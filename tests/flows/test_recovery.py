@@ -23,12 +23,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from configs import RunConfig
-from configs.clustering import ClusteringConfig
-from tasks.cache import Cache
-from tasks.inputs import inspect_input
-from tasks.labels import level_column
-from tasks.plans import tree_plans
+from cellstrata.configs import RunConfig
+from cellstrata.configs.clustering import ClusteringConfig
+from cellstrata.tasks.cache import Cache
+from cellstrata.tasks.inputs import inspect_input
+from cellstrata.tasks.labels import level_column
+from cellstrata.tasks.plans import tree_plans
 from tests.flows.conftest import Cluster, Run
 from tests.flows.test_command import COMMAND, ROOT, cellstrata, config
 from tests.tasks.small import cache_at, grow
@@ -43,7 +43,7 @@ def labels(report: dict[str, Any]) -> pd.DataFrame:
 @pytest.fixture(scope="module")
 def whole(server: str, blobs: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """The report of a run that nobody disturbs."""
-    from flows.cluster import cluster
+    from cellstrata.flows.cluster import cluster
 
     folder = tmp_path_factory.mktemp("whole")
     given = json.loads(Path(config(folder, blobs, **SETTINGS)).read_text())
@@ -101,7 +101,7 @@ def test_a_cluster_that_takes_its_worker_along(
     run: Run, whole: dict[str, Any], blobs: Path, pbmc: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is tried once more, named with its size, and fails its dataset alone; its siblings are kept."""
-    import tasks.split
+    import cellstrata.tasks.split
     from tests.flows import mortal
 
     noted = tmp_path / "noted"
@@ -112,7 +112,7 @@ def test_a_cluster_that_takes_its_worker_along(
     config: dict[str, Any] = {"DATASETS": {"bad": bad, "good": good}, "grain": 200}
     config |= {"output_dir": str(tmp_path / "out"), "cache": str(tmp_path / "cache")}
     with monkeypatch.context() as patch:
-        patch.setattr(tasks.split, "run_job", mortal.run_job)
+        patch.setattr(cellstrata.tasks.split, "run_job", mortal.run_job)
         reports = run(**config, runner="processes")["datasets"]
     assert "error" not in reports["good/f"]
     assert re.search(r"bad/f · leiden 1.0 · 0 · \d\d\d cells: WorkerDied: .*out of memory", reports["bad/f"]["error"])
@@ -126,7 +126,7 @@ def test_a_cluster_that_takes_its_worker_along(
 
 
 def test_two_runs_at_once_share_the_work(server: str, whole: dict[str, Any], tmp_path: Path, blobs: Path) -> None:
-    from flows.cluster import cluster
+    from cellstrata.flows.cluster import cluster
 
     def asked(out: str) -> RunConfig:
         data = {"d": {"input": {"clustering": {"f": str(blobs)}}, "clustering": {"algorithm": "leiden", **SETTINGS}}}

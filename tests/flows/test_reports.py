@@ -75,7 +75,7 @@ def test_a_report_that_cannot_be_written_is_one_warning(run: Run, blobs: Path, t
 
 
 def test_the_index_names_what_failed(run: Run, blobs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from flows import cluster
+    from cellstrata.flows import cluster
 
     monkeypatch.setattr(cluster, "tree_plans", lambda *_: 1 / 0)
     found = run(**config(tmp_path, blobs))

@@ -17,9 +17,9 @@ from typing import Any
 
 import pytest
 
-from flows import idle_collection, server_watch
-from flows.embedded_server import configured_server, no_certificates_for
-from tasks.opening import InputError
+from cellstrata.flows import idle_collection, server_watch
+from cellstrata.flows.embedded_server import configured_server, no_certificates_for
+from cellstrata.tasks.opening import InputError
 from tests.flows.conftest import Run
 from tests.flows.test_command import COMMAND, ROOT, config
 
@@ -78,7 +78,7 @@ def test_the_server_ends_when_its_run_is_killed(tmp_path: Path) -> None:
     script = tmp_path / "run.py"
     script.write_text(
         "import time\n"
-        "from flows.embedded_server import EmbeddedServer\n"
+        "from cellstrata.flows.embedded_server import EmbeddedServer\n"
         "server = EmbeddedServer()\n"
         "server.start()\n"
         "server.wait()\n"
@@ -113,7 +113,7 @@ def test_a_server_that_does_not_answer_is_a_failure_that_says_so(tmp_path: Path,
 
 
 def test_a_store_that_fails_for_a_moment_is_tried_again(one: Run, pbmc: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import tasks.result as module
+    import cellstrata.tasks.result as module
 
     real, failures = module.publish, [ConnectionResetError("reset by peer")]
 
@@ -130,7 +130,7 @@ def test_a_store_that_fails_for_a_moment_is_tried_again(one: Run, pbmc: Path, mo
 def test_a_wrong_input_is_not_tried_again(
     run: Run, pbmc: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import tasks.result as module
+    import cellstrata.tasks.result as module
 
     calls = []
 

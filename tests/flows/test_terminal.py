@@ -9,9 +9,9 @@ import re
 import pytest
 from rich.console import Console
 
-from flows.progress import Counts, Progress, announce
-from flows.terminal import Terminal, unexpected
-from tasks.retries import insist
+from cellstrata.flows.progress import Counts, Progress, announce
+from cellstrata.flows.terminal import Terminal, unexpected
+from cellstrata.tasks.retries import insist
 
 CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\r")
 

@@ -10,15 +10,15 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 
-from configs.model import RunConfig
-from tasks.cache import Cache
-from tasks.inputs import inspect_input
-from tasks.neighbors import compute_neighbors
-from tasks.placement import placement_of
-from tasks.plans import kept_partition, root_neighbors, tree_plans
-from tasks.result import Finished, publish_result
-from tasks.split import first_nodes, split
-from tasks.tree import Tree
+from cellstrata.configs.model import RunConfig
+from cellstrata.tasks.cache import Cache
+from cellstrata.tasks.inputs import inspect_input
+from cellstrata.tasks.neighbors import compute_neighbors
+from cellstrata.tasks.placement import placement_of
+from cellstrata.tasks.plans import kept_partition, root_neighbors, tree_plans
+from cellstrata.tasks.result import Finished, publish_result
+from cellstrata.tasks.split import first_nodes, split
+from cellstrata.tasks.tree import Tree
 from tests.tasks.small import cache_at
 
 

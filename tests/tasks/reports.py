@@ -14,8 +14,8 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 
-from tasks.report.subject import RunFacts
-from tasks.report.write import write_report
+from cellstrata.tasks.report.subject import RunFacts
+from cellstrata.tasks.report.write import write_report
 from tests.tasks.finished_results import Made, make_result
 from tests.tasks.small import blobs, cache_at
 

@@ -12,20 +12,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from configs.hierarchy import Hierarchy, LevelParameters
-from tasks.cache import Cache
-from tasks.connectivities import connectivities
-from tasks.engines import Algorithm, PartitionSpec
-from tasks.graph import Graph, from_adjacency
-from tasks.keys import stored_graph_key
-from tasks.knn import nearest_neighbors
-from tasks.labels import level_column
-from tasks.neighbors import compute_neighbors
-from tasks.placement import Placement
-from tasks.plan import EmbeddingChoice, NeighborsSpec, TreePlan, lay_over
-from tasks.split import Job, bundle_key, key_of, root_node, run_job, split, write_graph
-from tasks.store import Store
-from tasks.tree import Pending, Tree
+from cellstrata.configs.hierarchy import Hierarchy, LevelParameters
+from cellstrata.tasks.cache import Cache
+from cellstrata.tasks.connectivities import connectivities
+from cellstrata.tasks.engines import Algorithm, PartitionSpec
+from cellstrata.tasks.graph import Graph, from_adjacency
+from cellstrata.tasks.keys import stored_graph_key
+from cellstrata.tasks.knn import nearest_neighbors
+from cellstrata.tasks.labels import level_column
+from cellstrata.tasks.neighbors import compute_neighbors
+from cellstrata.tasks.placement import Placement
+from cellstrata.tasks.plan import EmbeddingChoice, NeighborsSpec, TreePlan, lay_over
+from cellstrata.tasks.split import Job, bundle_key, key_of, root_node, run_job, split, write_graph
+from cellstrata.tasks.store import Store
+from cellstrata.tasks.tree import Pending, Tree
 
 Floats = npt.NDArray[np.float32]
 BASE = "X_pca"
@@ -219,7 +219,7 @@ def golden() -> Graph:
 
 def karate() -> Graph:
     """Return Zachary's karate club."""
-    from tasks.engine_igraph import igraph
+    from cellstrata.tasks.engine_igraph import igraph
 
     return as_graph(34, igraph().Graph.Famous("Zachary").get_edgelist())
 

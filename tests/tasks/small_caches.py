@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from tasks.cache import ArrayRef, Cache, array_folder, chunk_name, record_path
-from tasks.store import Store
+from cellstrata.tasks.cache import ArrayRef, Cache, array_folder, chunk_name, record_path
+from cellstrata.tasks.store import Store
 from tests.tasks.small import cache_at
 
 HOUR, DAY = 3600.0, 86400.0

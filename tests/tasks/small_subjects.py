@@ -6,9 +6,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from tasks.figures.covariates import Categories, Numbers
-from tasks.figures.palette import category_palette
-from tasks.report.subject import Subject, View
+from cellstrata.tasks.figures.covariates import Categories, Numbers
+from cellstrata.tasks.figures.palette import category_palette
+from cellstrata.tasks.report.subject import Subject, View
 
 TOP, BELOW = 12, 6
 NAN = float("nan")

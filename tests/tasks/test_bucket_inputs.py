@@ -17,14 +17,14 @@ import pytest
 import scipy.sparse as sp
 import zarr
 
-from configs import RunConfig
-from configs.clustering import ClusteringConfig
-from configs.dataset import file_id
-from tasks import retries
-from tasks.digest import digest_array
-from tasks.expansion import expand
-from tasks.inputs import Input, inspect_input
-from tasks.store import StorageOptions, Store
+from cellstrata.configs import RunConfig
+from cellstrata.configs.clustering import ClusteringConfig
+from cellstrata.configs.dataset import file_id
+from cellstrata.tasks import retries
+from cellstrata.tasks.digest import digest_array
+from cellstrata.tasks.expansion import expand
+from cellstrata.tasks.inputs import Input, inspect_input
+from cellstrata.tasks.store import StorageOptions, Store
 from tests.faulty_proxy import FaultyProxy
 from tests.tasks.small import CELLS, cache_at
 from tests.tasks.stores import azure, google, web
@@ -129,8 +129,8 @@ def test_no_redirect_from_https_to_http() -> None:
 
     from yarl import URL
 
-    from tasks.faults import RedirectRefused
-    from tasks.file_systems import options_for
+    from cellstrata.tasks.faults import RedirectRefused
+    from cellstrata.tasks.file_systems import options_for
 
     (check,) = options_for("https", {})["client_kwargs"]["trace_configs"][0].on_request_redirect
 
@@ -197,7 +197,7 @@ def test_small_chunks_are_fetched_together(s3: str, proxy: FaultyProxy, tmp_path
 def test_what_is_large_in_an_h5ad_is_fetched_together(
     s3: str, proxy: FaultyProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tasks import range_file
+    from cellstrata.tasks import range_file
 
     monkeypatch.setattr(range_file, "PART", 1 << 16)
     data = np.random.default_rng(0).bytes(1 << 20)
@@ -258,7 +258,7 @@ def test_globs_that_do_not_fit(inputs: Any, said: list[str], files: Path) -> Non
 def test_an_input_that_changes_while_it_is_read_is_refused(
     s3: str, files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tasks import elements
+    from cellstrata.tasks import elements
 
     put(files, s3, names=["v2.zarr"])
     shutil.copytree(files / "v2.zarr", tmp_path / "v2.zarr")
@@ -293,7 +293,7 @@ def test_keys_in_a_bucket_do_not_lead_out_of_it(tmp_path: Path) -> None:
 
 
 def test_inputs_are_opened_to_read(files: Path, s3: str) -> None:
-    from tasks.opening import open_anndata
+    from cellstrata.tasks.opening import open_anndata
 
     put(files, s3, names=["v2.zarr", "a.h5ad"])
     for url in (f"{s3}/v2.zarr", str(files / "v2.zarr")):

@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from tasks.cache import Cache
-from tasks.cache_record import INLINE, ArrayRef, DamagedEntry, Record, parse_record, plain
-from tasks.store import Store
+from cellstrata.tasks.cache import Cache
+from cellstrata.tasks.cache_record import INLINE, ArrayRef, DamagedEntry, Record, parse_record, plain
+from cellstrata.tasks.store import Store
 from tests.tasks.small import cache_at
 
 KEY = "ab" * 16

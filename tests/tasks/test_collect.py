@@ -17,11 +17,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.collect import collect_columns
-from tasks.collected_output import write_collected
-from tasks.opening import InputError
-from tasks.publish import publish
-from tasks.result_names import result_names
+from cellstrata.tasks.collect import collect_columns
+from cellstrata.tasks.collected_output import write_collected
+from cellstrata.tasks.opening import InputError
+from cellstrata.tasks.publish import publish
+from cellstrata.tasks.result_names import result_names
 from tests.tasks.everything import load, saved
 from tests.tasks.small_results import NAMES, collected, labels, result, texts
 

@@ -13,12 +13,12 @@ import pytest
 import scipy.sparse as sp
 import zarr
 
-from tasks import convert
-from tasks.convert import blocks, chunk_shape, copy_element
-from tasks.elements import open_anndata
-from tasks.nodes import strings
-from tasks.publish import publish
-from tasks.staging import StagedStore
+from cellstrata.tasks import convert
+from cellstrata.tasks.convert import blocks, chunk_shape, copy_element
+from cellstrata.tasks.elements import open_anndata
+from cellstrata.tasks.nodes import strings
+from cellstrata.tasks.publish import publish
+from cellstrata.tasks.staging import StagedStore
 from tests.tasks.everything import assert_kept, load, save, saved
 
 ADDED = {"uns": ["clustering"]}
@@ -182,7 +182,7 @@ def test_tables_of_records(tmp_path: Path) -> None:
         warnings.simplefilter("ignore")
         old = load(source)
     with open_anndata(source) as root:
-        from tasks import elements
+        from cellstrata.tasks import elements
 
         assert elements.n_obs(root) == n
         assert elements.obs_names(root)[1] == "c1"

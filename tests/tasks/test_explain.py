@@ -14,12 +14,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tasks.collect import collect_columns
-from tasks.collected_output import write_collected
-from tasks.digest import digest_array
-from tasks.explain import Explanation, explain
-from tasks.opening import InputError
-from tasks.plan import SplitSpec
+from cellstrata.tasks.collect import collect_columns
+from cellstrata.tasks.collected_output import write_collected
+from cellstrata.tasks.digest import digest_array
+from cellstrata.tasks.explain import Explanation, explain
+from cellstrata.tasks.opening import InputError
+from cellstrata.tasks.plan import SplitSpec
 from tests.tasks.finished_results import Made, make_result, write_input
 from tests.tasks.small import blobs
 

@@ -13,14 +13,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.figures.agreement import agreement, contingency
-from tasks.figures.clustree_edges import clustree_edges
-from tasks.figures.colour_space import BLINDNESS, lab_of, lab_of_linear, lch_of, rgb_of, to_linear
-from tasks.figures.composition import composition
-from tasks.figures.covariates import categories_of
-from tasks.figures.names import file_name
-from tasks.figures.natural_order import natural
-from tasks.figures.palette import LARGEST, MARGIN, category_palette, distinct_colors, tree_palette
+from cellstrata.tasks.figures.agreement import agreement, contingency
+from cellstrata.tasks.figures.clustree_edges import clustree_edges
+from cellstrata.tasks.figures.colour_space import BLINDNESS, lab_of, lab_of_linear, lch_of, rgb_of, to_linear
+from cellstrata.tasks.figures.composition import composition
+from cellstrata.tasks.figures.covariates import categories_of
+from cellstrata.tasks.figures.names import file_name
+from cellstrata.tasks.figures.natural_order import natural
+from cellstrata.tasks.figures.palette import LARGEST, MARGIN, category_palette, distinct_colors, tree_palette
 
 
 def tree_of(levels: list[dict[str, str]]) -> tuple[pd.DataFrame, dict[str, dict[str, object]]]:
@@ -181,6 +181,6 @@ def test_file_names_of_any_column() -> None:
 
 def test_numbers_and_colours_do_not_import_matplotlib() -> None:
     modules = "agreement,clustree_edges,composition,palette,covariates,hierarchy_layout,request,record,draw"
-    code = f"import sys\nfor m in '{modules}'.split(','): __import__('tasks.figures.' + m)\n"
+    code = f"import sys\nfor m in '{modules}'.split(','): __import__('cellstrata.tasks.figures.' + m)\n"
     code += "assert not {'matplotlib', 'scanpy', 'prefect', 'sklearn'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -14,21 +14,21 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 
-from tasks.elements import open_anndata
-from tasks.figures.covariates import Categories, Numbers
-from tasks.figures.draw import draw_figures
-from tasks.figures.entropy_figure import entropies, stacked
-from tasks.figures.evaluation_figures import bars
-from tasks.figures.gene_values import read_genes
-from tasks.figures.hierarchy_layout import Branch, lay_out
-from tasks.figures.label_places import anchors, hides, place_labels
-from tasks.figures.legend import Legend, entries
-from tasks.figures.palette import MISSING, category_palette
-from tasks.figures.raster import draw_order, paint, positions
-from tasks.figures.record import find_figures
-from tasks.figures.request import FigureRequest
-from tasks.figures.sheet import shortened
-from tasks.figures.umap_figure import Map, Scale, by_category, by_genes, by_number
+from cellstrata.tasks.elements import open_anndata
+from cellstrata.tasks.figures.covariates import Categories, Numbers
+from cellstrata.tasks.figures.draw import draw_figures
+from cellstrata.tasks.figures.entropy_figure import entropies, stacked
+from cellstrata.tasks.figures.evaluation_figures import bars
+from cellstrata.tasks.figures.gene_values import read_genes
+from cellstrata.tasks.figures.hierarchy_layout import Branch, lay_out
+from cellstrata.tasks.figures.label_places import anchors, hides, place_labels
+from cellstrata.tasks.figures.legend import Legend, entries
+from cellstrata.tasks.figures.palette import MISSING, category_palette
+from cellstrata.tasks.figures.raster import draw_order, paint, positions
+from cellstrata.tasks.figures.record import find_figures
+from cellstrata.tasks.figures.request import FigureRequest
+from cellstrata.tasks.figures.sheet import shortened
+from cellstrata.tasks.figures.umap_figure import Map, Scale, by_category, by_genes, by_number
 from tests.tasks.finished_results import make_result
 from tests.tasks.small import nested
 
@@ -112,7 +112,7 @@ def test_a_second_time_nothing_is_drawn_and_then_only_what_changed(
 def test_one_figure_that_fails_costs_no_other(
     request_: FigureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tasks.figures.wanted.heat_map", lambda *_: 1 / 0)
+    monkeypatch.setattr("cellstrata.tasks.figures.wanted.heat_map", lambda *_: 1 / 0)
     report = draw_figures(
         replace(request_, folder=str(tmp_path), covariates=("donor",), colors=(), columns=COLUMNS[:2])
     )

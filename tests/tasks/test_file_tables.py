@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from configs import RunConfig
-from tasks.file_tables import write_file_tables
+from cellstrata.configs import RunConfig
+from cellstrata.tasks.file_tables import write_file_tables
 
 
 def test_the_tables_are_those_of_the_ancestor(tmp_path: Path) -> None:

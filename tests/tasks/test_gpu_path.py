@@ -16,23 +16,23 @@ from typing import Any
 import numpy as np
 import pytest
 
-from flows.explain_command import lines
-from tasks import engine_rapids
-from tasks import split as split_module
-from tasks.agreement import adjusted_rand_index, agreement, in_sample
-from tasks.cache import Cache
-from tasks.engines import PartitionSpec, load_engine
-from tasks.gpu import gpu_status
-from tasks.keys import graph_key
-from tasks.knn import nearest_neighbors
-from tasks.knn_gpu import neighbors_by
-from tasks.partition import partition
-from tasks.placement import Placement
-from tasks.plan import TreePlan
-from tasks.provenance import column_facts, gpu_facts, tree_table
-from tasks.split import Job, bundle_key, key_of, root_node, split
-from tasks.tree import Pending, Tree
-from tasks.umap import compute_umap, find_umap
+from cellstrata.flows.explain_command import lines
+from cellstrata.tasks import engine_rapids
+from cellstrata.tasks import split as split_module
+from cellstrata.tasks.agreement import adjusted_rand_index, agreement, in_sample
+from cellstrata.tasks.cache import Cache
+from cellstrata.tasks.engines import PartitionSpec, load_engine
+from cellstrata.tasks.gpu import gpu_status
+from cellstrata.tasks.keys import graph_key
+from cellstrata.tasks.knn import nearest_neighbors
+from cellstrata.tasks.knn_gpu import neighbors_by
+from cellstrata.tasks.partition import partition
+from cellstrata.tasks.placement import Placement
+from cellstrata.tasks.plan import TreePlan
+from cellstrata.tasks.provenance import column_facts, gpu_facts, tree_table
+from cellstrata.tasks.split import Job, bundle_key, key_of, root_node, split
+from cellstrata.tasks.tree import Pending, Tree
+from cellstrata.tasks.umap import compute_umap, find_umap
 from tests.tasks.finished_results import make_result, write_input
 from tests.tasks.gpu_stand_in import StandIn
 from tests.tasks.small import CELLS, blobs, cache_at, graph_of, grow, plan_for
@@ -329,7 +329,7 @@ def test_umap_by_the_gpu_and_in_its_stead(installed: Installed, tmp_path: Path, 
     ((_, ref),) = plan.embeddings.items()
     method = gpu_status().umap
     arguments = (cache, plan.root_graph, ref, "euclidean", 10, 3)
-    monkeypatch.setattr("tasks.umap._umap", lambda *_: np.ones((len(CELLS), 2), np.float32))
+    monkeypatch.setattr("cellstrata.tasks.umap._umap", lambda *_: np.ones((len(CELLS), 2), np.float32))
     found = compute_umap(*arguments, method)
     assert found["fallback"] is None
     (call,) = made.named("umap")
@@ -347,7 +347,7 @@ def test_umap_by_the_gpu_and_in_its_stead(installed: Installed, tmp_path: Path, 
 def test_the_result_and_explain_tell_of_it(installed: Installed, tmp_path: Path, monkeypatch: Any) -> None:
     import anndata as ad
 
-    from tasks.explain import explain
+    from cellstrata.tasks.explain import explain
 
     installed(*PLAIN)
     cells = blobs([120, 80, 40])[0]

@@ -11,13 +11,13 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 
-from configs.clustering import ClusteringConfig
-from tasks import elements
-from tasks.cache import Cache
-from tasks.digest import digest_array
-from tasks.graph import from_adjacency
-from tasks.inputs import Input, inspect_input
-from tasks.plan import EmbeddingChoice
+from cellstrata.configs.clustering import ClusteringConfig
+from cellstrata.tasks import elements
+from cellstrata.tasks.cache import Cache
+from cellstrata.tasks.digest import digest_array
+from cellstrata.tasks.graph import from_adjacency
+from cellstrata.tasks.inputs import Input, inspect_input
+from cellstrata.tasks.plan import EmbeddingChoice
 from tests.tasks.small import CELLS, cache_at, graph_of
 
 N = len(CELLS)

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from configs.clustering import ClusteringConfig
-from tasks import engines, keys
-from tasks.digest import canonical_json, digest_array, digest_values
-from tasks.engines import PartitionSpec, load_engine
-from tasks.keys import graph_key, split_key, stored_graph_key
+from cellstrata.configs.clustering import ClusteringConfig
+from cellstrata.tasks import engines, keys
+from cellstrata.tasks.digest import canonical_json, digest_array, digest_values
+from cellstrata.tasks.engines import PartitionSpec, load_engine
+from cellstrata.tasks.keys import graph_key, split_key, stored_graph_key
 from tests.tasks.small import CELLS, cache_at, graph_of, grow, plan_for, with_seed
 
 LEIDEN = PartitionSpec("leiden", 0.5, 2, 0)
@@ -61,7 +61,7 @@ def test_what_a_graph_depends_on(monkeypatch: Any) -> None:
     assert graph_key("c", 100, 16, "euclidean") != base
     assert graph_key("c", 100, 15, "cosine") != base
     assert graph_key("c", 10, 15, "euclidean") == graph_key("c", 10, 99, "euclidean")  # no more than there are
-    monkeypatch.setattr("tasks.knn.EXACT_UP_TO", 50)
+    monkeypatch.setattr("cellstrata.tasks.knn.EXACT_UP_TO", 50)
     assert graph_key("c", 100, 15, "euclidean") != base  # another search
 
 
@@ -94,7 +94,7 @@ def test_what_changes_the_keys_of_a_tree(tmp_path: Any) -> None:
 
 
 def inspected(path: Any, cache: Any, **settings: Any) -> Any:
-    from tasks.inputs import inspect_input
+    from cellstrata.tasks.inputs import inspect_input
 
     config = ClusteringConfig.model_validate({"algorithm": "leiden", "resolutions": [0.5], **settings})
     found, problems = inspect_input("d", "f", str(path), config, str(path.parent / "out"), cache)

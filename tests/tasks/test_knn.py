@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn.metrics import pairwise_distances
 
-from tasks import knn
-from tasks.knn import METRICS, Metric, Neighbors, method_for, nearest_neighbors
+from cellstrata.tasks import knn
+from cellstrata.tasks.knn import METRICS, Metric, Neighbors, method_for, nearest_neighbors
 from tests.tasks.small import blobs
 
 

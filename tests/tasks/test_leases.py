@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from tasks import leases
-from tasks.cache import Cache
-from tasks.cache_prune import prune
-from tasks.leases import DEAD_AFTER, LEASES, live_leases, using
-from tasks.store import Store
+from cellstrata.tasks import leases
+from cellstrata.tasks.cache import Cache
+from cellstrata.tasks.cache_prune import prune
+from cellstrata.tasks.leases import DEAD_AFTER, LEASES, live_leases, using
+from cellstrata.tasks.store import Store
 from tests.tasks.small import cache_at
 from tests.tasks.small_caches import DAY, add_entry, files, new_cache, set_age, there
 
@@ -92,7 +92,7 @@ def test_a_cache_that_cannot_be_written_to_is_used_without(cache: Cache, monkeyp
 
 HOLDER = """
 import sys, time
-from tasks.leases import using
+from cellstrata.tasks.leases import using
 from tests.tasks.small import cache_at
 with using(cache_at(sys.argv[1])):
     print("held", flush=True)

@@ -17,15 +17,15 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 
-from configs.clustering import ClusteringConfig
-from tasks import elements
-from tasks.elements import open_anndata
-from tasks.inputs import inspect_input
-from tasks.legacy import uns_categories
-from tasks.opening import kind_of
-from tasks.plan import EmbeddingChoice
-from tasks.plans import tree_plans
-from tasks.publish import publish
+from cellstrata.configs.clustering import ClusteringConfig
+from cellstrata.tasks import elements
+from cellstrata.tasks.elements import open_anndata
+from cellstrata.tasks.inputs import inspect_input
+from cellstrata.tasks.legacy import uns_categories
+from cellstrata.tasks.opening import kind_of
+from cellstrata.tasks.plan import EmbeddingChoice
+from cellstrata.tasks.plans import tree_plans
+from cellstrata.tasks.publish import publish
 from tests.tasks.everything import assert_kept, load, tree_hash
 from tests.tasks.small import cache_at, grow, same_partition
 

@@ -14,19 +14,19 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from tasks.cache import ArrayRef, Cache
-from tasks.knn import nearest_neighbors
-from tasks.neighbors import compute_neighbors
-from tasks.opening import InputError
-from tasks.pca import compute_pca, find_pca
-from tasks.umap import find_umap
+from cellstrata.tasks.cache import ArrayRef, Cache
+from cellstrata.tasks.knn import nearest_neighbors
+from cellstrata.tasks.neighbors import compute_neighbors
+from cellstrata.tasks.opening import InputError
+from cellstrata.tasks.pca import compute_pca, find_pca
+from cellstrata.tasks.umap import find_umap
 from tests.tasks.small import blobs, cache_at
 
 SCRIPT = """
 import json, sys
-from tasks.cache import ArrayRef
-from tasks.pca import compute_pca
-from tasks.umap import compute_umap
+from cellstrata.tasks.cache import ArrayRef
+from cellstrata.tasks.pca import compute_pca
+from cellstrata.tasks.umap import compute_umap
 from tests.tasks.small import cache_at
 given = json.loads(sys.argv[1])
 done = {}

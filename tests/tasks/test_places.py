@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from configs import ConfigError, RunConfig
-from tasks.places import conflicts
+from cellstrata.configs import ConfigError, RunConfig
+from cellstrata.tasks.places import conflicts
 
 CLUSTERING = {"algorithm": "leiden", "resolutions": [0.5]}
 

@@ -14,10 +14,10 @@ import pytest
 import scipy.sparse as sp
 import zarr
 
-from tasks.publish import InputError, OutputError, PublishReport, is_ours, publish, write_labels_parquet
-from tasks.source_state import Listing
-from tasks.store import Store
-from tasks.untouched import Converted, Copied
+from cellstrata.tasks.publish import InputError, OutputError, PublishReport, is_ours, publish, write_labels_parquet
+from cellstrata.tasks.source_state import Listing
+from cellstrata.tasks.store import Store
+from cellstrata.tasks.untouched import Converted, Copied
 from tests.tasks.everything import FORMATS, N, assert_kept, load, save, saved, tree_hash
 
 RNG = np.random.default_rng(0)

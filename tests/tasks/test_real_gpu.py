@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 
 from benchmarks.planted import planted_graph
-from tasks.agreement import adjusted_rand_index
-from tasks.cache import ArrayRef
-from tasks.engines import PartitionSpec, load_engine
-from tasks.gpu import gpu_status
-from tasks.knn import nearest_neighbors
-from tasks.knn_gpu import neighbors_by
-from tasks.partition import Guard, partition
-from tasks.placement import Placement
-from tasks.umap import compute_umap
+from cellstrata.tasks.agreement import adjusted_rand_index
+from cellstrata.tasks.cache import ArrayRef
+from cellstrata.tasks.engines import PartitionSpec, load_engine
+from cellstrata.tasks.gpu import gpu_status
+from cellstrata.tasks.knn import nearest_neighbors
+from cellstrata.tasks.knn_gpu import neighbors_by
+from cellstrata.tasks.partition import Guard, partition
+from cellstrata.tasks.placement import Placement
+from cellstrata.tasks.umap import compute_umap
 from tests.tasks.gpu_stand_in import StandIn
 from tests.tasks.small import blobs, cache_at, grow, karate, plan_for
 

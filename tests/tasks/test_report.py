@@ -12,15 +12,15 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 
-from tasks.figures.covariates import Categories, Numbers, categories_of
-from tasks.report import write as writing
-from tasks.report.cells import chosen, near_each_other, quantised, steps_between
-from tasks.report.compared import binned
-from tasks.report.covariates import rarest_as_one
-from tasks.report.index import entry_of, index_page
-from tasks.report.page import page
-from tasks.report.places import shown_place
-from tasks.report.subject import GENES, Subject, View
+from cellstrata.tasks.figures.covariates import Categories, Numbers, categories_of
+from cellstrata.tasks.report import write as writing
+from cellstrata.tasks.report.cells import chosen, near_each_other, quantised, steps_between
+from cellstrata.tasks.report.compared import binned
+from cellstrata.tasks.report.covariates import rarest_as_one
+from cellstrata.tasks.report.index import entry_of, index_page
+from cellstrata.tasks.report.page import page
+from cellstrata.tasks.report.places import shown_place
+from cellstrata.tasks.report.subject import GENES, Subject, View
 from tests.tasks.finished_results import Made, make_result
 from tests.tasks.reports import NAUGHTY, RUN, TYPE, Page, made, parsed, report, write_cells
 from tests.tasks.small_subjects import subject_of_size

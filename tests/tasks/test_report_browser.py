@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tasks.figures.covariates import Numbers
-from tasks.report.page import page as write_page
+from cellstrata.tasks.figures.covariates import Numbers
+from cellstrata.tasks.report.page import page as write_page
 from tests.tasks.reports import TYPE, made, report
 from tests.tasks.small_subjects import subject_of_size
 

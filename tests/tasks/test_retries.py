@@ -15,14 +15,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-import tasks.store
-from tasks import retries
-from tasks.cache import Cache, DamagedEntry
-from tasks.faults import StoreDenied, StoreError, fault_of
-from tasks.opening import InputError, reading
-from tasks.retries import Retrying
-from tasks.store import Store
-from tasks.writable import unusable
+import cellstrata.tasks.store
+from cellstrata.tasks import retries
+from cellstrata.tasks.cache import Cache, DamagedEntry
+from cellstrata.tasks.faults import StoreDenied, StoreError, fault_of
+from cellstrata.tasks.opening import InputError, reading
+from cellstrata.tasks.retries import Retrying
+from cellstrata.tasks.store import Store
+from cellstrata.tasks.writable import unusable
 from tests.faulty_proxy import FaultyProxy
 from tests.s3_server import SETTINGS
 
@@ -263,12 +263,12 @@ def local(tmp_path: Any) -> Store:
 
 @pytest.mark.parametrize("number", [errno.ESTALE, errno.ENOTCONN, errno.EIO])
 def test_a_mount_that_vanishes(number: int, local: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    from flows.terminal import unexpected
+    from cellstrata.flows.terminal import unexpected
 
     def gone(*_: Any, **__: Any) -> Any:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(tasks.store, "_open_new", gone)
+    monkeypatch.setattr(cellstrata.tasks.store, "_open_new", gone)
     with pytest.raises(OSError, match=os.strerror(number)) as caught:
         local.write("a/b", b"x")
     assert "network mount has gone" in unexpected(caught.value)

@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
-from tasks.opening import open_anndata
-from tasks.store import Store
-from tasks.uncollected import MANY, collect_again, uncollected
+from cellstrata.tasks.opening import open_anndata
+from cellstrata.tasks.store import Store
+from cellstrata.tasks.uncollected import MANY, collect_again, uncollected
 
 
 @pytest.fixture(autouse=True)

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tasks import writing
-from tasks.cache import Cache
-from tasks.store import Store
-from tasks.writing import AT_ONCE, WritesBehind
+from cellstrata.tasks import writing
+from cellstrata.tasks.cache import Cache
+from cellstrata.tasks.store import Store
+from cellstrata.tasks.writing import AT_ONCE, WritesBehind
 
 ARRAY = np.arange(100_000)
 
