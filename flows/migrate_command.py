@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from cellstrata.configs.errors import ConfigError, Path, Problem
 from cellstrata.configs.load import read_document
-from cellstrata.configs.migration import migrated
+from cellstrata.configs.migration.document import migrated
 from cellstrata.configs.model import RunConfig
 from cellstrata.configs.yaml_writer import written
 from cellstrata.flows.exit_codes import DONE, WRONG_INPUT

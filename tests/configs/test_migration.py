@@ -11,7 +11,7 @@ from old_configurations import CASES, DOCUMENTED, LEIDEN, TOP, one
 
 from cellstrata.configs import ClusteringConfig, ConfigError, RunConfig, load_config
 from cellstrata.configs.dataset import file_id
-from cellstrata.configs.migration import migrated
+from cellstrata.configs.migration.document import migrated
 from cellstrata.configs.yaml_reader import read_config
 from cellstrata.configs.yaml_writer import written
 from cellstrata.flows.command import main

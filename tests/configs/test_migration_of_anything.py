@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cellstrata.configs import ConfigError, RunConfig
-from cellstrata.configs.migration import migrated
+from cellstrata.configs.migration.document import migrated
 from cellstrata.configs.yaml_reader import read_config
 from cellstrata.configs.yaml_writer import written
 

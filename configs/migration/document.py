@@ -10,10 +10,10 @@ from typing import Any
 from cellstrata.configs.dataset import DatasetConfig
 from cellstrata.configs.errors import ConfigError, Path, Problem, did_you_mean
 from cellstrata.configs.merging import OTHER_MODULES, takes_part
-from cellstrata.configs.migrated_clustering import migrated_clustering
-from cellstrata.configs.migrated_values import as_switch
-from cellstrata.configs.migration_differences import note_differences
-from cellstrata.configs.migration_notes import Notes, is_slip
+from cellstrata.configs.migration.clustering import migrated_clustering
+from cellstrata.configs.migration.differences import note_differences
+from cellstrata.configs.migration.notes import Notes, is_slip
+from cellstrata.configs.migration.values import as_switch
 from cellstrata.configs.model import Defaults, RunConfig
 
 _REPLACED = {

@@ -7,8 +7,8 @@ from typing import Any
 
 from cellstrata.configs.errors import ConfigError, Path
 from cellstrata.configs.hierarchy import Hierarchy
-from cellstrata.configs.migrated_hierarchy import level_map
-from cellstrata.configs.migration_notes import Notes
+from cellstrata.configs.migration.hierarchy import level_map
+from cellstrata.configs.migration.notes import Notes
 from cellstrata.configs.yaml_writer import inline
 
 # What scAtlasTb took for a new graph unless told.
