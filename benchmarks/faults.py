@@ -75,7 +75,7 @@ class Faults:
         import s3fs
 
         from cellstrata.flows.demo import DATA, write_demo
-        from cellstrata.tasks import retries
+        from cellstrata.tasks.stores import retries
 
         self.folder, self.proxy, self.show, self.rng = folder, proxy, show, random.Random(seed)
         self.direct = s3fs.S3FileSystem(endpoint_url=endpoint, use_listings_cache=False)
@@ -177,7 +177,7 @@ class Faults:
     def _same(self, form: str, place: str) -> bool:
         from cellstrata.tasks.cache import Cache
         from cellstrata.tasks.cache_verify import verify
-        from cellstrata.tasks.store import Store
+        from cellstrata.tasks.stores.store import Store
 
         sound = verify(Cache(Store.at(f"s3://lab/{place}/cache"))).is_sound
         return sound and self._labels(place).equals(self.expected[form]) and self._inputs() == self.before

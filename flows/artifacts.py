@@ -23,7 +23,7 @@ from prefect.client.orchestration import PrefectClient, get_client
 
 from cellstrata.flows.progress import Progress, listeners
 from cellstrata.tasks.labels import column_name
-from cellstrata.tasks.store import is_local, local_path
+from cellstrata.tasks.stores.store import is_local, local_path
 from cellstrata.tasks.tree import Tree
 
 EVERY = 4.0  # seconds between two updates

@@ -21,8 +21,8 @@ from cellstrata.tasks.cache_care import NoCache, survey
 from cellstrata.tasks.cache_contents import Amount, Fault, Survey, by_age, by_dataset, by_kind
 from cellstrata.tasks.cache_prune import Pruned, prune
 from cellstrata.tasks.cache_verify import Verification, verify
-from cellstrata.tasks.store import Store
-from cellstrata.tasks.url_credentials import Sealed
+from cellstrata.tasks.stores.credentials import Sealed
+from cellstrata.tasks.stores.store import Store
 
 AGES = {"day": "within a day", "week": "within a week", "month": "within a month", "older": "longer ago"}
 VARIABLES = ("CELLSTRATA_CACHE", "CELLSTRATA_STORAGE_OPTIONS")

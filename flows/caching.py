@@ -25,7 +25,7 @@ from prefect.settings import PREFECT_API_URL
 from pydantic import Field, PrivateAttr
 
 from cellstrata.tasks.cache import Cache, Record
-from cellstrata.tasks.store import StorageOptions, Store
+from cellstrata.tasks.stores.store import StorageOptions, Store
 
 ATTEMPTS = 5
 _saving = threading.Lock()

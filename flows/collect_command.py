@@ -12,11 +12,11 @@ from cellstrata.flows.credentials import BlockProblem, with_blocks
 from cellstrata.flows.exit_codes import DONE, FAILED, INTERRUPTED, WRONG_INPUT
 from cellstrata.flows.terminal import Terminal, unexpected
 from cellstrata.tasks.opening import DataError
-from cellstrata.tasks.store import absolute
-from cellstrata.tasks.url_credentials import Sealed
+from cellstrata.tasks.stores.credentials import Sealed
+from cellstrata.tasks.stores.store import absolute
 
 if TYPE_CHECKING:
-    from cellstrata.tasks.store import StorageOptions
+    from cellstrata.tasks.stores.store import StorageOptions
 
 VARIABLE = "CELLSTRATA_STORAGE_OPTIONS"
 

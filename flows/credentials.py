@@ -13,7 +13,7 @@ from typing import Any
 from cellstrata.configs.model import RunConfig
 from cellstrata.configs.secrets_mask import MaskedOptions, literal_secrets
 from cellstrata.configs.shown_urls import without_credentials
-from cellstrata.tasks.file_systems import BLOCK, BLOCK_CREDENTIALS
+from cellstrata.tasks.stores.options import BLOCK, BLOCK_CREDENTIALS
 
 WHERE = "name a block (`storage_options: {s3: {block: aws-credentials/lab}}`), a profile, or use the environment"
 

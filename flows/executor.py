@@ -10,7 +10,7 @@ from cellstrata.configs.dask import DaskConfig
 from cellstrata.configs.model import RunConfig
 from cellstrata.tasks.cache import Cache
 from cellstrata.tasks.gpu import GpuStatus
-from cellstrata.tasks.store import StorageOptions, Store
+from cellstrata.tasks.stores.store import StorageOptions, Store
 
 T = TypeVar("T")
 # Kernels run single-threaded, so that no number of threads changes a bit and nothing is oversubscribed.

@@ -12,7 +12,7 @@ from cellstrata.flows.collect_command import storage_options
 from cellstrata.flows.exit_codes import DONE, FAILED, INTERRUPTED, WRONG_INPUT
 from cellstrata.flows.terminal import Terminal, unexpected
 from cellstrata.tasks.opening import DataError
-from cellstrata.tasks.url_credentials import Sealed
+from cellstrata.tasks.stores.credentials import Sealed
 
 if TYPE_CHECKING:
     from cellstrata.tasks.explain import Explanation, Level, Split

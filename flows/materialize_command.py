@@ -11,7 +11,7 @@ from cellstrata.flows.exit_codes import DONE, FAILED, INTERRUPTED, WRONG_INPUT
 from cellstrata.flows.terminal import Terminal, unexpected
 from cellstrata.tasks.materialize import materialize as copy_result
 from cellstrata.tasks.opening import DataError
-from cellstrata.tasks.url_credentials import Sealed
+from cellstrata.tasks.stores.credentials import Sealed
 
 
 def materialize(url: str, destination: str, overwrite: bool) -> int:

@@ -12,15 +12,15 @@ from cellstrata.flows.executors import gpu_of_run, runner_problem
 from cellstrata.tasks.cache import Cache
 from cellstrata.tasks.engines import EngineUnavailable
 from cellstrata.tasks.expansion import expand
-from cellstrata.tasks.faults import StoreError
 from cellstrata.tasks.inputs import Input, inspect_input
 from cellstrata.tasks.link_mode import link_problem
 from cellstrata.tasks.placement import placement_of
 from cellstrata.tasks.places import conflicts
-from cellstrata.tasks.retries import forget_said
-from cellstrata.tasks.store import Store, is_local
-from cellstrata.tasks.urls import place_of
-from cellstrata.tasks.writable import unusable
+from cellstrata.tasks.stores.faults import StoreError
+from cellstrata.tasks.stores.retries import forget_said
+from cellstrata.tasks.stores.store import Store, is_local
+from cellstrata.tasks.stores.urls import place_of
+from cellstrata.tasks.stores.write_access import unusable
 
 _inspected: dict[tuple[str, str], Input] = {}  # by configuration and name, until its flow takes it
 _writable: set[tuple[str, str]] = set()  # by configuration and URL, until the run ends

@@ -28,7 +28,7 @@ from cellstrata.flows.exit_codes import DONE, FAILED, INTERRUPTED, WRONG_INPUT
 from cellstrata.flows.preparation import UnusableInputs, prepare, ready, unavailable
 from cellstrata.flows.server_watch import when_unreachable
 from cellstrata.flows.terminal import Terminal, unexpected
-from cellstrata.tasks.uncollected import collect_again
+from cellstrata.tasks.stores.garbage_pause import collect_again
 
 
 class Interrupted(Exception):

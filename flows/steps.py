@@ -13,8 +13,8 @@ from prefect.utilities.annotations import quote
 from cellstrata.flows.caching import NodeKey
 from cellstrata.flows.executor import Stopped, WorkerDied
 from cellstrata.flows.executors import current_executor
-from cellstrata.tasks.faults import StoreError
 from cellstrata.tasks.opening import DataError
+from cellstrata.tasks.stores.faults import StoreError
 
 
 def store_failed(task: Any, run: Any, state: Any) -> bool:

@@ -30,8 +30,8 @@ from rich.text import Text
 
 from cellstrata.flows import progress as progress_of_run
 from cellstrata.flows.estimate import Estimate, spoken
-from cellstrata.tasks.data_errors import DataError
-from cellstrata.tasks.faults import VANISHED, StoreError
+from cellstrata.tasks.stores.data_errors import DataError
+from cellstrata.tasks.stores.faults import VANISHED, StoreError
 
 RETRYING = os.path.join("tasks", "retries.py")  # through which the errors of stores pass
 MEND = {

@@ -19,8 +19,8 @@ from prefect.variables import Variable
 from cellstrata.configs.form import AsForm
 from cellstrata.configs.model import RunConfig
 from cellstrata.flows.preparation import ready
-from cellstrata.tasks.digest import digest_values
-from cellstrata.tasks.watched import input_state
+from cellstrata.tasks.stores.change_mark import input_state
+from cellstrata.tasks.stores.digest import digest_values
 
 PREFIX = "cellstrata_watch_"
 

@@ -26,15 +26,15 @@ from typing import Any, Literal
 
 import numpy as np
 
-from cellstrata.tasks.at_once import at_once
 from cellstrata.tasks.cache_record import DATA_TYPES, INLINE, SCHEME, array_of, parse_record, plain
 from cellstrata.tasks.cache_record import ArrayRef as ArrayRef
 from cellstrata.tasks.cache_record import DamagedEntry as DamagedEntry
 from cellstrata.tasks.cache_record import Record as Record
-from cellstrata.tasks.digest import canonical_json
 from cellstrata.tasks.fetched import fetched
 from cellstrata.tasks.recent import Recent
-from cellstrata.tasks.store import Store, protocol_of
+from cellstrata.tasks.stores.digest import canonical_json
+from cellstrata.tasks.stores.parallel import at_once
+from cellstrata.tasks.stores.store import Store, protocol_of
 from cellstrata.tasks.writing import WritesBehind
 
 AGAIN = 2  # times that an array in a bucket is read again before it counts as damaged

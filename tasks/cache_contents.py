@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from cellstrata.tasks.cache import ArrayRef, array_folder, chunk_name
 from cellstrata.tasks.dataset_uses import DatasetUse
 from cellstrata.tasks.leases import Lease
-from cellstrata.tasks.stored_objects import StoredObject
+from cellstrata.tasks.stores.objects import StoredObject
 
 DAY = 86400.0
 AGES = {"day": DAY, "week": 7 * DAY, "month": 30 * DAY, "older": float("inf")}  # last used within so many seconds

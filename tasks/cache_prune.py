@@ -15,14 +15,14 @@ from datetime import datetime
 from typing import TypeVar
 
 from cellstrata.configs.amounts import size_text
-from cellstrata.tasks.at_once import at_once
 from cellstrata.tasks.cache import Cache, array_folder
 from cellstrata.tasks.cache_care import survey
 from cellstrata.tasks.cache_contents import Amount, Entry, StoredArray, Survey
 from cellstrata.tasks.leases import DEAD_AFTER, Lease, live_leases
 from cellstrata.tasks.own_prefixes import leftovers_of
-from cellstrata.tasks.store import StorageOptions
-from cellstrata.tasks.stored_objects import StoredObject, remove_empty_folders, remove_unless_touched
+from cellstrata.tasks.stores.objects import StoredObject, remove_empty_folders, remove_unless_touched
+from cellstrata.tasks.stores.parallel import at_once
+from cellstrata.tasks.stores.store import StorageOptions
 
 USE_IS_KEPT_TO = 3600.0  # seconds: the time of an entry is set no more often
 UNNAMED_KEPT = 3600.0  # seconds in which an array that no entry names may be about to be named

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from cellstrata.tasks.digest import canonical_json, digest_array
+from cellstrata.tasks.stores.digest import canonical_json, digest_array
 
 SCHEME = 1
 INLINE = 1 << 18  # bytes

@@ -6,11 +6,11 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from cellstrata.tasks.at_once import at_once
 from cellstrata.tasks.cache import ArrayRef, Cache, DamagedEntry, array_folder, zarr_metadata
 from cellstrata.tasks.cache_care import survey
 from cellstrata.tasks.cache_contents import Amount, Fault, StoredArray, Survey, size_of
-from cellstrata.tasks.stored_objects import time_of
+from cellstrata.tasks.stores.objects import time_of
+from cellstrata.tasks.stores.parallel import at_once
 
 _DTYPES = {"int32": "<i4", "int64": "<i8", "float32": "<f4", "float64": "<f8"}
 

@@ -12,8 +12,8 @@ from cellstrata.tasks.labels import column_name
 from cellstrata.tasks.opening import InputError
 from cellstrata.tasks.parent_column import NoParent, clusters_of
 from cellstrata.tasks.publish import is_foreign
-from cellstrata.tasks.store import StorageOptions, is_local, real
-from cellstrata.tasks.writable import unusable
+from cellstrata.tasks.stores.store import StorageOptions, is_local, real
+from cellstrata.tasks.stores.write_access import unusable
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 from cellstrata.tasks.cache import Cache
 from cellstrata.tasks.cache_record import SCHEME
-from cellstrata.tasks.store import protocol_of
+from cellstrata.tasks.stores.store import protocol_of
 
 VALID = 30.0  # seconds without renewal
 RENEW = 10.0

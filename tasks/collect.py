@@ -17,7 +17,7 @@ from cellstrata.tasks.nodes import encoding
 from cellstrata.tasks.opening import InputError, Root, open_anndata, reading
 from cellstrata.tasks.quiet import quiet
 from cellstrata.tasks.result_names import result_names
-from cellstrata.tasks.store import StorageOptions, absolute
+from cellstrata.tasks.stores.store import StorageOptions, absolute
 
 if TYPE_CHECKING:
     import pandas as pd

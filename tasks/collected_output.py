@@ -17,9 +17,9 @@ from cellstrata.tasks.link import real_place
 from cellstrata.tasks.opening import open_anndata
 from cellstrata.tasks.publish import is_foreign, is_ours, publish
 from cellstrata.tasks.quiet import quiet
-from cellstrata.tasks.store import StorageOptions, Store, absolute, is_local, local_path, real
+from cellstrata.tasks.stores.store import StorageOptions, Store, absolute, is_local, local_path, real
+from cellstrata.tasks.stores.write_access import unusable
 from cellstrata.tasks.untouched import OutputError
-from cellstrata.tasks.writable import unusable
 
 if TYPE_CHECKING:
     import pandas as pd

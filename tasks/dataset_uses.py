@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 
 from cellstrata.tasks.cache import Cache
 from cellstrata.tasks.cache_record import SCHEME
-from cellstrata.tasks.digest import canonical_json, digest_values
-from cellstrata.tasks.stored_objects import StoredObject
+from cellstrata.tasks.stores.digest import canonical_json, digest_values
+from cellstrata.tasks.stores.objects import StoredObject
 
 if TYPE_CHECKING:
     from cellstrata.tasks.result import Finished

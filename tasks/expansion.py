@@ -12,10 +12,10 @@ from typing import Any
 
 from cellstrata.configs.dataset import file_id
 from cellstrata.configs.model import RunConfig
-from cellstrata.tasks.file_systems import HTTP
 from cellstrata.tasks.opening import InputError
-from cellstrata.tasks.store import StorageOptions, Store, is_local, local_path, protocol_of
-from cellstrata.tasks.url_credentials import Sealed
+from cellstrata.tasks.stores.credentials import Sealed
+from cellstrata.tasks.stores.options import HTTP
+from cellstrata.tasks.stores.store import StorageOptions, Store, is_local, local_path, protocol_of
 
 
 def expand(config: RunConfig) -> tuple[RunConfig, list[str]]:

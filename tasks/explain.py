@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from cellstrata.tasks.asked_cluster import ALL, asked_column
 from cellstrata.tasks.result_record import ResultRecord, Told, read_record, sizes_in_obs, told_columns
-from cellstrata.tasks.store import StorageOptions
+from cellstrata.tasks.stores.store import StorageOptions
 from cellstrata.tasks.tree_rows import Row, TreeRows
 
 

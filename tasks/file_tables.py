@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterable
 
 from cellstrata.configs.model import RunConfig
-from cellstrata.tasks.store import Store, join
+from cellstrata.tasks.stores.store import Store, join
 
 
 def write_file_tables(config: RunConfig) -> None:

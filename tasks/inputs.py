@@ -26,14 +26,14 @@ from cellstrata.tasks.checks import (
     kept_columns,
 )
 from cellstrata.tasks.engines import PartitionSpec
-from cellstrata.tasks.identity import identity
 from cellstrata.tasks.input_embeddings import read_embeddings, stage
 from cellstrata.tasks.knn import METRICS
 from cellstrata.tasks.opening import DataError, check_unchanged, kind_of, open_anndata, reading
 from cellstrata.tasks.plan import EmbeddingChoice, NeighborsSpec, lay_over
 from cellstrata.tasks.remembered import Remembered
-from cellstrata.tasks.store import StorageOptions, Store, absolute, join
 from cellstrata.tasks.stored_graph import base_neighbors, find_stored_graph, stage_graph, stored_graph
+from cellstrata.tasks.stores.identity import identity
+from cellstrata.tasks.stores.store import StorageOptions, Store, absolute, join
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from cellstrata.tasks.digest import digest_values
 from cellstrata.tasks.engines import STAND_IN, Engine, PartitionSpec, engine_version, load_engine
 from cellstrata.tasks.knn import method_for
+from cellstrata.tasks.stores.digest import digest_values
 
 SCHEME = 1  # raise it when the meaning of a graph or a split changes
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from cellstrata.tasks.store import StorageOptions, Store
+from cellstrata.tasks.stores.store import StorageOptions, Store
 
 INDEX_NAME = "obs_name"
 

@@ -21,8 +21,8 @@ from datetime import UTC, datetime
 
 from cellstrata.tasks.cache import Cache
 from cellstrata.tasks.cache_record import SCHEME
-from cellstrata.tasks.digest import canonical_json
-from cellstrata.tasks.stored_objects import StoredObject, list_objects
+from cellstrata.tasks.stores.digest import canonical_json
+from cellstrata.tasks.stores.objects import StoredObject, list_objects
 
 LEASES = f"v{SCHEME}/leases"
 RENEWED_EVERY = 60.0  # seconds

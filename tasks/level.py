@@ -11,7 +11,6 @@ from cellstrata.configs.single_level import NAME, LevelCall
 from cellstrata.tasks import elements
 from cellstrata.tasks.cache import Cache
 from cellstrata.tasks.checks import overlap
-from cellstrata.tasks.identity import identity
 from cellstrata.tasks.labels import column_name
 from cellstrata.tasks.level_result import COMMAND
 from cellstrata.tasks.opening import InputError, open_anndata, reading
@@ -20,7 +19,8 @@ from cellstrata.tasks.plan import TreePlan
 from cellstrata.tasks.publish import OutputError, is_foreign, is_ours
 from cellstrata.tasks.result import older_record
 from cellstrata.tasks.split import Job, first_nodes, split
-from cellstrata.tasks.store import absolute
+from cellstrata.tasks.stores.identity import identity
+from cellstrata.tasks.stores.store import absolute
 from cellstrata.tasks.tree import Given, Pending, Tree
 
 

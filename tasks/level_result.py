@@ -10,14 +10,14 @@ from typing import Any
 from cellstrata.tasks import elements
 from cellstrata.tasks.cache import Cache
 from cellstrata.tasks.figures.palette import color_entries, tree_palette
-from cellstrata.tasks.identity import identity
 from cellstrata.tasks.link_mode import link_mode
 from cellstrata.tasks.linked import refers_rightly
 from cellstrata.tasks.opening import Root, open_anndata
 from cellstrata.tasks.provenance import column_facts, completed_table, provenance
 from cellstrata.tasks.publish import is_ours, publish
 from cellstrata.tasks.result import Finished, columns, computed_elements, older_record
-from cellstrata.tasks.store import StorageOptions
+from cellstrata.tasks.stores.identity import identity
+from cellstrata.tasks.stores.store import StorageOptions
 
 COMMAND = "cluster"
 NEEDED = ("obsm", "obsp", "uns", "var")  # by the next level, of an input that cannot be linked

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-from cellstrata.tasks.data_errors import DataError, OutputError
 from cellstrata.tasks.legacy import moved_graphs
 from cellstrata.tasks.nodes import is_array
 from cellstrata.tasks.opening import kind_of, open_anndata
-from cellstrata.tasks.store import StorageOptions, Store, is_local, protocol_of
+from cellstrata.tasks.stores.data_errors import DataError, OutputError
+from cellstrata.tasks.stores.store import StorageOptions, Store, is_local, protocol_of
 
 Mode = Literal["symlink", "reference", "copy", "convert"]
 LINK_MODES = ("auto", "symlink", "reference", "copy")

@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any
 import zarr
 from zarr.abc.store import Store as ZarrStore
 
-from cellstrata.tasks.data_errors import InputError
 from cellstrata.tasks.opening import kind_of, zarr_store, zipped
 from cellstrata.tasks.quiet import quiet
 from cellstrata.tasks.reference_store import LinkedStore
-from cellstrata.tasks.source_state import ElementState, Listing
-from cellstrata.tasks.store import StorageOptions, Store
+from cellstrata.tasks.stores.data_errors import InputError
+from cellstrata.tasks.stores.states import ElementState, Listing
+from cellstrata.tasks.stores.store import StorageOptions, Store
 
 if TYPE_CHECKING:
     import anndata

@@ -14,7 +14,7 @@ from weakref import WeakValueDictionary
 from cellstrata.tasks.cache import Cache
 from cellstrata.tasks.cache_record import SCHEME
 from cellstrata.tasks.recent import listed_as
-from cellstrata.tasks.store import Store
+from cellstrata.tasks.stores.store import Store
 
 MOST = 3_000  # entries
 FOLDERS = 256  # of records

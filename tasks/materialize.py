@@ -7,14 +7,14 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from cellstrata.tasks.data_errors import InputError, OutputError
 from cellstrata.tasks.linked import check_links, linked_store, links_in
 from cellstrata.tasks.opening import kind_of, open_anndata
 from cellstrata.tasks.publish import is_foreign, is_ours
 from cellstrata.tasks.reference_store import LinkedStore
 from cellstrata.tasks.resolved import copy_resolved
-from cellstrata.tasks.source_state import Listing
-from cellstrata.tasks.store import StorageOptions, Store, real, staged_folder
+from cellstrata.tasks.stores.data_errors import InputError, OutputError
+from cellstrata.tasks.stores.states import Listing
+from cellstrata.tasks.stores.store import StorageOptions, Store, real, staged_folder
 from cellstrata.tasks.untouched import copy_objects
 from cellstrata.tasks.upload import put_zarr
 

@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 import zarr
 
-from cellstrata.tasks.range_file import RangeFile
+from cellstrata.tasks.stores.ranges import RangeFile
 
 _remote: dict[int, RangeFile] = {}  # open HDF5 files that lie in a bucket, by the number HDF5 gives them
 

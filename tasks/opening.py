@@ -13,17 +13,17 @@ import zarr
 from zarr.abc.store import Store as ZarrStore
 from zarr.storage import FsspecStore, LocalStore, ZipStore
 
-from cellstrata.tasks.data_errors import DataError as DataError
-from cellstrata.tasks.data_errors import InputError as InputError
-from cellstrata.tasks.faults import VANISHED, StoreError
-from cellstrata.tasks.file_systems import AT_ONCE
-from cellstrata.tasks.identity import MARKS, identity
 from cellstrata.tasks.nodes import close_remote, open_remote
 from cellstrata.tasks.quiet import quiet
 from cellstrata.tasks.reference_store import LinkedStore
 from cellstrata.tasks.references import has_document
-from cellstrata.tasks.store import StorageOptions, Store, join, protocol_of
-from cellstrata.tasks.uncollected import uncollected
+from cellstrata.tasks.stores.data_errors import DataError as DataError
+from cellstrata.tasks.stores.data_errors import InputError as InputError
+from cellstrata.tasks.stores.faults import VANISHED, StoreError
+from cellstrata.tasks.stores.garbage_pause import uncollected
+from cellstrata.tasks.stores.identity import MARKS, identity
+from cellstrata.tasks.stores.options import AT_ONCE
+from cellstrata.tasks.stores.store import StorageOptions, Store, join, protocol_of
 
 # An h5py.Group or a zarr.Group; what lies in one neither library can type.
 Root: TypeAlias = Any

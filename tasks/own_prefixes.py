@@ -9,10 +9,10 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable
 
-from cellstrata.tasks.data_errors import InputError
 from cellstrata.tasks.references import DOCUMENT, OWN_PREFIX, read_references
-from cellstrata.tasks.store import StorageOptions, Store
-from cellstrata.tasks.stored_objects import StoredObject, list_objects, remove_unless_touched
+from cellstrata.tasks.stores.data_errors import InputError
+from cellstrata.tasks.stores.objects import StoredObject, list_objects, remove_unless_touched
+from cellstrata.tasks.stores.store import StorageOptions, Store
 
 WRITER = "cellstrata-writer.json"  # the marker of a run that writes a copy
 BEING_WRITTEN = 600.0  # seconds since its newest object

@@ -10,11 +10,11 @@ from scipy.sparse.linalg import ArpackError
 
 from cellstrata.tasks import elements
 from cellstrata.tasks.cache import Cache
-from cellstrata.tasks.digest import digest_array, digest_values
-from cellstrata.tasks.identity import identity
 from cellstrata.tasks.opening import InputError, check_unchanged, kind_of, open_anndata
 from cellstrata.tasks.remembered import Remembered
-from cellstrata.tasks.store import StorageOptions, Store
+from cellstrata.tasks.stores.digest import digest_array, digest_values
+from cellstrata.tasks.stores.identity import identity
+from cellstrata.tasks.stores.store import StorageOptions, Store
 
 COMPONENTS = 50  # scanpy's default
 OTHERWISE = "name a stored embedding, or X itself, as `use_rep` of `neighbors`"

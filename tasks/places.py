@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cellstrata.configs.model import RunConfig
 from cellstrata.tasks.inputs import output_url
-from cellstrata.tasks.store import real
+from cellstrata.tasks.stores.store import real
 
 
 def conflicts(config: RunConfig) -> list[str]:

@@ -15,7 +15,7 @@ from cellstrata.tasks.labels import column_name
 from cellstrata.tasks.parent_column import clusters_of
 from cellstrata.tasks.placement import placement_of
 from cellstrata.tasks.plan import EmbeddingChoice, NeighborsSpec, TreePlan, lay_over
-from cellstrata.tasks.store import StorageOptions
+from cellstrata.tasks.stores.store import StorageOptions
 from cellstrata.tasks.tree import Given
 
 

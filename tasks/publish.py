@@ -34,7 +34,15 @@ from cellstrata.tasks.referenced import Referenced, ReferencedChunks
 from cellstrata.tasks.references import INSIDE, OWN, has_document, read_references
 from cellstrata.tasks.resolved import Resolved
 from cellstrata.tasks.staging import StagedStore
-from cellstrata.tasks.store import StorageOptions, Store, is_local, join, local_path, scratch_folder, staged_folder
+from cellstrata.tasks.stores.store import (
+    StorageOptions,
+    Store,
+    is_local,
+    join,
+    local_path,
+    scratch_folder,
+    staged_folder,
+)
 from cellstrata.tasks.untouched import Converted, Copied, Linked, OutputError, Untouched
 from cellstrata.tasks.upload import upload
 

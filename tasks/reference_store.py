@@ -20,10 +20,10 @@ from zarr.abc.store import ByteRequest, OffsetByteRequest, RangeByteRequest, Suf
 from zarr.abc.store import Store as ZarrStore
 from zarr.core.buffer import Buffer, BufferPrototype, default_buffer_prototype
 
-from cellstrata.tasks.data_errors import InputError
 from cellstrata.tasks.references import DOCUMENT, INSIDE, Ref, References, read_references
-from cellstrata.tasks.source_state import ElementState, Listing, file_state
-from cellstrata.tasks.store import StorageOptions, Store, join
+from cellstrata.tasks.stores.data_errors import InputError
+from cellstrata.tasks.stores.states import ElementState, Listing, file_state
+from cellstrata.tasks.stores.store import StorageOptions, Store, join
 
 AT_ONCE = 32  # requests
 BLOCK = 1 << 22  # bytes; smaller parts of a file are read a block at a time

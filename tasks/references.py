@@ -18,9 +18,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from cellstrata.tasks.data_errors import InputError
-from cellstrata.tasks.source_state import ElementState
-from cellstrata.tasks.store import Store, is_local, join, local_path
+from cellstrata.tasks.stores.data_errors import InputError
+from cellstrata.tasks.stores.states import ElementState
+from cellstrata.tasks.stores.store import Store, is_local, join, local_path
 
 DOCUMENT = "references.json"
 MADE_BY = "cellstrata"

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from cellstrata.tasks.cache import Cache, Record
-from cellstrata.tasks.digest import digest_values
 from cellstrata.tasks.reference_store import LinkedStore, overlay_marks
-from cellstrata.tasks.store import StorageOptions, Store
+from cellstrata.tasks.stores.digest import digest_values
+from cellstrata.tasks.stores.store import StorageOptions, Store
 
 RECENT = 3.0  # seconds; file systems with times of one or two seconds are still in use
 SURE = ("ETag", "etag", "generation", "VersionId", "md5Hash", "content_md5")

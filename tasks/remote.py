@@ -17,8 +17,8 @@ from typing import Any
 import cellstrata
 from cellstrata.configs.cpus import usable_cpus
 from cellstrata.tasks.cache import Cache
-from cellstrata.tasks.digest import digest_values
-from cellstrata.tasks.store import Store
+from cellstrata.tasks.stores.digest import digest_values
+from cellstrata.tasks.stores.store import Store
 
 Facts = dict[str, str]
 NOT_INSTALLED = "not installed"

@@ -6,12 +6,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from cellstrata.tasks.data_errors import InputError
 from cellstrata.tasks.nodes import attrs_of
 from cellstrata.tasks.opening import Root
 from cellstrata.tasks.reference_store import AT_ONCE, LinkedStore
-from cellstrata.tasks.source_state import Listing
-from cellstrata.tasks.store import Store
+from cellstrata.tasks.stores.data_errors import InputError
+from cellstrata.tasks.stores.states import Listing
+from cellstrata.tasks.stores.store import Store
 from cellstrata.tasks.untouched import Untouched, copy_object
 
 

@@ -12,7 +12,6 @@ import numpy as np
 
 from cellstrata.configs.model import RunConfig
 from cellstrata.tasks.cache import ArrayRef, Cache
-from cellstrata.tasks.digest import digest_array, digest_values
 from cellstrata.tasks.elements import obs_names, open_anndata
 from cellstrata.tasks.figures.palette import SCHEME, color_entries, tree_palette
 from cellstrata.tasks.inputs import Input
@@ -25,8 +24,9 @@ from cellstrata.tasks.opening import DataError, kind_of
 from cellstrata.tasks.plan import EmbeddingChoice
 from cellstrata.tasks.provenance import column_facts, provenance, versions
 from cellstrata.tasks.publish import is_ours, publish
-from cellstrata.tasks.store import StorageOptions
 from cellstrata.tasks.stored_graph import DEFAULT_REP
+from cellstrata.tasks.stores.digest import digest_array, digest_values
+from cellstrata.tasks.stores.store import StorageOptions
 from cellstrata.tasks.tree import Tree
 
 if TYPE_CHECKING:

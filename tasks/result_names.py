@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cellstrata.tasks.store import absolute, real
+from cellstrata.tasks.stores.store import absolute, real
 
 SUFFIXES = (".zarr.zip", ".zarr", ".h5ad", ".h5", ".zip")
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from cellstrata.tasks.elements import obs_columns, read_obs_column, read_uns, uns_keys
 from cellstrata.tasks.opening import DataError, InputError, open_anndata, reading
 from cellstrata.tasks.provenance import MADE_BY, completed_table, tree_table
-from cellstrata.tasks.store import StorageOptions, absolute
+from cellstrata.tasks.stores.store import StorageOptions, absolute
 from cellstrata.tasks.tree_rows import TreeRows
 
 if TYPE_CHECKING:

@@ -16,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from cellstrata.tasks.cache import ArrayRef, Cache
-from cellstrata.tasks.digest import digest_values
 from cellstrata.tasks.gpu import device_turn, first_line, free_memory, gpu_status
 from cellstrata.tasks.neighbors import connectivities_matrix
+from cellstrata.tasks.stores.digest import digest_values
 
 Floats = npt.NDArray[np.float32]
 SMALLEST = 4  # cells: a spectral start needs more vertices than dimensions

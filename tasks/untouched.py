@@ -19,14 +19,14 @@ import zarr
 
 from cellstrata.tasks import link
 from cellstrata.tasks.convert import ZARR_FORMAT, copy_element, encoding_of, group_attrs, write_old
-from cellstrata.tasks.data_errors import InputError
-from cellstrata.tasks.data_errors import OutputError as OutputError
 from cellstrata.tasks.legacy import moved_graphs, old_children
 from cellstrata.tasks.nodes import attrs_of
 from cellstrata.tasks.opening import Root
-from cellstrata.tasks.source_state import Listing
 from cellstrata.tasks.staging import StagedStore
-from cellstrata.tasks.store import Store
+from cellstrata.tasks.stores.data_errors import InputError
+from cellstrata.tasks.stores.data_errors import OutputError as OutputError
+from cellstrata.tasks.stores.states import Listing
+from cellstrata.tasks.stores.store import Store
 
 # The root's own come last when a result is uploaded: without them there is no store to read.
 METADATA = (".zattrs", ".zmetadata", ".zgroup", ".zarray", "zarr.json")

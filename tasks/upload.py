@@ -18,11 +18,11 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from cellstrata.tasks.data_errors import OutputError
 from cellstrata.tasks.own_prefixes import WRITER, remove_superseded
 from cellstrata.tasks.references import DOCUMENT
-from cellstrata.tasks.store import Store
-from cellstrata.tasks.stored_objects import time_of
+from cellstrata.tasks.stores.data_errors import OutputError
+from cellstrata.tasks.stores.objects import time_of
+from cellstrata.tasks.stores.store import Store
 from cellstrata.tasks.untouched import METADATA, Untouched, copy_objects
 
 MARK = "uns/clustering/made_by"  # first, so that an interrupted upload is known as ours

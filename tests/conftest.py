@@ -43,7 +43,7 @@ def proxy(s3: str, s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterato
     """A proxy before the S3 endpoint that counts and injects faults; the bucket of `s3` is reached through it."""
     import s3fs
 
-    from cellstrata.tasks import retries
+    from cellstrata.tasks.stores import retries
 
     with faulty_proxy(s3_endpoint) as proxy:
         monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)

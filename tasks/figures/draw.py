@@ -12,7 +12,7 @@ from cellstrata.tasks.figures.record import FigureRecord, files_there, read_reco
 from cellstrata.tasks.figures.request import FigureRequest
 from cellstrata.tasks.figures.sheet import Sheet
 from cellstrata.tasks.figures.wanted import Gallery, Wanted
-from cellstrata.tasks.store import Store
+from cellstrata.tasks.stores.store import Store
 
 PREVIEW_WIDTH, PREVIEW_QUALITY = 520, 75
 

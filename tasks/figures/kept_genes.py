@@ -11,13 +11,13 @@ import numpy.typing as npt
 
 from cellstrata.tasks import elements
 from cellstrata.tasks.cache import Cache, DamagedEntry
-from cellstrata.tasks.digest import digest_values
 from cellstrata.tasks.figures.covariates import Numbers
 from cellstrata.tasks.figures.gene_values import read_genes
-from cellstrata.tasks.identity import identity
 from cellstrata.tasks.references import has_document
-from cellstrata.tasks.source_state import Listing
-from cellstrata.tasks.store import StorageOptions, Store
+from cellstrata.tasks.stores.digest import digest_values
+from cellstrata.tasks.stores.identity import identity
+from cellstrata.tasks.stores.states import Listing
+from cellstrata.tasks.stores.store import StorageOptions, Store
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from cellstrata.tasks.digest import digest_values
-from cellstrata.tasks.store import absolute, join
+from cellstrata.tasks.stores.digest import digest_values
+from cellstrata.tasks.stores.store import absolute, join
 
 _UNFIT = re.compile(r'[\x00-\x1f/\\:*?"<>|]')
 LONGEST = 100  # bytes, well below what file systems take

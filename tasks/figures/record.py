@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cellstrata.tasks.figures.request import FigureRequest
-from cellstrata.tasks.store import Store
+from cellstrata.tasks.stores.store import Store
 
 RECORD = "figures.json"
 MADE_BY = "cellstrata"

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
 
-from cellstrata.tasks.digest import digest_array, digest_values
 from cellstrata.tasks.figures.agreement_figure import heat_map
 from cellstrata.tasks.figures.cells import Cells
 from cellstrata.tasks.figures.clustree_figure import clustree
@@ -20,6 +19,7 @@ from cellstrata.tasks.figures.names import file_name
 from cellstrata.tasks.figures.request import STYLE
 from cellstrata.tasks.figures.sheet import Sheet
 from cellstrata.tasks.figures.umap_figure import GENES, MOST_LABELS, Map, by_category, by_genes, by_number
+from cellstrata.tasks.stores.digest import digest_array, digest_values
 
 
 @dataclass(frozen=True)

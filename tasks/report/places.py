@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cellstrata.tasks.store import is_local
+from cellstrata.tasks.stores.store import is_local
 
 
 def shown_place(url: str) -> str:

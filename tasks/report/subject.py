@@ -19,7 +19,7 @@ from cellstrata.tasks.provenance import column_facts, tree_table, versions
 from cellstrata.tasks.report.covariates import read_covariates
 from cellstrata.tasks.report.places import shown_place
 from cellstrata.tasks.result import Finished, columns
-from cellstrata.tasks.store import StorageOptions
+from cellstrata.tasks.stores.store import StorageOptions
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from cellstrata.tasks.cache import Cache
-from cellstrata.tasks.digest import digest_values
 from cellstrata.tasks.report.index import Entry, index_page
 from cellstrata.tasks.report.page import assets_digest, page
 from cellstrata.tasks.report.subject import RunFacts, subject_of
 from cellstrata.tasks.result import Finished
-from cellstrata.tasks.store import StorageOptions, Store, absolute, join
+from cellstrata.tasks.stores.digest import digest_values
+from cellstrata.tasks.stores.store import StorageOptions, Store, absolute, join
 
 NAME = "report.html"
 HEAD = 4096  # bytes within which a page tells its key

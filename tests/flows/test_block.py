@@ -11,7 +11,7 @@ from prefect.exceptions import ObjectAlreadyExists
 
 from cellstrata.flows.caching import ATTEMPTS, CellstrataCache, cache_block
 from cellstrata.tasks.cache import Cache
-from cellstrata.tasks.store import Store
+from cellstrata.tasks.stores.store import Store
 
 
 def test_datasets_that_start_together_register_its_type_one_by_one(

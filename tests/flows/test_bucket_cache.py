@@ -15,7 +15,7 @@ import pytest
 
 from cellstrata.configs import RunConfig
 from cellstrata.flows.command import main
-from cellstrata.tasks import retries
+from cellstrata.tasks.stores import retries
 from tests.flows.conftest import Run
 from tests.flows.relay import Relay
 

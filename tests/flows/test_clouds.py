@@ -17,7 +17,7 @@ from cellstrata.tasks.claims import Claims
 from cellstrata.tasks.linked import open_linked
 from cellstrata.tasks.materialize import materialize
 from cellstrata.tasks.opening import kind_of
-from cellstrata.tasks.store import Store
+from cellstrata.tasks.stores.store import Store
 from tests.flows.conftest import Run
 from tests.tasks.everything import assert_kept, load
 from tests.tasks.stores import Options, azure, google

@@ -17,8 +17,8 @@ from cellstrata.configs import RunConfig
 from cellstrata.configs.shown_urls import without_credentials
 from cellstrata.flows.command import main
 from cellstrata.flows.preparation import UnusableInputs, ready
-from cellstrata.tasks.file_systems import options_for, whole_url
-from cellstrata.tasks.store import Store
+from cellstrata.tasks.stores.options import options_for, whole_url
+from cellstrata.tasks.stores.store import Store
 from tests.flows.conftest import HOME, Run
 from tests.tasks.stores import web
 

@@ -182,8 +182,8 @@ def test_runs_that_stopped_serving_left_behind_are_called_crashed(atlas: Path) -
 
 
 def test_a_watch_sees_any_object_of_a_bucket_change(s3: str) -> None:
-    from cellstrata.tasks.store import Store
-    from cellstrata.tasks.watched import input_state
+    from cellstrata.tasks.stores.change_mark import input_state
+    from cellstrata.tasks.stores.store import Store
 
     url = f"{s3}/atlas.zarr"
     assert input_state(url) is None

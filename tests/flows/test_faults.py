@@ -15,7 +15,7 @@ import pytest
 from cellstrata.flows.command import main
 from cellstrata.tasks.cache import Cache
 from cellstrata.tasks.cache_verify import verify
-from cellstrata.tasks.store import Store
+from cellstrata.tasks.stores.store import Store
 from tests.faulty_proxy import FaultyProxy
 from tests.flows.conftest import Run
 from tests.flows.planted import LARGE, write

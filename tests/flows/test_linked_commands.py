@@ -10,7 +10,7 @@ import pytest
 from cellstrata.tasks.linked import open_linked
 from cellstrata.tasks.opening import kind_of
 from cellstrata.tasks.references import DOCUMENT
-from cellstrata.tasks.store import Store
+from cellstrata.tasks.stores.store import Store
 from tests.flows.conftest import Cluster
 from tests.tasks.everything import assert_kept, load
 

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from cellstrata.flows.progress import Counts, Progress, announce
 from cellstrata.flows.terminal import Terminal, unexpected
-from cellstrata.tasks.retries import insist
+from cellstrata.tasks.stores.retries import insist
 
 CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\r")
 

@@ -24,7 +24,7 @@ from cellstrata.tasks.neighbors import compute_neighbors
 from cellstrata.tasks.placement import Placement
 from cellstrata.tasks.plan import EmbeddingChoice, NeighborsSpec, TreePlan, lay_over
 from cellstrata.tasks.split import Job, bundle_key, key_of, root_node, run_job, split, write_graph
-from cellstrata.tasks.store import Store
+from cellstrata.tasks.stores.store import Store
 from cellstrata.tasks.tree import Pending, Tree
 
 Floats = npt.NDArray[np.float32]

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from cellstrata.tasks.cache import ArrayRef, Cache, array_folder, chunk_name, record_path
-from cellstrata.tasks.store import Store
+from cellstrata.tasks.stores.store import Store
 from tests.tasks.small import cache_at
 
 HOUR, DAY = 3600.0, 86400.0

@@ -20,11 +20,11 @@ import zarr
 from cellstrata.configs import RunConfig
 from cellstrata.configs.clustering import ClusteringConfig
 from cellstrata.configs.dataset import file_id
-from cellstrata.tasks import retries
-from cellstrata.tasks.digest import digest_array
 from cellstrata.tasks.expansion import expand
 from cellstrata.tasks.inputs import Input, inspect_input
-from cellstrata.tasks.store import StorageOptions, Store
+from cellstrata.tasks.stores import retries
+from cellstrata.tasks.stores.digest import digest_array
+from cellstrata.tasks.stores.store import StorageOptions, Store
 from tests.faulty_proxy import FaultyProxy
 from tests.tasks.small import CELLS, cache_at
 from tests.tasks.stores import azure, google, web
@@ -129,8 +129,8 @@ def test_no_redirect_from_https_to_http() -> None:
 
     from yarl import URL
 
-    from cellstrata.tasks.faults import RedirectRefused
-    from cellstrata.tasks.file_systems import options_for
+    from cellstrata.tasks.stores.faults import RedirectRefused
+    from cellstrata.tasks.stores.options import options_for
 
     (check,) = options_for("https", {})["client_kwargs"]["trace_configs"][0].on_request_redirect
 
@@ -197,7 +197,7 @@ def test_small_chunks_are_fetched_together(s3: str, proxy: FaultyProxy, tmp_path
 def test_what_is_large_in_an_h5ad_is_fetched_together(
     s3: str, proxy: FaultyProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from cellstrata.tasks import range_file
+    from cellstrata.tasks.stores import ranges as range_file
 
     monkeypatch.setattr(range_file, "PART", 1 << 16)
     data = np.random.default_rng(0).bytes(1 << 20)

@@ -20,8 +20,8 @@ from hypothesis.extra.numpy import array_shapes, arrays
 
 from cellstrata.tasks.cache import ArrayRef, Cache, DamagedEntry, Record
 from cellstrata.tasks.cache_record import SCHEME
-from cellstrata.tasks.digest import canonical_json, digest_array
-from cellstrata.tasks.store import Store
+from cellstrata.tasks.stores.digest import canonical_json, digest_array
+from cellstrata.tasks.stores.store import Store
 from tests.tasks.small import cache_at
 
 TYPES = (np.int32, np.int64, np.float32, np.float64)

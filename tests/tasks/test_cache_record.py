@@ -17,7 +17,7 @@ from hypothesis.extra import numpy as hnp
 
 from cellstrata.tasks.cache import Cache
 from cellstrata.tasks.cache_record import INLINE, ArrayRef, DamagedEntry, Record, parse_record, plain
-from cellstrata.tasks.store import Store
+from cellstrata.tasks.stores.store import Store
 from tests.tasks.small import cache_at
 
 KEY = "ab" * 16

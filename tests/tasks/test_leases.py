@@ -16,7 +16,7 @@ from cellstrata.tasks import leases
 from cellstrata.tasks.cache import Cache
 from cellstrata.tasks.cache_prune import prune
 from cellstrata.tasks.leases import DEAD_AFTER, LEASES, live_leases, using
-from cellstrata.tasks.store import Store
+from cellstrata.tasks.stores.store import Store
 from tests.tasks.small import cache_at
 from tests.tasks.small_caches import DAY, add_entry, files, new_cache, set_age, there
 

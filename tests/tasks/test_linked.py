@@ -22,8 +22,8 @@ from cellstrata.tasks.materialize import materialize
 from cellstrata.tasks.opening import DataError, InputError, kind_of
 from cellstrata.tasks.publish import OutputError, is_foreign, is_ours, publish
 from cellstrata.tasks.references import DOCUMENT
-from cellstrata.tasks.source_state import Listing
-from cellstrata.tasks.store import Store
+from cellstrata.tasks.stores.states import Listing
+from cellstrata.tasks.stores.store import Store
 from tests.tasks.everything import FORMATS, assert_kept, load, save, saved, tree_hash
 from tests.tasks.test_publish import ADDED, GRAPH, LABELS, RECORD, UMAP, ours
 

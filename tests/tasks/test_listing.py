@@ -11,7 +11,7 @@ from cellstrata.tasks import listing
 from cellstrata.tasks.cache import Cache
 from cellstrata.tasks.listing import Listing
 from cellstrata.tasks.recent import listed_as
-from cellstrata.tasks.store import Store
+from cellstrata.tasks.stores.store import Store
 from tests.tasks.small import cache_at
 
 KEYS = [f"{i:064x}" for i in range(0, 5 * 2**240, 2**240)]  # in five folders

@@ -15,8 +15,8 @@ import scipy.sparse as sp
 import zarr
 
 from cellstrata.tasks.publish import InputError, OutputError, PublishReport, is_ours, publish, write_labels_parquet
-from cellstrata.tasks.source_state import Listing
-from cellstrata.tasks.store import Store
+from cellstrata.tasks.stores.states import Listing
+from cellstrata.tasks.stores.store import Store
 from cellstrata.tasks.untouched import Converted, Copied
 from tests.tasks.everything import FORMATS, N, assert_kept, load, save, saved, tree_hash
 

@@ -15,14 +15,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-import cellstrata.tasks.store
-from cellstrata.tasks import retries
+import cellstrata.tasks.stores.store
 from cellstrata.tasks.cache import Cache, DamagedEntry
-from cellstrata.tasks.faults import StoreDenied, StoreError, fault_of
 from cellstrata.tasks.opening import InputError, reading
-from cellstrata.tasks.retries import Retrying
-from cellstrata.tasks.store import Store
-from cellstrata.tasks.writable import unusable
+from cellstrata.tasks.stores import retries
+from cellstrata.tasks.stores.faults import StoreDenied, StoreError, fault_of
+from cellstrata.tasks.stores.retries import Retrying
+from cellstrata.tasks.stores.store import Store
+from cellstrata.tasks.stores.write_access import unusable
 from tests.faulty_proxy import FaultyProxy
 from tests.s3_server import SETTINGS
 
@@ -268,7 +268,7 @@ def test_a_mount_that_vanishes(number: int, local: Store, monkeypatch: pytest.Mo
     def gone(*_: Any, **__: Any) -> Any:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(cellstrata.tasks.store, "_open_new", gone)
+    monkeypatch.setattr(cellstrata.tasks.stores.store, "_open_new", gone)
     with pytest.raises(OSError, match=os.strerror(number)) as caught:
         local.write("a/b", b"x")
     assert "network mount has gone" in unexpected(caught.value)

@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 
 from cellstrata.tasks import split as split_module
 from cellstrata.tasks.cache import Cache
-from cellstrata.tasks.digest import digest_array
 from cellstrata.tasks.graph import from_adjacency
 from cellstrata.tasks.keys import graph_key, split_key
 from cellstrata.tasks.labels import column_name, label_of, level_column
 from cellstrata.tasks.plan import LAST_LEVEL, NOT_ASKED, ONE_COMMUNITY, EmbeddingChoice, SplitSpec, TreePlan
 from cellstrata.tasks.provenance import tree_table
 from cellstrata.tasks.split import bundle_key, key_of, root_node, run_job
+from cellstrata.tasks.stores.digest import digest_array
 from cellstrata.tasks.tree import Tree
 from tests.tasks.small import (
     BASE,

@@ -17,8 +17,8 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 from cellstrata.tasks.opening import open_anndata
-from cellstrata.tasks.store import Store
-from cellstrata.tasks.uncollected import MANY, collect_again, uncollected
+from cellstrata.tasks.stores.garbage_pause import MANY, collect_again, uncollected
+from cellstrata.tasks.stores.store import Store
 
 
 @pytest.fixture(autouse=True)

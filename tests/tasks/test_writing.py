@@ -11,7 +11,7 @@ import pytest
 
 from cellstrata.tasks import writing
 from cellstrata.tasks.cache import Cache
-from cellstrata.tasks.store import Store
+from cellstrata.tasks.stores.store import Store
 from cellstrata.tasks.writing import AT_ONCE, WritesBehind
 
 ARRAY = np.arange(100_000)

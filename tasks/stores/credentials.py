@@ -1,7 +1,7 @@
 """Credentials within URLs, `https://user:password@host/…` or a signed query: taken out, and kept where options are.
 
 What is recorded, shown and passed on is the URL without them. The store that opens it finds the whole
-one among its options (`cellstrata.tasks.file_systems`).
+one among its options (`cellstrata.tasks.stores.options`).
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from typing import Any
 
 from cellstrata.configs.secrets_mask import MaskedOptions
 from cellstrata.configs.shown_urls import without_credentials
-from cellstrata.tasks.file_systems import URL_CREDENTIALS
-from cellstrata.tasks.urls import protocol_of
+from cellstrata.tasks.stores.options import URL_CREDENTIALS
+from cellstrata.tasks.stores.urls import protocol_of
 
 
 class Sealed:

@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from cellstrata.tasks.faults import (
+from cellstrata.tasks.stores.faults import (
     NO_BUCKET_THERE,
     Fault,
     Garbled,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from cellstrata.tasks.digest import digest_values
 from cellstrata.tasks.remembered import SURE, TIMES
-from cellstrata.tasks.store import StorageOptions, Store
+from cellstrata.tasks.stores.digest import digest_values
+from cellstrata.tasks.stores.store import StorageOptions, Store
 
 
 def input_state(url: str, storage_options: StorageOptions | None = None) -> str | None:

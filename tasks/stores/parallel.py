@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from cellstrata.tasks.store import Store
+from cellstrata.tasks.stores.store import Store
 
 REQUESTS = 16
 T = TypeVar("T")

@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
-from cellstrata.tasks.faults import RedirectRefused
+from cellstrata.tasks.stores.faults import RedirectRefused
 
 HTTP = ("http", "https")
 BUCKETS = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss")

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from cellstrata.tasks.store import Store
+from cellstrata.tasks.stores.store import Store
 
 _TIMES = ("LastModified", "last_modified", "mtime", "updated", "modified", "created")  # as each store calls it
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from cellstrata.tasks.digest import digest_values
-from cellstrata.tasks.store import Store
+from cellstrata.tasks.stores.digest import digest_values
+from cellstrata.tasks.stores.store import Store
 
 SURE = ("ETag", "etag", "generation", "VersionId", "md5Hash", "content_md5")
 TIMES = ("mtime", "LastModified", "last_modified", "updated", "created")

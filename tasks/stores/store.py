@@ -26,19 +26,19 @@ from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.zip import ZipFileSystem
 from fsspec.spec import AbstractFileSystem
 
-from cellstrata.tasks.exchange import exchange
-from cellstrata.tasks.faults import ShortRead, StoreError
-from cellstrata.tasks.file_systems import options_for, whole_url
-from cellstrata.tasks.range_file import RangeFile
-from cellstrata.tasks.retries import Retrying, insist
-from cellstrata.tasks.urls import StorageOptions as StorageOptions
-from cellstrata.tasks.urls import absolute as absolute
-from cellstrata.tasks.urls import is_local as is_local
-from cellstrata.tasks.urls import join as join
-from cellstrata.tasks.urls import local_path as local_path
-from cellstrata.tasks.urls import place_of
-from cellstrata.tasks.urls import protocol_of as protocol_of
-from cellstrata.tasks.urls import real as real
+from cellstrata.tasks.stores.exchange import exchange
+from cellstrata.tasks.stores.faults import ShortRead, StoreError
+from cellstrata.tasks.stores.options import options_for, whole_url
+from cellstrata.tasks.stores.ranges import RangeFile
+from cellstrata.tasks.stores.retries import Retrying, insist
+from cellstrata.tasks.stores.urls import StorageOptions as StorageOptions
+from cellstrata.tasks.stores.urls import absolute as absolute
+from cellstrata.tasks.stores.urls import is_local as is_local
+from cellstrata.tasks.stores.urls import join as join
+from cellstrata.tasks.stores.urls import local_path as local_path
+from cellstrata.tasks.stores.urls import place_of
+from cellstrata.tasks.stores.urls import protocol_of as protocol_of
+from cellstrata.tasks.stores.urls import real as real
 
 _INSIDE_ZIP = "zip://::"
 

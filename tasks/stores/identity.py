@@ -6,7 +6,7 @@ import contextlib
 from pathlib import Path
 from typing import Any
 
-from cellstrata.tasks.store import StorageOptions, Store
+from cellstrata.tasks.stores.store import StorageOptions, Store
 
 MARKS = ("references.json", "zarr.json", ".zmetadata", ".zgroup")  # of the root of a zarr, or of an overlay
 

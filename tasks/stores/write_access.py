@@ -6,9 +6,9 @@ import os
 import uuid
 from pathlib import Path
 
-from cellstrata.tasks.faults import StoreError
-from cellstrata.tasks.file_systems import HTTP
-from cellstrata.tasks.store import StorageOptions, Store, protocol_of
+from cellstrata.tasks.stores.faults import StoreError
+from cellstrata.tasks.stores.options import HTTP
+from cellstrata.tasks.stores.store import StorageOptions, Store, protocol_of
 
 
 def unusable(url: str, storage_options: StorageOptions | None = None) -> str | None:
