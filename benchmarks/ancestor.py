@@ -101,7 +101,7 @@ def _merge(options: argparse.Namespace) -> None:
     import anndata
     import pandas as pd
 
-    from cellstrata.tasks.graph import from_adjacency
+    from cellstrata.tasks.kernels.graph import from_adjacency
 
     adata = anndata.read_zarr(options.folder / "neighbors.zarr")
     graph, _ = from_adjacency(adata.obsp["connectivities"])

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from cellstrata.tasks.connectivities import connectivities
 from cellstrata.tasks.elements import open_anndata, read_obsm
-from cellstrata.tasks.engines import PartitionSpec, load_engine
-from cellstrata.tasks.knn import nearest_neighbors
-from cellstrata.tasks.partition import partition
+from cellstrata.tasks.kernels.connectivities import connectivities
+from cellstrata.tasks.kernels.engines import PartitionSpec, load_engine
+from cellstrata.tasks.kernels.knn import nearest_neighbors
+from cellstrata.tasks.kernels.partition import partition
 
 
 def bare_loop(path: str, use_rep: str, resolutions: list[float], depth: int, n_neighbors: int = 15) -> dict[str, Any]:

@@ -59,7 +59,7 @@ def main() -> None:
 
 
 def _rows(table: Table, data: Path, folder: Path, other_server: str) -> None:
-    from cellstrata.tasks import engines
+    from cellstrata.tasks.kernels import engines
 
     row, base = table.row, {"hierarchy": 3}
     row("cold", {"a": (data, base)}, everything)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from cellstrata.tasks.graph import Graph
+from cellstrata.tasks.kernels.graph import Graph
 
 
 def planted_graph(

@@ -34,10 +34,10 @@ from cellstrata.tasks.cache import ArrayRef, Cache
 from cellstrata.tasks.dataset_uses import note_use
 from cellstrata.tasks.file_tables import write_file_tables
 from cellstrata.tasks.inputs import Input
+from cellstrata.tasks.kernels.placement import Placement, placement_of
 from cellstrata.tasks.leases import using
 from cellstrata.tasks.neighbors import compute_neighbors
 from cellstrata.tasks.pca import compute_pca
-from cellstrata.tasks.placement import Placement, placement_of
 from cellstrata.tasks.plan import EmbeddingChoice
 from cellstrata.tasks.plans import kept_partition, root_neighbors, tree_plans
 from cellstrata.tasks.report.subject import RunFacts

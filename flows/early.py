@@ -18,8 +18,8 @@ from cellstrata.flows.executor import Executor
 from cellstrata.flows.preparation import open_cache
 from cellstrata.tasks.cache import ArrayRef, Cache
 from cellstrata.tasks.inputs import Input
+from cellstrata.tasks.kernels.placement import placement_of
 from cellstrata.tasks.neighbors import compute_neighbors, find_neighbors
-from cellstrata.tasks.placement import placement_of
 from cellstrata.tasks.plans import root_neighbors
 from cellstrata.tasks.split import find_graph
 

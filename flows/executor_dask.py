@@ -21,7 +21,7 @@ from cellstrata.flows.cluster_checks import connect, local_cluster, problems_of,
 from cellstrata.flows.executor import CPUS_ONLY, ClusterLost, RunnerUnusable, Settings, Stopped, T
 from cellstrata.flows.executor_processes import Processes
 from cellstrata.flows.turns import Turns
-from cellstrata.tasks.gpu import GpuStatus
+from cellstrata.tasks.kernels.gpu import GpuStatus
 from cellstrata.tasks.remote import UnfitWorker, call, facts, packed, usable_threads
 
 LOOK_AGAIN = 1.0  # seconds, between looks at whether the cluster is still there

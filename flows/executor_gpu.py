@@ -15,7 +15,7 @@ from typing import Any
 
 from cellstrata.flows.executor import ClusterLost, Executor, RunnerUnusable, Settings, T, WorkerDied
 from cellstrata.flows.executor_processes import Processes
-from cellstrata.tasks.gpu import GpuStatus
+from cellstrata.tasks.kernels.gpu import GpuStatus
 from cellstrata.tasks.owner import (
     TooLarge,
     device_bytes,

@@ -12,7 +12,7 @@ from typing import Any
 from cellstrata.flows.bare_spawn import BareSpawn
 from cellstrata.flows.executor import WORKER_ENVIRONMENT, Settings, Stopped, T
 from cellstrata.flows.turns import Turns
-from cellstrata.tasks.gpu import GpuStatus
+from cellstrata.tasks.kernels.gpu import GpuStatus
 from cellstrata.tasks.worker import start_worker
 
 

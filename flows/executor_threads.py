@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from cellstrata.flows.executor import Settings, Stopped, T
-from cellstrata.tasks.engine_igraph import igraph
-from cellstrata.tasks.gpu import GpuStatus
+from cellstrata.tasks.kernels.engine_igraph import igraph
+from cellstrata.tasks.kernels.gpu import GpuStatus
 
 
 class Threads:

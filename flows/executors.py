@@ -15,7 +15,7 @@ from typing import Any
 
 from cellstrata.flows.executor import CPUS_ONLY, Executor, Settings
 from cellstrata.flows.executor_threads import Threads
-from cellstrata.tasks.gpu import GpuStatus
+from cellstrata.tasks.kernels.gpu import GpuStatus
 
 RUNNERS: dict[str, str] = {
     "processes": "cellstrata.flows.executor_processes:Processes",

@@ -8,10 +8,10 @@ from typing import Any, Literal
 from cellstrata.configs.model import RunConfig
 from cellstrata.tasks.cache import ArrayRef, Cache
 from cellstrata.tasks.inputs import Input
+from cellstrata.tasks.kernels.placement import placement_of
 from cellstrata.tasks.keys import graph_key
 from cellstrata.tasks.neighbors import find_neighbors
 from cellstrata.tasks.pca import find_pca
-from cellstrata.tasks.placement import placement_of
 from cellstrata.tasks.plan import EmbeddingChoice
 from cellstrata.tasks.plans import kept_partition, root_neighbors, tree_plans
 from cellstrata.tasks.split_times import SplitTimes

@@ -25,9 +25,9 @@ from cellstrata.tasks.checks import (
     columns_of,
     kept_columns,
 )
-from cellstrata.tasks.engines import PartitionSpec
 from cellstrata.tasks.input_embeddings import read_embeddings, stage
-from cellstrata.tasks.knn import METRICS
+from cellstrata.tasks.kernels.engines import PartitionSpec
+from cellstrata.tasks.kernels.knn import METRICS
 from cellstrata.tasks.opening import DataError, check_unchanged, kind_of, open_anndata, reading
 from cellstrata.tasks.plan import EmbeddingChoice, NeighborsSpec, lay_over
 from cellstrata.tasks.remembered import Remembered

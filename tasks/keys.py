@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from cellstrata.tasks.engines import STAND_IN, Engine, PartitionSpec, engine_version, load_engine
-from cellstrata.tasks.knn import method_for
+from cellstrata.tasks.kernels.engines import STAND_IN, Engine, PartitionSpec, engine_version, load_engine
+from cellstrata.tasks.kernels.knn import method_for
 from cellstrata.tasks.stores.digest import digest_values
 
 SCHEME = 1  # raise it when the meaning of a graph or a split changes

@@ -9,10 +9,10 @@ import numpy as np
 import scipy.sparse as sp
 
 from cellstrata.tasks.cache import ArrayRef, Cache
-from cellstrata.tasks.connectivities import connectivities
+from cellstrata.tasks.kernels.connectivities import connectivities
+from cellstrata.tasks.kernels.knn import Neighbors
+from cellstrata.tasks.kernels.knn_cuvs import neighbors_by
 from cellstrata.tasks.keys import graph_key
-from cellstrata.tasks.knn import Neighbors
-from cellstrata.tasks.knn_gpu import neighbors_by
 from cellstrata.tasks.split import find_graph, read_graph, write_graph
 from cellstrata.tasks.stores.digest import digest_values
 

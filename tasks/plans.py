@@ -8,12 +8,12 @@ from typing import Literal
 from cellstrata.configs.clustering import ClusteringConfig
 from cellstrata.tasks.cache import ArrayRef
 from cellstrata.tasks.elements import open_anndata, read_obs_column
-from cellstrata.tasks.engines import PartitionSpec
-from cellstrata.tasks.gpu import GpuStatus
 from cellstrata.tasks.inputs import Input
+from cellstrata.tasks.kernels.engines import PartitionSpec
+from cellstrata.tasks.kernels.gpu import GpuStatus
+from cellstrata.tasks.kernels.placement import placement_of
 from cellstrata.tasks.labels import column_name
 from cellstrata.tasks.parent_column import clusters_of
-from cellstrata.tasks.placement import placement_of
 from cellstrata.tasks.plan import EmbeddingChoice, NeighborsSpec, TreePlan, lay_over
 from cellstrata.tasks.stores.store import StorageOptions
 from cellstrata.tasks.tree import Given

@@ -17,14 +17,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cellstrata.tasks.agreement import agreement, in_sample
 from cellstrata.tasks.cache import Cache, DamagedEntry, Record
-from cellstrata.tasks.connectivities import connectivities
-from cellstrata.tasks.engines import Engine, PartitionSpec, engine_version
-from cellstrata.tasks.graph import Graph
+from cellstrata.tasks.kernels.connectivities import connectivities
+from cellstrata.tasks.kernels.engines import Engine, PartitionSpec, engine_version
+from cellstrata.tasks.kernels.gpu_check import agreement, in_sample
+from cellstrata.tasks.kernels.graph import Graph
+from cellstrata.tasks.kernels.knn_cuvs import neighbors_by
+from cellstrata.tasks.kernels.partition import Guard, partition
 from cellstrata.tasks.keys import graph_key, split_key
-from cellstrata.tasks.knn_gpu import neighbors_by
-from cellstrata.tasks.partition import Guard, partition
 from cellstrata.tasks.plan import TreePlan
 from cellstrata.tasks.stores.digest import digest_array, digest_values
 from cellstrata.tasks.tree import Node, Pending, Tree

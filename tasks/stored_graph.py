@@ -13,7 +13,7 @@ from cellstrata.tasks import elements
 from cellstrata.tasks.cache import ArrayRef, Cache
 from cellstrata.tasks.cache_record import plain
 from cellstrata.tasks.checks import Check
-from cellstrata.tasks.graph import Graph, GraphError, from_adjacency
+from cellstrata.tasks.kernels.graph import Graph, GraphError, from_adjacency
 from cellstrata.tasks.keys import stored_graph_key
 from cellstrata.tasks.opening import reading
 from cellstrata.tasks.plan import EmbeddingChoice, NeighborsSpec

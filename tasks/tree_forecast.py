@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cellstrata.tasks.cache import Cache
-from cellstrata.tasks.engines import Algorithm
 from cellstrata.tasks.expected_work import Expected, Guess, may_be_split
+from cellstrata.tasks.kernels.engines import Algorithm
 from cellstrata.tasks.labels import Path
 from cellstrata.tasks.plan import LAST_LEVEL, TreePlan
 from cellstrata.tasks.split import first_nodes, key_of

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cellstrata.tasks.cache import ArrayRef, Cache
-from cellstrata.tasks.gpu import device_turn, first_line, free_memory, gpu_status
+from cellstrata.tasks.kernels.gpu import device_turn, first_line, free_memory, gpu_status
 from cellstrata.tasks.neighbors import connectivities_matrix
 from cellstrata.tasks.stores.digest import digest_values
 

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from cellstrata.tasks.gpu import gpu_status
+from cellstrata.tasks.kernels.gpu import gpu_status
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -20,8 +20,8 @@ import pytest
 
 from cellstrata.configs import ClusteringConfig
 from cellstrata.tasks.cache import ArrayRef
-from cellstrata.tasks.gpu import GpuStatus
-from cellstrata.tasks.placement import choose
+from cellstrata.tasks.kernels.gpu import GpuStatus
+from cellstrata.tasks.kernels.placement import choose
 from tests.flows.conftest import Cluster, Run
 from tests.tasks.everything import assert_kept, assert_same, load, save, saved, tree_hash
 from tests.tasks.small import blobs, graph_of

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from cellstrata.tasks import elements, labels, split
-from cellstrata.tasks.engine_igraph import to_igraph
+from cellstrata.tasks.kernels.engine_igraph import to_igraph
 from tests.flows.conftest import Cluster, Run
 from tests.tasks.everything import load
 from tests.tasks.small import blobs, cache_at, graph_of, grow, plan_for
@@ -49,7 +49,7 @@ def test_c27_the_graph_is_read_once_and_distances_never(one: Run, pbmc: Path, mo
 
 
 def test_c28_the_graph_is_built_once_for_all_resolutions(one: Run, pbmc: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from cellstrata.tasks import engine_igraph
+    from cellstrata.tasks.kernels import engine_igraph
 
     monkeypatch.setattr(split, "_prepared", {})
     built = counted(monkeypatch, engine_igraph, "to_igraph")

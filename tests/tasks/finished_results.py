@@ -13,8 +13,8 @@ import pandas as pd
 from cellstrata.configs.model import RunConfig
 from cellstrata.tasks.cache import Cache
 from cellstrata.tasks.inputs import inspect_input
+from cellstrata.tasks.kernels.placement import placement_of
 from cellstrata.tasks.neighbors import compute_neighbors
-from cellstrata.tasks.placement import placement_of
 from cellstrata.tasks.plans import kept_partition, root_neighbors, tree_plans
 from cellstrata.tasks.result import Finished, publish_result
 from cellstrata.tasks.split import first_nodes, split

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from cellstrata.tasks.engines import ENGINES, Engine, load_engine
-from cellstrata.tasks.gpu import gpu_status
+from cellstrata.tasks.kernels.engines import ENGINES, Engine, load_engine
+from cellstrata.tasks.kernels.gpu import gpu_status
 from tests.tasks.gpu_stand_in import StandIn
 
 CPU = tuple(name for name in ENGINES if name != "rapids")

@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from cellstrata.tasks.engines import PartitionSpec, load_engine
-from cellstrata.tasks.gpu import gpu_status
-from cellstrata.tasks.graph import Graph, from_adjacency
+from cellstrata.tasks.kernels.engines import PartitionSpec, load_engine
+from cellstrata.tasks.kernels.gpu import gpu_status
+from cellstrata.tasks.kernels.graph import Graph, from_adjacency
 
 PACKAGES = ("cupy", "pylibcugraph", "rapids_singlecell", "cuvs", "cuvs.neighbors", "cuvs.neighbors.brute_force", "cuml")
 CUGRAPH, RSC, CUVS, CUPY = "26.10.0", "0.18.1", "26.10.0", "14.1.1"
@@ -270,7 +270,7 @@ class StandIn:
             resources: Any = None,
             prefilter: Any = None,
         ) -> Any:
-            from cellstrata.tasks.knn import faiss
+            from cellstrata.tasks.kernels.knn import faiss
 
             assert isinstance(queries, DeviceArray), "not on the device"
             found, indices = faiss().knn(queries._host, index, k)

@@ -14,14 +14,14 @@ import numpy.typing as npt
 
 from cellstrata.configs.hierarchy import Hierarchy, LevelParameters
 from cellstrata.tasks.cache import Cache
-from cellstrata.tasks.connectivities import connectivities
-from cellstrata.tasks.engines import Algorithm, PartitionSpec
-from cellstrata.tasks.graph import Graph, from_adjacency
+from cellstrata.tasks.kernels.connectivities import connectivities
+from cellstrata.tasks.kernels.engines import Algorithm, PartitionSpec
+from cellstrata.tasks.kernels.graph import Graph, from_adjacency
+from cellstrata.tasks.kernels.knn import nearest_neighbors
+from cellstrata.tasks.kernels.placement import Placement
 from cellstrata.tasks.keys import stored_graph_key
-from cellstrata.tasks.knn import nearest_neighbors
 from cellstrata.tasks.labels import level_column
 from cellstrata.tasks.neighbors import compute_neighbors
-from cellstrata.tasks.placement import Placement
 from cellstrata.tasks.plan import EmbeddingChoice, NeighborsSpec, TreePlan, lay_over
 from cellstrata.tasks.split import Job, bundle_key, key_of, root_node, run_job, split, write_graph
 from cellstrata.tasks.stores.store import Store
@@ -219,7 +219,7 @@ def golden() -> Graph:
 
 def karate() -> Graph:
     """Return Zachary's karate club."""
-    from cellstrata.tasks.engine_igraph import igraph
+    from cellstrata.tasks.kernels.engine_igraph import igraph
 
     return as_graph(34, igraph().Graph.Famous("Zachary").get_edgelist())
 

@@ -10,8 +10,8 @@ import numpy.typing as npt
 import pytest
 import scipy.sparse as sp
 
-from cellstrata.tasks.connectivities import connectivities
-from cellstrata.tasks.knn import METRICS, Neighbors, nearest_neighbors
+from cellstrata.tasks.kernels.connectivities import connectivities
+from cellstrata.tasks.kernels.knn import METRICS, Neighbors, nearest_neighbors
 from tests.tasks.small import blobs, pbmc
 
 NAMES = ("random", "clustered", "duplicates", "pbmc68k_reduced")

@@ -12,10 +12,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from cellstrata.tasks.agreement import adjusted_rand_index
-from cellstrata.tasks.engines import ENGINES, Algorithm, EngineUnavailable, PartitionSpec, engine_version, load_engine
-from cellstrata.tasks.graph import Graph, from_adjacency
-from cellstrata.tasks.partition import Partition, number_by_size, partition
+from cellstrata.tasks.kernels.engines import (
+    ENGINES,
+    Algorithm,
+    EngineUnavailable,
+    PartitionSpec,
+    engine_version,
+    load_engine,
+)
+from cellstrata.tasks.kernels.gpu_check import adjusted_rand_index
+from cellstrata.tasks.kernels.graph import Graph, from_adjacency
+from cellstrata.tasks.kernels.partition import Partition, number_by_size, partition
 from tests.tasks.gpu_cases import ALL, CPU, cases, engine_of, every_engine, stand_in  # noqa: F401
 from tests.tasks.small import (
     GOLDEN_LABELS,
@@ -271,9 +278,9 @@ def test_versions_name_the_packages() -> None:
 IMPORTS = """
 import sys
 import cellstrata.tasks.split, cellstrata.tasks.neighbors, cellstrata.tasks.worker
-from cellstrata.tasks.engines import ENGINES, load_engine
-from cellstrata.tasks.partition import partition
-from cellstrata.tasks.engines import PartitionSpec
+from cellstrata.tasks.kernels.engines import ENGINES, load_engine
+from cellstrata.tasks.kernels.partition import partition
+from cellstrata.tasks.kernels.engines import PartitionSpec
 from tests.tasks.small import karate
 for name in set(ENGINES) - {"rapids"}:
     partition(karate(), PartitionSpec("leiden", 1.0), load_engine(name))

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from cellstrata.configs import ClusteringConfig
-from cellstrata.tasks.engines import Algorithm, EngineUnavailable, PartitionSpec, load_engine
-from cellstrata.tasks.gpu import GpuStatus, gpu_status
-from cellstrata.tasks.graph import Graph
-from cellstrata.tasks.guard import TOLERANCE, bad_partition, trivial_partitions
-from cellstrata.tasks.partition import Guard, Partition, partition
-from cellstrata.tasks.placement import Choice, GpuUnavailable, Wish, choose, placement_of
+from cellstrata.tasks.kernels.engines import Algorithm, EngineUnavailable, PartitionSpec, load_engine
+from cellstrata.tasks.kernels.gpu import GpuStatus, gpu_status
+from cellstrata.tasks.kernels.graph import Graph
+from cellstrata.tasks.kernels.guard import TOLERANCE, bad_partition, trivial_partitions
+from cellstrata.tasks.kernels.partition import Guard, Partition, partition
+from cellstrata.tasks.kernels.placement import Choice, GpuUnavailable, Wish, choose, placement_of
 from tests.tasks.gpu_stand_in import StandIn
 from tests.tasks.small import as_graph, blobs, graph_of
 
@@ -77,7 +77,7 @@ def test_an_engine_that_is_not_installed_is_found_out_before_work_starts(monkeyp
     import sys
 
     monkeypatch.setitem(sys.modules, "cluster_libreville", None)
-    monkeypatch.delitem(sys.modules, "cellstrata.tasks.engine_libreville", raising=False)
+    monkeypatch.delitem(sys.modules, "cellstrata.tasks.kernels.engine_libreville", raising=False)
     with pytest.raises(EngineUnavailable, match=re.escape("cellstrata[fast]")):
         placement_of(settings(engine="libreville"), False)
 

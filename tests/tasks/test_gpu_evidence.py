@@ -12,10 +12,10 @@ import pytest
 
 from benchmarks import gpu_evidence
 from benchmarks.planted import planted_graph
-from cellstrata.tasks.agreement import adjusted_rand_index
-from cellstrata.tasks.engines import load_engine
-from cellstrata.tasks.gpu import GpuStatus
-from cellstrata.tasks.knn import method_for
+from cellstrata.tasks.kernels.engines import load_engine
+from cellstrata.tasks.kernels.gpu import GpuStatus
+from cellstrata.tasks.kernels.gpu_check import adjusted_rand_index
+from cellstrata.tasks.kernels.knn import method_for
 from tests.real_gpu import pytest_runtest_setup
 
 ROOT = Path(__file__).resolve().parents[2]

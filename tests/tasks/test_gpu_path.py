@@ -17,17 +17,17 @@ import numpy as np
 import pytest
 
 from cellstrata.flows.explain_command import lines
-from cellstrata.tasks import engine_rapids
 from cellstrata.tasks import split as split_module
-from cellstrata.tasks.agreement import adjusted_rand_index, agreement, in_sample
 from cellstrata.tasks.cache import Cache
-from cellstrata.tasks.engines import PartitionSpec, load_engine
-from cellstrata.tasks.gpu import gpu_status
+from cellstrata.tasks.kernels import engine_rapids
+from cellstrata.tasks.kernels.engines import PartitionSpec, load_engine
+from cellstrata.tasks.kernels.gpu import gpu_status
+from cellstrata.tasks.kernels.gpu_check import adjusted_rand_index, agreement, in_sample
+from cellstrata.tasks.kernels.knn import nearest_neighbors
+from cellstrata.tasks.kernels.knn_cuvs import neighbors_by
+from cellstrata.tasks.kernels.partition import partition
+from cellstrata.tasks.kernels.placement import Placement
 from cellstrata.tasks.keys import graph_key
-from cellstrata.tasks.knn import nearest_neighbors
-from cellstrata.tasks.knn_gpu import neighbors_by
-from cellstrata.tasks.partition import partition
-from cellstrata.tasks.placement import Placement
 from cellstrata.tasks.plan import TreePlan
 from cellstrata.tasks.provenance import column_facts, gpu_facts, tree_table
 from cellstrata.tasks.split import Job, bundle_key, key_of, root_node, split

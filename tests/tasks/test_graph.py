@@ -8,8 +8,8 @@ import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cellstrata.tasks.engine_igraph import to_igraph
-from cellstrata.tasks.graph import Graph, GraphError, from_adjacency, from_directed
+from cellstrata.tasks.kernels.engine_igraph import to_igraph
+from cellstrata.tasks.kernels.graph import Graph, GraphError, from_adjacency, from_directed
 from tests.tasks.small import GOLDEN_LABELS, GOLDEN_MODULARITY, golden, graph_of, karate, pbmc
 
 PAIR = np.array([[0, 2.0, 0], [2, 0, 3], [0, 3, 0]])

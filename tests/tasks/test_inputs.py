@@ -14,8 +14,8 @@ import scipy.sparse as sp
 from cellstrata.configs.clustering import ClusteringConfig
 from cellstrata.tasks import elements
 from cellstrata.tasks.cache import Cache
-from cellstrata.tasks.graph import from_adjacency
 from cellstrata.tasks.inputs import Input, inspect_input
+from cellstrata.tasks.kernels.graph import from_adjacency
 from cellstrata.tasks.plan import EmbeddingChoice
 from cellstrata.tasks.stores.digest import digest_array
 from tests.tasks.small import CELLS, cache_at, graph_of

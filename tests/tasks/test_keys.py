@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cellstrata.configs.clustering import ClusteringConfig
-from cellstrata.tasks import engines, keys
-from cellstrata.tasks.engines import PartitionSpec, load_engine
+from cellstrata.tasks import keys
+from cellstrata.tasks.kernels import engines
+from cellstrata.tasks.kernels.engines import PartitionSpec, load_engine
 from cellstrata.tasks.keys import graph_key, split_key, stored_graph_key
 from cellstrata.tasks.stores.digest import canonical_json, digest_array, digest_values
 from tests.tasks.small import CELLS, cache_at, graph_of, grow, plan_for, with_seed
@@ -61,7 +62,7 @@ def test_what_a_graph_depends_on(monkeypatch: Any) -> None:
     assert graph_key("c", 100, 16, "euclidean") != base
     assert graph_key("c", 100, 15, "cosine") != base
     assert graph_key("c", 10, 15, "euclidean") == graph_key("c", 10, 99, "euclidean")  # no more than there are
-    monkeypatch.setattr("cellstrata.tasks.knn.EXACT_UP_TO", 50)
+    monkeypatch.setattr("cellstrata.tasks.kernels.knn.EXACT_UP_TO", 50)
     assert graph_key("c", 100, 15, "euclidean") != base  # another search
 
 

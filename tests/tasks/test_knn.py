@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn.metrics import pairwise_distances
 
-from cellstrata.tasks import knn
-from cellstrata.tasks.knn import METRICS, Metric, Neighbors, method_for, nearest_neighbors
+from cellstrata.tasks.kernels import knn
+from cellstrata.tasks.kernels.knn import METRICS, Metric, Neighbors, method_for, nearest_neighbors
 from tests.tasks.small import blobs
 
 

@@ -15,7 +15,7 @@ import pytest
 import scipy.sparse as sp
 
 from cellstrata.tasks.cache import ArrayRef, Cache
-from cellstrata.tasks.knn import nearest_neighbors
+from cellstrata.tasks.kernels.knn import nearest_neighbors
 from cellstrata.tasks.neighbors import compute_neighbors
 from cellstrata.tasks.opening import InputError
 from cellstrata.tasks.pca import compute_pca, find_pca

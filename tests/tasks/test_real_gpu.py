@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 
 from benchmarks.planted import planted_graph
-from cellstrata.tasks.agreement import adjusted_rand_index
 from cellstrata.tasks.cache import ArrayRef
-from cellstrata.tasks.engines import PartitionSpec, load_engine
-from cellstrata.tasks.gpu import gpu_status
-from cellstrata.tasks.knn import nearest_neighbors
-from cellstrata.tasks.knn_gpu import neighbors_by
-from cellstrata.tasks.partition import Guard, partition
-from cellstrata.tasks.placement import Placement
+from cellstrata.tasks.kernels.engines import PartitionSpec, load_engine
+from cellstrata.tasks.kernels.gpu import gpu_status
+from cellstrata.tasks.kernels.gpu_check import adjusted_rand_index
+from cellstrata.tasks.kernels.knn import nearest_neighbors
+from cellstrata.tasks.kernels.knn_cuvs import neighbors_by
+from cellstrata.tasks.kernels.partition import Guard, partition
+from cellstrata.tasks.kernels.placement import Placement
 from cellstrata.tasks.umap import compute_umap
 from tests.tasks.gpu_stand_in import StandIn
 from tests.tasks.small import blobs, cache_at, grow, karate, plan_for

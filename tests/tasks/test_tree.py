@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from cellstrata.tasks import split as split_module
 from cellstrata.tasks.cache import Cache
-from cellstrata.tasks.graph import from_adjacency
+from cellstrata.tasks.kernels.graph import from_adjacency
 from cellstrata.tasks.keys import graph_key, split_key
 from cellstrata.tasks.labels import column_name, label_of, level_column
 from cellstrata.tasks.plan import LAST_LEVEL, NOT_ASKED, ONE_COMMUNITY, EmbeddingChoice, SplitSpec, TreePlan

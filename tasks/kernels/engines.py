@@ -14,7 +14,7 @@ from typing import Any, Literal, Protocol
 
 import numpy.typing as npt
 
-from cellstrata.tasks.graph import Graph
+from cellstrata.tasks.kernels.graph import Graph
 
 Algorithm = Literal["leiden", "louvain"]
 STAND_IN = "igraph"  # the default, and what computes where a GPU cannot
@@ -52,10 +52,10 @@ class Engine(Protocol):
 
 
 ENGINES: dict[str, str] = {
-    "igraph": "cellstrata.tasks.engine_igraph:IGraphEngine",
-    "leidenalg": "cellstrata.tasks.engine_leidenalg:LeidenalgEngine",
-    "libreville": "cellstrata.tasks.engine_libreville:LibrevilleEngine",
-    "rapids": "cellstrata.tasks.engine_rapids:RapidsEngine",
+    "igraph": "cellstrata.tasks.kernels.engine_igraph:IGraphEngine",
+    "leidenalg": "cellstrata.tasks.kernels.engine_leidenalg:LeidenalgEngine",
+    "libreville": "cellstrata.tasks.kernels.engine_libreville:LibrevilleEngine",
+    "rapids": "cellstrata.tasks.kernels.engine_rapids:RapidsEngine",
 }
 
 

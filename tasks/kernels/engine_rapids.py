@@ -15,9 +15,9 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from cellstrata.tasks.engines import Algorithm, EngineUnavailable, PartitionSpec
-from cellstrata.tasks.gpu import GpuStatus, device_turn, gpu_status
-from cellstrata.tasks.graph import Graph
+from cellstrata.tasks.kernels.engines import Algorithm, EngineUnavailable, PartitionSpec
+from cellstrata.tasks.kernels.gpu import GpuStatus, device_turn, gpu_status
+from cellstrata.tasks.kernels.graph import Graph
 
 MOST_LEVELS = 100  # of cuGraph's hierarchy; it stops by itself long before
 THRESHOLD = 1e-7  # of Louvain: the gain of a level below which it stops, cuGraph's default

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cellstrata.tasks.engines import STAND_IN, PartitionSpec, load_engine
-from cellstrata.tasks.graph import Graph
-from cellstrata.tasks.partition import Partition, partition
+from cellstrata.tasks.kernels.engines import STAND_IN, PartitionSpec, load_engine
+from cellstrata.tasks.kernels.graph import Graph
+from cellstrata.tasks.kernels.partition import Partition, partition
 
 _DIGITS = 12  # of the key, which is hexadecimal
 

@@ -1,7 +1,7 @@
 """Nearest neighbours on a GPU: cuVS compares every cell with every other, all else is as on the CPU.
 
 What it finds are candidates: their distances are computed again from the coordinates and ranked as
-`cellstrata.tasks.knn` does, the cell itself first, so that connectivities have one definition. Not yet run on a GPU.
+`cellstrata.tasks.kernels.knn` does, the cell itself first, so that connectivities have one definition. Not yet run on a GPU.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cellstrata.tasks.gpu import device_turn, first_line, free_memory, gpu_status, is_out_of_memory
-from cellstrata.tasks.knn import METRICS, Floats, Neighbors, Rows, Search, nearest_neighbors
+from cellstrata.tasks.kernels.gpu import device_turn, first_line, free_memory, gpu_status, is_out_of_memory
+from cellstrata.tasks.kernels.knn import METRICS, Floats, Neighbors, Rows, Search, nearest_neighbors
 
 SAMPLED = 32  # cells whose neighbours are compared with the true ones
 RECALL = 0.9  # of them, at least; an exact search finds all

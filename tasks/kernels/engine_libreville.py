@@ -9,8 +9,8 @@ import cluster_libreville
 import numpy as np
 import numpy.typing as npt
 
-from cellstrata.tasks.engines import Algorithm, PartitionSpec
-from cellstrata.tasks.graph import Graph
+from cellstrata.tasks.kernels.engines import Algorithm, PartitionSpec
+from cellstrata.tasks.kernels.graph import Graph
 
 
 class LibrevilleEngine:

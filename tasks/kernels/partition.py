@@ -10,10 +10,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cellstrata.tasks.engines import STAND_IN, Engine, EngineUnavailable, PartitionSpec, engine_version, load_engine
-from cellstrata.tasks.gpu import first_line, free_memory, is_out_of_memory
-from cellstrata.tasks.graph import Graph
-from cellstrata.tasks.guard import bad_labels, bad_partition
+from cellstrata.tasks.kernels.engines import (
+    STAND_IN,
+    Engine,
+    EngineUnavailable,
+    PartitionSpec,
+    engine_version,
+    load_engine,
+)
+from cellstrata.tasks.kernels.gpu import first_line, free_memory, is_out_of_memory
+from cellstrata.tasks.kernels.graph import Graph
+from cellstrata.tasks.kernels.guard import bad_labels, bad_partition
 
 log = logging.getLogger("cellstrata.gpu")
 

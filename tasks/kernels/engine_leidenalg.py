@@ -9,9 +9,9 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from cellstrata.tasks.engine_igraph import LOCK, Prepared, igraph, to_igraph
-from cellstrata.tasks.engines import Algorithm, PartitionSpec
-from cellstrata.tasks.graph import Graph
+from cellstrata.tasks.kernels.engine_igraph import LOCK, Prepared, igraph, to_igraph
+from cellstrata.tasks.kernels.engines import Algorithm, PartitionSpec
+from cellstrata.tasks.kernels.graph import Graph
 
 
 @cache

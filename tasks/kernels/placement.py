@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from cellstrata.configs.clustering import ClusteringConfig
-from cellstrata.tasks.engines import STAND_IN, Engine, EngineUnavailable, load_engine
-from cellstrata.tasks.gpu import NOT_LOOKED, GpuStatus, gpu_status
+from cellstrata.tasks.kernels.engines import STAND_IN, Engine, EngineUnavailable, load_engine
+from cellstrata.tasks.kernels.gpu import NOT_LOOKED, GpuStatus, gpu_status
 
 Wish = Literal["cpu", "auto", "required"]
 GPU_ENGINE = "rapids"
@@ -79,7 +79,7 @@ class Placement:
         choice = self.choose(n_obs)
         if not choice.on_gpu:
             return load_engine(choice.engine)
-        from cellstrata.tasks.engine_rapids import RapidsEngine
+        from cellstrata.tasks.kernels.engine_rapids import RapidsEngine
 
         return RapidsEngine(self.status)
 

@@ -18,8 +18,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from cellstrata.tasks.engines import Algorithm, PartitionSpec
-from cellstrata.tasks.graph import Graph
+from cellstrata.tasks.kernels.engines import Algorithm, PartitionSpec
+from cellstrata.tasks.kernels.graph import Graph
 
 LOCK = threading.Lock()
 BLOCK = 1 << 16  # edges

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cellstrata.tasks.engines import PartitionSpec
-from cellstrata.tasks.graph import Graph
+from cellstrata.tasks.kernels.engines import PartitionSpec
+from cellstrata.tasks.kernels.graph import Graph
 
 # cuGraph stops moving vertices when the modularity grows by no more than this.
 TOLERANCE = 1e-4

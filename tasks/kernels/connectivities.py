@@ -11,8 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import numpy.typing as npt
 
-from cellstrata.tasks.graph import Graph, from_directed
-from cellstrata.tasks.knn import Neighbors
+from cellstrata.tasks.kernels.graph import Graph, from_directed
+from cellstrata.tasks.kernels.knn import Neighbors
 
 TOLERANCE = 1e-5
 MIN_SCALE = 1e-3
