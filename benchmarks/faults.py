@@ -175,7 +175,7 @@ class Faults:
         return "" if clear else f"exit {code}, not clear: {said}"
 
     def _same(self, form: str, place: str) -> bool:
-        from cellstrata.tasks.cache import Cache
+        from cellstrata.tasks.cache.cache import Cache
         from cellstrata.tasks.cache_verify import verify
         from cellstrata.tasks.stores.store import Store
 

@@ -16,7 +16,7 @@ from cellstrata.flows.collect_command import storage_options
 from cellstrata.flows.credentials import with_blocks
 from cellstrata.flows.exit_codes import DONE, FAILED, INTERRUPTED, WRONG_INPUT
 from cellstrata.flows.terminal import Terminal, unexpected
-from cellstrata.tasks.cache import Cache
+from cellstrata.tasks.cache.cache import Cache
 from cellstrata.tasks.cache_care import NoCache, survey
 from cellstrata.tasks.cache_contents import Amount, Fault, Survey, by_age, by_dataset, by_kind
 from cellstrata.tasks.cache_prune import Pruned, prune

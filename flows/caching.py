@@ -24,7 +24,7 @@ from prefect.serializers import JSONSerializer
 from prefect.settings import PREFECT_API_URL
 from pydantic import Field, PrivateAttr
 
-from cellstrata.tasks.cache import Cache, Record
+from cellstrata.tasks.cache.cache import Cache, Record
 from cellstrata.tasks.stores.store import StorageOptions, Store
 
 ATTEMPTS = 5

@@ -30,12 +30,12 @@ from cellstrata.flows.progress import Counts, Progress, announce
 from cellstrata.flows.reports import index_of_run, report_of_dataset
 from cellstrata.flows.steps import run_step, split
 from cellstrata.flows.task_runner import WAITING, ExecutorTaskRunner
-from cellstrata.tasks.cache import ArrayRef, Cache
+from cellstrata.tasks.cache.cache import ArrayRef, Cache
+from cellstrata.tasks.cache.leases import using
 from cellstrata.tasks.dataset_uses import note_use
 from cellstrata.tasks.file_tables import write_file_tables
 from cellstrata.tasks.inputs import Input
 from cellstrata.tasks.kernels.placement import Placement, placement_of
-from cellstrata.tasks.leases import using
 from cellstrata.tasks.neighbors import compute_neighbors
 from cellstrata.tasks.pca import compute_pca
 from cellstrata.tasks.plan import EmbeddingChoice

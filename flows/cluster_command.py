@@ -19,11 +19,11 @@ from cellstrata.flows.executors import shared_executor
 from cellstrata.flows.exit_codes import DONE, FAILED, INTERRUPTED, WRONG_INPUT
 from cellstrata.flows.preparation import UnusableInputs, open_cache, ready, unavailable
 from cellstrata.flows.terminal import Terminal, unexpected
-from cellstrata.tasks.cache import ArrayRef, Cache
+from cellstrata.tasks.cache.cache import ArrayRef, Cache
+from cellstrata.tasks.cache.leases import using
 from cellstrata.tasks.dataset_uses import note_use
 from cellstrata.tasks.inputs import Input, inspect_level
 from cellstrata.tasks.kernels.placement import placement_of
-from cellstrata.tasks.leases import using
 from cellstrata.tasks.level import Asked, NothingToDo, close, look, open_level, uncached
 from cellstrata.tasks.level_result import publish_kept, publish_level
 from cellstrata.tasks.neighbors import compute_neighbors, find_neighbors

@@ -18,10 +18,10 @@ from prefect.utilities.annotations import quote
 
 from cellstrata.flows.executor import ClusterLost
 from cellstrata.flows.progress import Counts
-from cellstrata.tasks.cache import Cache
-from cellstrata.tasks.claims import Claims
-from cellstrata.tasks.listing import Listing
-from cellstrata.tasks.recent import listed_as
+from cellstrata.tasks.cache.cache import Cache
+from cellstrata.tasks.cache.claims import Claims
+from cellstrata.tasks.cache.known_entries import Listing
+from cellstrata.tasks.cache.recent_entries import listed_as
 from cellstrata.tasks.split import Job, bundle_key, first_nodes, key_of, split
 from cellstrata.tasks.tree import Node, Pending, Tree
 

@@ -16,7 +16,7 @@ from typing import Any
 from cellstrata.configs.model import RunConfig
 from cellstrata.flows.executor import Executor
 from cellstrata.flows.preparation import open_cache
-from cellstrata.tasks.cache import ArrayRef, Cache
+from cellstrata.tasks.cache.cache import ArrayRef, Cache
 from cellstrata.tasks.inputs import Input
 from cellstrata.tasks.kernels.placement import placement_of
 from cellstrata.tasks.neighbors import compute_neighbors, find_neighbors

@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol, TypeVar
 
 from cellstrata.configs.dask import DaskConfig
 from cellstrata.configs.model import RunConfig
-from cellstrata.tasks.cache import Cache
+from cellstrata.tasks.cache.cache import Cache
 from cellstrata.tasks.kernels.gpu import GpuStatus
 from cellstrata.tasks.stores.store import StorageOptions, Store
 

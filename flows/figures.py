@@ -7,7 +7,7 @@ from typing import Any
 from cellstrata.configs.model import RunConfig
 from cellstrata.flows.executor import Stopped
 from cellstrata.flows.steps import run_step
-from cellstrata.tasks.cache import Cache
+from cellstrata.tasks.cache.cache import Cache
 from cellstrata.tasks.figures.draw import draw_figures
 from cellstrata.tasks.figures.record import find_figures
 from cellstrata.tasks.figures.request import FigureRequest, wants_figures

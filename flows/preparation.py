@@ -9,7 +9,7 @@ from cellstrata.configs.errors import at_most
 from cellstrata.configs.model import RunConfig
 from cellstrata.flows.credentials import BlockProblem, literal_problems, with_blocks
 from cellstrata.flows.executors import gpu_of_run, runner_problem
-from cellstrata.tasks.cache import Cache
+from cellstrata.tasks.cache.cache import Cache
 from cellstrata.tasks.expansion import expand
 from cellstrata.tasks.inputs import Input, inspect_input
 from cellstrata.tasks.kernels.engines import EngineUnavailable

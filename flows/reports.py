@@ -7,7 +7,7 @@ from typing import Any
 
 from cellstrata.configs.model import RunConfig
 from cellstrata.flows.steps import run_step
-from cellstrata.tasks.cache import Cache
+from cellstrata.tasks.cache.cache import Cache
 from cellstrata.tasks.report.index import entry_of
 from cellstrata.tasks.report.subject import RunFacts
 from cellstrata.tasks.report.write import write_index, write_report

@@ -6,9 +6,9 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from cellstrata.tasks.cache import ArrayRef, array_folder, chunk_name
+from cellstrata.tasks.cache.cache import ArrayRef, array_folder, chunk_name
+from cellstrata.tasks.cache.leases import Lease
 from cellstrata.tasks.dataset_uses import DatasetUse
-from cellstrata.tasks.leases import Lease
 from cellstrata.tasks.stores.objects import StoredObject
 
 DAY = 86400.0

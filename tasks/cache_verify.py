@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from cellstrata.tasks.cache import ArrayRef, Cache, DamagedEntry, array_folder, zarr_metadata
+from cellstrata.tasks.cache.cache import ArrayRef, Cache, DamagedEntry, array_folder, zarr_metadata
 from cellstrata.tasks.cache_care import survey
 from cellstrata.tasks.cache_contents import Amount, Fault, StoredArray, Survey, size_of
 from cellstrata.tasks.stores.objects import time_of

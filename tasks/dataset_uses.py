@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from cellstrata.tasks.cache import Cache
-from cellstrata.tasks.cache_record import SCHEME
+from cellstrata.tasks.cache.cache import Cache
+from cellstrata.tasks.cache.record import SCHEME
 from cellstrata.tasks.stores.digest import canonical_json, digest_values
 from cellstrata.tasks.stores.objects import StoredObject
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from cellstrata.configs.model import RunConfig
-from cellstrata.tasks.cache import ArrayRef, Cache
+from cellstrata.tasks.cache.cache import ArrayRef, Cache
 from cellstrata.tasks.inputs import Input
 from cellstrata.tasks.kernels.placement import placement_of
 from cellstrata.tasks.keys import graph_key

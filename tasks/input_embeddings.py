@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from cellstrata.tasks import elements
-from cellstrata.tasks.cache import ArrayRef, Cache
+from cellstrata.tasks.cache.cache import ArrayRef, Cache
 from cellstrata.tasks.checks import Check
 from cellstrata.tasks.opening import reading
 from cellstrata.tasks.plan import EmbeddingChoice

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from cellstrata.configs.clustering import ClusteringConfig
 from cellstrata.configs.single_level import NAME
 from cellstrata.tasks import elements
-from cellstrata.tasks.cache import ArrayRef, Cache
+from cellstrata.tasks.cache.cache import ArrayRef, Cache
 from cellstrata.tasks.checks import (
     OPTIONS,
     Check,

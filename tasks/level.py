@@ -9,7 +9,7 @@ import numpy as np
 
 from cellstrata.configs.single_level import NAME, LevelCall
 from cellstrata.tasks import elements
-from cellstrata.tasks.cache import Cache
+from cellstrata.tasks.cache.cache import Cache
 from cellstrata.tasks.checks import overlap
 from cellstrata.tasks.labels import column_name
 from cellstrata.tasks.level_result import COMMAND

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from cellstrata.tasks import elements
-from cellstrata.tasks.cache import Cache
+from cellstrata.tasks.cache.cache import Cache
 from cellstrata.tasks.figures.palette import color_entries, tree_palette
 from cellstrata.tasks.link_mode import link_mode
 from cellstrata.tasks.linked import refers_rightly

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import numpy as np
 import scipy.sparse as sp
 
-from cellstrata.tasks.cache import ArrayRef, Cache
+from cellstrata.tasks.cache.cache import ArrayRef, Cache
 from cellstrata.tasks.kernels.connectivities import connectivities
 from cellstrata.tasks.kernels.knn import Neighbors
 from cellstrata.tasks.kernels.knn_cuvs import neighbors_by

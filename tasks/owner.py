@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from cellstrata.tasks.cache import ArrayRef
+from cellstrata.tasks.cache.cache import ArrayRef
 from cellstrata.tasks.kernels.gpu import GpuStatus, free_memory, gpu_status, withheld
 from cellstrata.tasks.split import Job
 from cellstrata.tasks.worker import start_worker

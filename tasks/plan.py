@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from cellstrata.configs.hierarchy import Hierarchy, LevelParameters
-from cellstrata.tasks.cache import ArrayRef
+from cellstrata.tasks.cache.cache import ArrayRef
 from cellstrata.tasks.kernels.engines import Algorithm, PartitionSpec
 from cellstrata.tasks.kernels.placement import Placement
 from cellstrata.tasks.labels import Path, label_of

@@ -16,7 +16,7 @@ from typing import Any
 
 import cellstrata
 from cellstrata.configs.cpus import usable_cpus
-from cellstrata.tasks.cache import Cache
+from cellstrata.tasks.cache.cache import Cache
 from cellstrata.tasks.stores.digest import digest_values
 from cellstrata.tasks.stores.store import Store
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cellstrata.configs.model import RunConfig
-from cellstrata.tasks.cache import ArrayRef, Cache
+from cellstrata.tasks.cache.cache import ArrayRef, Cache
 from cellstrata.tasks.elements import obs_names, open_anndata
 from cellstrata.tasks.figures.palette import SCHEME, color_entries, tree_palette
 from cellstrata.tasks.inputs import Input

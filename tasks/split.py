@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cellstrata.tasks.cache import Cache, DamagedEntry, Record
+from cellstrata.tasks.cache.cache import Cache, DamagedEntry, Record
 from cellstrata.tasks.kernels.connectivities import connectivities
 from cellstrata.tasks.kernels.engines import Engine, PartitionSpec, engine_version
 from cellstrata.tasks.kernels.gpu_check import agreement, in_sample

@@ -15,8 +15,8 @@ from typing import get_args
 
 import numpy as np
 
-from cellstrata.tasks.cache import Cache, DamagedEntry, Record
-from cellstrata.tasks.cache_record import SCHEME, parse_record
+from cellstrata.tasks.cache.cache import Cache, DamagedEntry, Record
+from cellstrata.tasks.cache.record import SCHEME, parse_record
 from cellstrata.tasks.kernels.engines import Algorithm
 
 AT_MOST, AT_MOST_AFAR = 3_000, 300  # records that are looked at: on a local disk, in a bucket

@@ -10,8 +10,8 @@ import numpy as np
 
 from cellstrata.configs.clustering import ClusteringConfig
 from cellstrata.tasks import elements
-from cellstrata.tasks.cache import ArrayRef, Cache
-from cellstrata.tasks.cache_record import plain
+from cellstrata.tasks.cache.cache import ArrayRef, Cache
+from cellstrata.tasks.cache.record import plain
 from cellstrata.tasks.checks import Check
 from cellstrata.tasks.kernels.graph import Graph, GraphError, from_adjacency
 from cellstrata.tasks.keys import stored_graph_key

@@ -11,7 +11,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import Any
 
-from cellstrata.tasks.cache import Cache
+from cellstrata.tasks.cache.cache import Cache
 from cellstrata.tasks.expected_work import Expected, Guess, may_be_split
 from cellstrata.tasks.kernels.engines import Algorithm
 from cellstrata.tasks.labels import Path

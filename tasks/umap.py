@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cellstrata.tasks.cache import ArrayRef, Cache
+from cellstrata.tasks.cache.cache import ArrayRef, Cache
 from cellstrata.tasks.kernels.gpu import device_turn, first_line, free_memory, gpu_status
 from cellstrata.tasks.neighbors import connectivities_matrix
 from cellstrata.tasks.stores.digest import digest_values

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cellstrata.tasks import elements
-from cellstrata.tasks.cache import Cache, DamagedEntry
+from cellstrata.tasks.cache.cache import Cache, DamagedEntry
 from cellstrata.tasks.figures.covariates import Numbers
 from cellstrata.tasks.figures.gene_values import read_genes
 from cellstrata.tasks.references import has_document

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from cellstrata.configs.model import RunConfig
-from cellstrata.tasks.cache import Cache
+from cellstrata.tasks.cache.cache import Cache
 from cellstrata.tasks.checks import columns_of
 from cellstrata.tasks.figures.kept_genes import GeneSource
 from cellstrata.tasks.figures.names import figures_url

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cellstrata.configs.secrets_mask import masked
-from cellstrata.tasks.cache import Cache
+from cellstrata.tasks.cache.cache import Cache
 from cellstrata.tasks.elements import open_anndata, read_obsm
 from cellstrata.tasks.figures.covariates import Covariate, Numbers
 from cellstrata.tasks.figures.kept_genes import GeneSource, kept_genes

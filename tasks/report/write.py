@@ -6,7 +6,7 @@ import re
 from datetime import UTC, datetime
 from typing import Any
 
-from cellstrata.tasks.cache import Cache
+from cellstrata.tasks.cache.cache import Cache
 from cellstrata.tasks.report.index import Entry, index_page
 from cellstrata.tasks.report.page import assets_digest, page
 from cellstrata.tasks.report.subject import RunFacts, subject_of

@@ -19,7 +19,7 @@ import pandas as pd
 import pytest
 
 from cellstrata.configs import ClusteringConfig
-from cellstrata.tasks.cache import ArrayRef
+from cellstrata.tasks.cache.cache import ArrayRef
 from cellstrata.tasks.kernels.gpu import GpuStatus
 from cellstrata.tasks.kernels.placement import choose
 from tests.flows.conftest import Cluster, Run

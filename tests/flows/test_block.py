@@ -10,7 +10,7 @@ import pytest
 from prefect.exceptions import ObjectAlreadyExists
 
 from cellstrata.flows.caching import ATTEMPTS, CellstrataCache, cache_block
-from cellstrata.tasks.cache import Cache
+from cellstrata.tasks.cache.cache import Cache
 from cellstrata.tasks.stores.store import Store
 
 

@@ -18,7 +18,7 @@ import pytest
 from cellstrata.configs.amounts import bytes_of, seconds_of, size_text
 from cellstrata.configs.errors import ConfigError
 from cellstrata.flows.command import main
-from cellstrata.tasks.leases import LEASES, live_leases, using
+from cellstrata.tasks.cache.leases import LEASES, live_leases, using
 from tests.flows.conftest import Cluster, Run
 from tests.tasks.everything import load, tree_hash
 from tests.tasks.small import cache_at

@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 
 from cellstrata.flows.command import main
-from cellstrata.tasks.cache import Cache
+from cellstrata.tasks.cache.cache import Cache
+from cellstrata.tasks.cache.claims import Claims
 from cellstrata.tasks.cache_prune import prune
 from cellstrata.tasks.cache_verify import verify
-from cellstrata.tasks.claims import Claims
 from cellstrata.tasks.linked import open_linked
 from cellstrata.tasks.materialize import materialize
 from cellstrata.tasks.opening import kind_of

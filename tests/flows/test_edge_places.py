@@ -155,7 +155,7 @@ def cache_is_full(patch: pytest.MonkeyPatch, part: str) -> None:
 
 def arrays_are_full(patch: pytest.MonkeyPatch) -> None:
     """Let half of each array of the cache be written; all lie beside their records, as large ones do."""
-    patch.setattr("cellstrata.tasks.cache.INLINE", 0)
+    patch.setattr("cellstrata.tasks.cache.cache.INLINE", 0)
     cache_is_full(patch, "/c/0")
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from cellstrata.flows.command import main
-from cellstrata.tasks.cache import Cache
+from cellstrata.tasks.cache.cache import Cache
 from cellstrata.tasks.cache_verify import verify
 from cellstrata.tasks.stores.store import Store
 from tests.faulty_proxy import FaultyProxy

@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 
 from cellstrata.configs import RunConfig
 from cellstrata.configs.clustering import ClusteringConfig
-from cellstrata.tasks.cache import Cache
+from cellstrata.tasks.cache.cache import Cache
 from cellstrata.tasks.inputs import inspect_input
 from cellstrata.tasks.labels import level_column
 from cellstrata.tasks.plans import tree_plans

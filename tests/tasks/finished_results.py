@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from cellstrata.configs.model import RunConfig
-from cellstrata.tasks.cache import Cache
+from cellstrata.tasks.cache.cache import Cache
 from cellstrata.tasks.inputs import inspect_input
 from cellstrata.tasks.kernels.placement import placement_of
 from cellstrata.tasks.neighbors import compute_neighbors

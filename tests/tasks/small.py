@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cellstrata.configs.hierarchy import Hierarchy, LevelParameters
-from cellstrata.tasks.cache import Cache
+from cellstrata.tasks.cache.cache import Cache
 from cellstrata.tasks.kernels.connectivities import connectivities
 from cellstrata.tasks.kernels.engines import Algorithm, PartitionSpec
 from cellstrata.tasks.kernels.graph import Graph, from_adjacency

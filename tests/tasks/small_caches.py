@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from cellstrata.tasks.cache import ArrayRef, Cache, array_folder, chunk_name, record_path
+from cellstrata.tasks.cache.cache import ArrayRef, Cache, array_folder, chunk_name, record_path
 from cellstrata.tasks.stores.store import Store
 from tests.tasks.small import cache_at
 

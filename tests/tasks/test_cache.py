@@ -18,8 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from cellstrata.tasks.cache import ArrayRef, Cache, DamagedEntry, Record
-from cellstrata.tasks.cache_record import SCHEME
+from cellstrata.tasks.cache.cache import ArrayRef, Cache, DamagedEntry, Record
+from cellstrata.tasks.cache.record import SCHEME
 from cellstrata.tasks.stores.digest import canonical_json, digest_array
 from cellstrata.tasks.stores.store import Store
 from tests.tasks.small import cache_at

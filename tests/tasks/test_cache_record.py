@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from cellstrata.tasks.cache import Cache
-from cellstrata.tasks.cache_record import INLINE, ArrayRef, DamagedEntry, Record, parse_record, plain
+from cellstrata.tasks.cache.cache import Cache
+from cellstrata.tasks.cache.record import INLINE, ArrayRef, DamagedEntry, Record, parse_record, plain
 from cellstrata.tasks.stores.store import Store
 from tests.tasks.small import cache_at
 

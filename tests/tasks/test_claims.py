@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from cellstrata.tasks import claims
-from cellstrata.tasks.claims import Claims
+from cellstrata.tasks.cache.cache import claims
+from cellstrata.tasks.cache.claims import Claims
 from tests.tasks.small import cache_at
 
 
@@ -32,7 +32,7 @@ def test_one_has_it_at_a_time(tmp_path: Path) -> None:
 
 def test_the_dead_have_no_claims(tmp_path: Path) -> None:
     script = (
-        "import os, sys; from tests.tasks.small import cache_at; from cellstrata.tasks.claims import Claims\n"
+        "import os, sys; from tests.tasks.small import cache_at; from cellstrata.tasks.cache.claims import Claims\n"
         "assert Claims(cache_at(sys.argv[1])).take('k'); os.kill(os.getpid(), 9)"
     )
     root = Path(__file__).resolve().parents[2]

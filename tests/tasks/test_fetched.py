@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cellstrata.tasks.fetched import KEPT, fetched
+from cellstrata.tasks.cache.local_copies import KEPT, fetched
 
 
 def test_fetched_once_and_kept_on_a_disk_without_a_trace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

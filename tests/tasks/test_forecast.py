@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cellstrata.configs.hierarchy import Hierarchy
-from cellstrata.tasks.cache import Cache, Record, record_path
+from cellstrata.tasks.cache.cache import Cache, Record, record_path
 from cellstrata.tasks.expected_work import Guess, may_be_split
 from cellstrata.tasks.parent_column import clusters_of
 from cellstrata.tasks.plan import SplitSpec, TreePlan

@@ -18,7 +18,7 @@ import pytest
 
 from cellstrata.flows.explain_command import lines
 from cellstrata.tasks import split as split_module
-from cellstrata.tasks.cache import Cache
+from cellstrata.tasks.cache.cache import Cache
 from cellstrata.tasks.kernels import engine_rapids
 from cellstrata.tasks.kernels.engines import PartitionSpec, load_engine
 from cellstrata.tasks.kernels.gpu import gpu_status

@@ -12,10 +12,9 @@ from typing import Any
 
 import pytest
 
-from cellstrata.tasks import leases
-from cellstrata.tasks.cache import Cache
+from cellstrata.tasks.cache.cache import Cache, leases
+from cellstrata.tasks.cache.leases import DEAD_AFTER, LEASES, live_leases, using
 from cellstrata.tasks.cache_prune import prune
-from cellstrata.tasks.leases import DEAD_AFTER, LEASES, live_leases, using
 from cellstrata.tasks.stores.store import Store
 from tests.tasks.small import cache_at
 from tests.tasks.small_caches import DAY, add_entry, files, new_cache, set_age, there
@@ -92,7 +91,7 @@ def test_a_cache_that_cannot_be_written_to_is_used_without(cache: Cache, monkeyp
 
 HOLDER = """
 import sys, time
-from cellstrata.tasks.leases import using
+from cellstrata.tasks.cache.leases import using
 from tests.tasks.small import cache_at
 with using(cache_at(sys.argv[1])):
     print("held", flush=True)

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cellstrata.tasks import listing
-from cellstrata.tasks.cache import Cache
-from cellstrata.tasks.listing import Listing
-from cellstrata.tasks.recent import listed_as
+from cellstrata.tasks.cache.cache import Cache
+from cellstrata.tasks.cache.cache import known_entries as listing
+from cellstrata.tasks.cache.known_entries import Listing
+from cellstrata.tasks.cache.recent_entries import listed_as
 from cellstrata.tasks.stores.store import Store
 from tests.tasks.small import cache_at
 

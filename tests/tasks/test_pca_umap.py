@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from cellstrata.tasks.cache import ArrayRef, Cache
+from cellstrata.tasks.cache.cache import ArrayRef, Cache
 from cellstrata.tasks.kernels.knn import nearest_neighbors
 from cellstrata.tasks.neighbors import compute_neighbors
 from cellstrata.tasks.opening import InputError
@@ -24,7 +24,7 @@ from tests.tasks.small import blobs, cache_at
 
 SCRIPT = """
 import json, sys
-from cellstrata.tasks.cache import ArrayRef
+from cellstrata.tasks.cache.cache import ArrayRef
 from cellstrata.tasks.pca import compute_pca
 from cellstrata.tasks.umap import compute_umap
 from tests.tasks.small import cache_at

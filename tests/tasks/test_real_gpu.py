@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from benchmarks.planted import planted_graph
-from cellstrata.tasks.cache import ArrayRef
+from cellstrata.tasks.cache.cache import ArrayRef
 from cellstrata.tasks.kernels.engines import PartitionSpec, load_engine
 from cellstrata.tasks.kernels.gpu import gpu_status
 from cellstrata.tasks.kernels.gpu_check import adjusted_rand_index

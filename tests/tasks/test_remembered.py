@@ -16,7 +16,7 @@ import pytest
 
 from cellstrata.configs.clustering import ClusteringConfig
 from cellstrata.tasks import elements
-from cellstrata.tasks.cache import Cache
+from cellstrata.tasks.cache.cache import Cache
 from cellstrata.tasks.inputs import Input, inspect_input
 from cellstrata.tasks.remembered import RECENT
 from tests.tasks.everything import save

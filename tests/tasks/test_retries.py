@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import cellstrata.tasks.stores.store
-from cellstrata.tasks.cache import Cache, DamagedEntry
+from cellstrata.tasks.cache.cache import Cache, DamagedEntry
 from cellstrata.tasks.opening import InputError, reading
 from cellstrata.tasks.stores import retries
 from cellstrata.tasks.stores.faults import StoreDenied, StoreError, fault_of

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cellstrata.tasks import split as split_module
-from cellstrata.tasks.cache import Cache
+from cellstrata.tasks.cache.cache import Cache
 from cellstrata.tasks.kernels.graph import from_adjacency
 from cellstrata.tasks.keys import graph_key, split_key
 from cellstrata.tasks.labels import column_name, label_of, level_column
@@ -339,7 +339,7 @@ def test_one_changed_cluster_costs_its_own_subtree(cache: Cache) -> None:
 
 
 def test_damage_on_the_way_is_mended(cache: Cache, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cellstrata.tasks.cache.INLINE", 0)
+    monkeypatch.setattr("cellstrata.tasks.cache.cache.INLINE", 0)
     plan = plan_for(cache, CELLS, 2)
     before = grow(plan, cache)
     victim = before.keys()[0,]

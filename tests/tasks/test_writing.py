@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cellstrata.tasks import writing
-from cellstrata.tasks.cache import Cache
+from cellstrata.tasks.cache.cache import Cache
+from cellstrata.tasks.cache.cache import writes_behind as writing
+from cellstrata.tasks.cache.writes_behind import AT_ONCE, WritesBehind
 from cellstrata.tasks.stores.store import Store
-from cellstrata.tasks.writing import AT_ONCE, WritesBehind
 
 ARRAY = np.arange(100_000)
 

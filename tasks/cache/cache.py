@@ -26,16 +26,16 @@ from typing import Any, Literal
 
 import numpy as np
 
-from cellstrata.tasks.cache_record import DATA_TYPES, INLINE, SCHEME, array_of, parse_record, plain
-from cellstrata.tasks.cache_record import ArrayRef as ArrayRef
-from cellstrata.tasks.cache_record import DamagedEntry as DamagedEntry
-from cellstrata.tasks.cache_record import Record as Record
-from cellstrata.tasks.fetched import fetched
-from cellstrata.tasks.recent import Recent
+from cellstrata.tasks.cache.local_copies import fetched
+from cellstrata.tasks.cache.recent_entries import Recent
+from cellstrata.tasks.cache.record import DATA_TYPES, INLINE, SCHEME, array_of, parse_record, plain
+from cellstrata.tasks.cache.record import ArrayRef as ArrayRef
+from cellstrata.tasks.cache.record import DamagedEntry as DamagedEntry
+from cellstrata.tasks.cache.record import Record as Record
+from cellstrata.tasks.cache.writes_behind import WritesBehind
 from cellstrata.tasks.stores.digest import canonical_json
 from cellstrata.tasks.stores.parallel import at_once
 from cellstrata.tasks.stores.store import Store, protocol_of
-from cellstrata.tasks.writing import WritesBehind
 
 AGAIN = 2  # times that an array in a bucket is read again before it counts as damaged
 Kind = Literal["graph", "knn", "split", "bundle", "umap", "pca", "input", "gene"]
@@ -70,7 +70,7 @@ class Cache:
     def for_job(self, listed: frozenset[str] | None = None) -> Iterator[Cache]:
         """Yield the same for one job, which in a bucket does not wait for its writes until `settle`.
 
-        `listed` are the entries that there are, where that is known (`cellstrata.tasks.listing`).
+        `listed` are the entries that there are, where that is known (`cellstrata.tasks.cache.known_entries`).
         """
         if self.store.is_local:
             yield self.for_run()

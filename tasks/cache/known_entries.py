@@ -11,9 +11,9 @@ import threading
 from collections.abc import Iterable
 from weakref import WeakValueDictionary
 
-from cellstrata.tasks.cache import Cache
-from cellstrata.tasks.cache_record import SCHEME
-from cellstrata.tasks.recent import listed_as
+from cellstrata.tasks.cache.cache import Cache
+from cellstrata.tasks.cache.recent_entries import listed_as
+from cellstrata.tasks.cache.record import SCHEME
 from cellstrata.tasks.stores.store import Store
 
 MOST = 3_000  # entries

@@ -19,8 +19,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from cellstrata.tasks.cache import Cache
-from cellstrata.tasks.cache_record import SCHEME
+from cellstrata.tasks.cache.cache import Cache
+from cellstrata.tasks.cache.record import SCHEME
 from cellstrata.tasks.stores.digest import canonical_json
 from cellstrata.tasks.stores.objects import StoredObject, list_objects
 

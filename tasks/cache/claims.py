@@ -15,8 +15,8 @@ import time
 import uuid
 from dataclasses import dataclass, field
 
-from cellstrata.tasks.cache import Cache
-from cellstrata.tasks.cache_record import SCHEME
+from cellstrata.tasks.cache.cache import Cache
+from cellstrata.tasks.cache.record import SCHEME
 from cellstrata.tasks.stores.store import protocol_of
 
 VALID = 30.0  # seconds without renewal

@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 
-from cellstrata.tasks.cache_record import Record
+from cellstrata.tasks.cache.record import Record
 
 MOST_BYTES = 1 << 28  # of the arrays that came with the entries
 MOST = 50_000  # entries
