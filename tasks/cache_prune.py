@@ -19,7 +19,7 @@ from cellstrata.tasks.cache.cache import Cache, array_folder
 from cellstrata.tasks.cache.leases import DEAD_AFTER, Lease, live_leases
 from cellstrata.tasks.cache_care import survey
 from cellstrata.tasks.cache_contents import Amount, Entry, StoredArray, Survey
-from cellstrata.tasks.own_prefixes import leftovers_of
+from cellstrata.tasks.overlays.own_folders import leftovers_of
 from cellstrata.tasks.stores.objects import StoredObject, remove_empty_folders, remove_unless_touched
 from cellstrata.tasks.stores.parallel import at_once
 from cellstrata.tasks.stores.store import StorageOptions

@@ -18,8 +18,8 @@ import zarr
 from zarr.abc.store import Store as ZarrStore
 
 from cellstrata.tasks.opening import kind_of, zarr_store, zipped
+from cellstrata.tasks.overlays.linked_store import LinkedStore
 from cellstrata.tasks.quiet import quiet
-from cellstrata.tasks.reference_store import LinkedStore
 from cellstrata.tasks.stores.data_errors import InputError
 from cellstrata.tasks.stores.states import ElementState, Listing
 from cellstrata.tasks.stores.store import StorageOptions, Store

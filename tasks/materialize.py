@@ -9,8 +9,8 @@ from pathlib import Path
 
 from cellstrata.tasks.linked import check_links, linked_store, links_in
 from cellstrata.tasks.opening import kind_of, open_anndata
+from cellstrata.tasks.overlays.linked_store import LinkedStore
 from cellstrata.tasks.publish import is_foreign, is_ours
-from cellstrata.tasks.reference_store import LinkedStore
 from cellstrata.tasks.resolved import copy_resolved
 from cellstrata.tasks.stores.data_errors import InputError, OutputError
 from cellstrata.tasks.stores.states import Listing

@@ -19,9 +19,18 @@ from typing import Any
 
 import zarr
 
-from cellstrata.tasks.own_prefixes import remove_superseded
+from cellstrata.tasks.overlays.document import (
+    CONVERTED,
+    DOCUMENT,
+    INSIDE,
+    OWN,
+    Ref,
+    References,
+    has_document,
+    read_references,
+)
+from cellstrata.tasks.overlays.own_folders import remove_superseded
 from cellstrata.tasks.referenced import Referenced, ReferencedChunks, is_metadata, read_refs
-from cellstrata.tasks.references import CONVERTED, DOCUMENT, INSIDE, OWN, Ref, References, has_document, read_references
 from cellstrata.tasks.staging import StagedStore
 from cellstrata.tasks.stores.data_errors import InputError
 from cellstrata.tasks.stores.store import StorageOptions, Store

@@ -27,11 +27,11 @@ from cellstrata.tasks.linked import RECORD
 from cellstrata.tasks.nodes import attrs_of, index_key
 from cellstrata.tasks.opening import DataError, InputError, Root, kind_of, open_anndata, zarr_store, zipped
 from cellstrata.tasks.overlay import commit_overlay, finish_overlay, own_name
-from cellstrata.tasks.own_prefixes import only_leftovers
+from cellstrata.tasks.overlays.document import INSIDE, OWN, has_document, read_references
+from cellstrata.tasks.overlays.linked_store import LinkedStore
+from cellstrata.tasks.overlays.own_folders import only_leftovers
 from cellstrata.tasks.quiet import quiet
-from cellstrata.tasks.reference_store import LinkedStore
 from cellstrata.tasks.referenced import Referenced, ReferencedChunks
-from cellstrata.tasks.references import INSIDE, OWN, has_document, read_references
 from cellstrata.tasks.resolved import Resolved
 from cellstrata.tasks.staging import StagedStore
 from cellstrata.tasks.stores.store import (

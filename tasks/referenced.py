@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from cellstrata.tasks.convert import copy_element
-from cellstrata.tasks.hdf5_chunks import create_array, layout_of, refs_of
 from cellstrata.tasks.nodes import attrs_of
 from cellstrata.tasks.opening import Root
-from cellstrata.tasks.reference_store import AT_ONCE, LinkedStore
-from cellstrata.tasks.references import INSIDE, Ref, Source
+from cellstrata.tasks.overlays.document import INSIDE, Ref, Source
+from cellstrata.tasks.overlays.hdf5_chunks import create_array, layout_of, refs_of
+from cellstrata.tasks.overlays.linked_store import AT_ONCE, LinkedStore
 from cellstrata.tasks.stores.data_errors import InputError, OutputError
 from cellstrata.tasks.stores.states import ElementState, Listing, file_state
 from cellstrata.tasks.stores.store import StorageOptions, Store, join, real

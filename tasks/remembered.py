@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cellstrata.tasks.cache.cache import Cache, Record
-from cellstrata.tasks.reference_store import LinkedStore, overlay_marks
+from cellstrata.tasks.overlays.linked_store import LinkedStore, overlay_marks
 from cellstrata.tasks.stores.digest import digest_values
 from cellstrata.tasks.stores.store import StorageOptions, Store
 

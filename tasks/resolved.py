@@ -8,7 +8,7 @@ from typing import Any
 
 from cellstrata.tasks.nodes import attrs_of
 from cellstrata.tasks.opening import Root
-from cellstrata.tasks.reference_store import AT_ONCE, LinkedStore
+from cellstrata.tasks.overlays.linked_store import AT_ONCE, LinkedStore
 from cellstrata.tasks.stores.data_errors import InputError
 from cellstrata.tasks.stores.states import Listing
 from cellstrata.tasks.stores.store import Store

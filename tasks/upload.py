@@ -18,8 +18,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from cellstrata.tasks.own_prefixes import WRITER, remove_superseded
-from cellstrata.tasks.references import DOCUMENT
+from cellstrata.tasks.overlays.document import DOCUMENT
+from cellstrata.tasks.overlays.own_folders import WRITER, remove_superseded
 from cellstrata.tasks.stores.data_errors import OutputError
 from cellstrata.tasks.stores.objects import time_of
 from cellstrata.tasks.stores.store import Store

@@ -13,7 +13,7 @@ from cellstrata.tasks import elements
 from cellstrata.tasks.cache.cache import Cache, DamagedEntry
 from cellstrata.tasks.figures.covariates import Numbers
 from cellstrata.tasks.figures.gene_values import read_genes
-from cellstrata.tasks.references import has_document
+from cellstrata.tasks.overlays.document import has_document
 from cellstrata.tasks.stores.digest import digest_values
 from cellstrata.tasks.stores.identity import identity
 from cellstrata.tasks.stores.states import Listing

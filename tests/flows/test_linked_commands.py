@@ -9,7 +9,7 @@ import pytest
 
 from cellstrata.tasks.linked import open_linked
 from cellstrata.tasks.opening import kind_of
-from cellstrata.tasks.references import DOCUMENT
+from cellstrata.tasks.overlays.document import DOCUMENT
 from cellstrata.tasks.stores.store import Store
 from tests.flows.conftest import Cluster
 from tests.tasks.everything import assert_kept, load
@@ -88,7 +88,7 @@ def test_prune_removes_what_runs_left_beside_results(
         return int(json.loads(capsys.readouterr().out)["removed"]["beside_results"]["count"])
 
     assert removed() == 0  # a run may be writing it
-    monkeypatch.setattr("cellstrata.tasks.own_prefixes.BEING_WRITTEN", -1.0)
+    monkeypatch.setattr("cellstrata.tasks.overlays.own_folders.BEING_WRITTEN", -1.0)
     assert removed("--dry_run") == 1
     assert removed() == 1
     assert left not in place.list()

@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 
 from cellstrata.tasks.linked import open_linked
+from cellstrata.tasks.overlays.document import DOCUMENT
 from cellstrata.tasks.publish import publish
-from cellstrata.tasks.references import DOCUMENT
 from tests.tasks.everything import assert_same
 
 RNG = np.random.default_rng(0)
@@ -64,7 +64,7 @@ def referred(out: Path) -> set[str]:
 @pytest.mark.parametrize("rows", [None, 300])
 def test_what_zarr_reads_as_hdf5_stores_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: int | None) -> None:
     if rows is not None:  # chunks of which the last reaches over the end of what is in one piece
-        monkeypatch.setattr("cellstrata.tasks.hdf5_chunks.CHUNK_BYTES", rows * TABLE[0].nbytes)
+        monkeypatch.setattr("cellstrata.tasks.overlays.hdf5_chunks.CHUNK_BYTES", rows * TABLE[0].nbytes)
     source, out = tmp_path / "in.h5ad", tmp_path / "out.zarr"
     write(source, STORED | CONVERTED)
     before = source.read_bytes()
@@ -78,7 +78,7 @@ def test_what_zarr_reads_as_hdf5_stores_it(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_the_last_rows_before_the_end_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cellstrata.tasks.hdf5_chunks.CHUNK_BYTES", 900 * TABLE[0].nbytes)
+    monkeypatch.setattr("cellstrata.tasks.overlays.hdf5_chunks.CHUNK_BYTES", 900 * TABLE[0].nbytes)
     source, out = tmp_path / "in.h5ad", tmp_path / "out.zarr"
     write(source, {"plain": {"data": TABLE}})
     with h5py.File(source) as file:

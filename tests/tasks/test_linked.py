@@ -20,8 +20,8 @@ from cellstrata.tasks.link_mode import link_problem
 from cellstrata.tasks.linked import linked_store, open_linked
 from cellstrata.tasks.materialize import materialize
 from cellstrata.tasks.opening import DataError, InputError, kind_of
+from cellstrata.tasks.overlays.document import DOCUMENT
 from cellstrata.tasks.publish import OutputError, is_foreign, is_ours, publish
-from cellstrata.tasks.references import DOCUMENT
 from cellstrata.tasks.stores.states import Listing
 from cellstrata.tasks.stores.store import Store
 from tests.tasks.everything import FORMATS, assert_kept, load, save, saved, tree_hash
@@ -195,8 +195,8 @@ def test_a_linked_result_tells_what_has_changed_too(tmp_path: Path) -> None:
 
 
 def test_very_many_references_stand_in_shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cellstrata.tasks.references.MOST_IN_DOCUMENT", 20)
-    monkeypatch.setattr("cellstrata.tasks.references.IN_A_SHARD", 7)
+    monkeypatch.setattr("cellstrata.tasks.overlays.document.MOST_IN_DOCUMENT", 20)
+    monkeypatch.setattr("cellstrata.tasks.overlays.document.IN_A_SHARD", 7)
     local = saved(tmp_path, "zarr3")
     source, out = put(local, f"memory://{tmp_path.name}/in.zarr"), f"memory://{tmp_path.name}/out.zarr"
     ours(source, out)
@@ -226,7 +226,7 @@ def test_what_runs_leave_is_removed_by_the_next(tmp_path: Path, monkeypatch: pyt
     ours(local, out)
     first = own()
     assert names() == {dead, first, DOCUMENT}  # it may be alive
-    monkeypatch.setattr("cellstrata.tasks.own_prefixes.BEING_WRITTEN", -1.0)
+    monkeypatch.setattr("cellstrata.tasks.overlays.own_folders.BEING_WRITTEN", -1.0)
     ours(local, out)
     second = own()
     assert names() == {first, second, DOCUMENT}  # readers may have the first open
@@ -264,7 +264,7 @@ def test_an_interrupted_overlay_leaves_the_old_result(tmp_path: Path, monkeypatc
 
 def test_one_writer_of_a_copy_at_a_time(tmp_path: Path, s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from cellstrata.tasks import upload
-    from cellstrata.tasks.own_prefixes import WRITER
+    from cellstrata.tasks.overlays.own_folders import WRITER
 
     cells = ad.AnnData(obs=pd.DataFrame(index=[f"c{i}" for i in range(60)]))
     local, out = save(cells, tmp_path, "zarr2"), f"{s3}/out.zarr"

@@ -20,7 +20,7 @@ from zarr.abc.store import ByteRequest, OffsetByteRequest, RangeByteRequest, Suf
 from zarr.abc.store import Store as ZarrStore
 from zarr.core.buffer import Buffer, BufferPrototype, default_buffer_prototype
 
-from cellstrata.tasks.references import DOCUMENT, INSIDE, Ref, References, read_references
+from cellstrata.tasks.overlays.document import DOCUMENT, INSIDE, Ref, References, read_references
 from cellstrata.tasks.stores.data_errors import InputError
 from cellstrata.tasks.stores.states import ElementState, Listing, file_state
 from cellstrata.tasks.stores.store import StorageOptions, Store, join

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable
 
-from cellstrata.tasks.references import DOCUMENT, OWN_PREFIX, read_references
+from cellstrata.tasks.overlays.document import DOCUMENT, OWN_PREFIX, read_references
 from cellstrata.tasks.stores.data_errors import InputError
 from cellstrata.tasks.stores.objects import StoredObject, list_objects, remove_unless_touched
 from cellstrata.tasks.stores.store import StorageOptions, Store

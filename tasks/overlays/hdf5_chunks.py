@@ -16,7 +16,7 @@ import numcodecs
 import numpy as np
 import zarr
 
-from cellstrata.tasks.references import Ref
+from cellstrata.tasks.overlays.document import Ref
 
 CHUNK_BYTES = 1 << 22
 
