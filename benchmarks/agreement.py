@@ -17,7 +17,7 @@ def agreement(labels: str, data: str, known: Sequence[str]) -> dict[str, dict[st
     import pandas as pd
     from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
-    from cellstrata.tasks.elements import obs_columns, open_anndata, read_obs_column
+    from cellstrata.tasks.elements.reading import obs_columns, open_anndata, read_obs_column
 
     table = pd.read_parquet(labels)
     columns = [name for name in table if name.startswith(("leiden_", "louvain_"))]

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from cellstrata.tasks.elements import open_anndata, read_obsm
+from cellstrata.tasks.elements.reading import open_anndata, read_obsm
 from cellstrata.tasks.kernels.connectivities import connectivities
 from cellstrata.tasks.kernels.engines import PartitionSpec, load_engine
 from cellstrata.tasks.kernels.knn import nearest_neighbors

@@ -22,12 +22,12 @@ from cellstrata.flows.terminal import Terminal, unexpected
 from cellstrata.tasks.cache.cache import ArrayRef, Cache
 from cellstrata.tasks.cache.leases import using
 from cellstrata.tasks.dataset_uses import note_use
+from cellstrata.tasks.elements.opening import DataError
 from cellstrata.tasks.inputs import Input, inspect_level
 from cellstrata.tasks.kernels.placement import placement_of
 from cellstrata.tasks.level import Asked, NothingToDo, close, look, open_level, uncached
 from cellstrata.tasks.level_result import publish_kept, publish_level
 from cellstrata.tasks.neighbors import compute_neighbors, find_neighbors
-from cellstrata.tasks.opening import DataError
 from cellstrata.tasks.pca import compute_pca
 from cellstrata.tasks.plan import EmbeddingChoice
 from cellstrata.tasks.plans import root_neighbors, tree_plans

@@ -11,7 +11,7 @@ from cellstrata.configs.errors import ConfigError
 from cellstrata.flows.collect_command import storage_options
 from cellstrata.flows.exit_codes import DONE, FAILED, INTERRUPTED, WRONG_INPUT
 from cellstrata.flows.terminal import Terminal, unexpected
-from cellstrata.tasks.opening import DataError
+from cellstrata.tasks.elements.opening import DataError
 from cellstrata.tasks.stores.credentials import Sealed
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from cellstrata.configs.model import RunConfig
 from cellstrata.flows.exit_codes import DONE, FAILED, INTERRUPTED, WRONG_INPUT
 from cellstrata.flows.preparation import UnusableInputs, forget, open_cache, prepare, ready
 from cellstrata.flows.terminal import Terminal, unexpected
+from cellstrata.tasks.elements.opening import DataError
 from cellstrata.tasks.forecast import InputForecast, forecast_input
-from cellstrata.tasks.opening import DataError
 from cellstrata.tasks.split_times import SplitTimes, past_records
 from cellstrata.tasks.tree_forecast import LevelForecast, Seen, TreeForecast
 

@@ -13,7 +13,7 @@ from prefect.utilities.annotations import quote
 from cellstrata.flows.caching import NodeKey
 from cellstrata.flows.executor import Stopped, WorkerDied
 from cellstrata.flows.executors import current_executor
-from cellstrata.tasks.opening import DataError
+from cellstrata.tasks.elements.opening import DataError
 from cellstrata.tasks.stores.faults import StoreError
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from cellstrata.configs.errors import did_you_mean
+from cellstrata.tasks.elements.opening import InputError
 from cellstrata.tasks.labels import SEPARATOR, label_of
-from cellstrata.tasks.opening import InputError
 from cellstrata.tasks.result_record import ResultRecord, Told
 
 ALL = label_of(())

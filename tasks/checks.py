@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from cellstrata.configs.clustering import ClusteringConfig
-from cellstrata.tasks import elements
+from cellstrata.tasks.elements import reading as elements
+from cellstrata.tasks.elements.opening import InputError
 from cellstrata.tasks.labels import column_name
-from cellstrata.tasks.opening import InputError
 from cellstrata.tasks.parent_column import NoParent, clusters_of
 from cellstrata.tasks.publish import is_foreign
 from cellstrata.tasks.stores.store import StorageOptions, is_local, real

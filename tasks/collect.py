@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from cellstrata.configs.errors import at_most
-from cellstrata.tasks.elements import obs_columns, obs_index_column, obs_names, read_obs_column
-from cellstrata.tasks.legacy import is_legacy_frame, read_frame
-from cellstrata.tasks.nodes import encoding
-from cellstrata.tasks.opening import InputError, Root, open_anndata, reading
-from cellstrata.tasks.quiet import quiet
+from cellstrata.tasks.elements.legacy import is_legacy_frame, read_frame
+from cellstrata.tasks.elements.opening import InputError, Root, open_anndata, reading
+from cellstrata.tasks.elements.reading import obs_columns, obs_index_column, obs_names, read_obs_column
+from cellstrata.tasks.elements.silence import quiet
+from cellstrata.tasks.elements.storage_nodes import encoding
 from cellstrata.tasks.result_names import result_names
 from cellstrata.tasks.stores.store import StorageOptions, absolute
 

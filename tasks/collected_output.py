@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cellstrata.tasks.collect import Collected, Column
-from cellstrata.tasks.elements import obs_columns, read_uns, uns_keys
+from cellstrata.tasks.elements.opening import open_anndata
+from cellstrata.tasks.elements.reading import obs_columns, read_uns, uns_keys
+from cellstrata.tasks.elements.silence import quiet
 from cellstrata.tasks.labels_parquet import INDEX_NAME, write_labels_parquet
 from cellstrata.tasks.link import real_place
-from cellstrata.tasks.opening import open_anndata
 from cellstrata.tasks.publish import is_foreign, is_ours, publish
-from cellstrata.tasks.quiet import quiet
 from cellstrata.tasks.stores.store import StorageOptions, Store, absolute, is_local, local_path, real
 from cellstrata.tasks.stores.write_access import unusable
 from cellstrata.tasks.untouched import OutputError

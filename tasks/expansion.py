@@ -12,7 +12,7 @@ from typing import Any
 
 from cellstrata.configs.dataset import file_id
 from cellstrata.configs.model import RunConfig
-from cellstrata.tasks.opening import InputError
+from cellstrata.tasks.elements.opening import InputError
 from cellstrata.tasks.stores.credentials import Sealed
 from cellstrata.tasks.stores.options import HTTP
 from cellstrata.tasks.stores.store import StorageOptions, Store, is_local, local_path, protocol_of

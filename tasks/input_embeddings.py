@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from cellstrata.tasks import elements
 from cellstrata.tasks.cache.cache import ArrayRef, Cache
 from cellstrata.tasks.checks import Check
-from cellstrata.tasks.opening import reading
+from cellstrata.tasks.elements import reading as elements
+from cellstrata.tasks.elements.opening import reading
 from cellstrata.tasks.plan import EmbeddingChoice
 from cellstrata.tasks.remembered import Remembered
 from cellstrata.tasks.stored_graph import DEFAULT_REP

@@ -13,7 +13,6 @@ from typing import Any, Literal
 
 from cellstrata.configs.clustering import ClusteringConfig
 from cellstrata.configs.single_level import NAME
-from cellstrata.tasks import elements
 from cellstrata.tasks.cache.cache import ArrayRef, Cache
 from cellstrata.tasks.checks import (
     OPTIONS,
@@ -25,10 +24,11 @@ from cellstrata.tasks.checks import (
     columns_of,
     kept_columns,
 )
+from cellstrata.tasks.elements import reading as elements
+from cellstrata.tasks.elements.opening import DataError, check_unchanged, kind_of, open_anndata, reading
 from cellstrata.tasks.input_embeddings import read_embeddings, stage
 from cellstrata.tasks.kernels.engines import PartitionSpec
 from cellstrata.tasks.kernels.knn import METRICS
-from cellstrata.tasks.opening import DataError, check_unchanged, kind_of, open_anndata, reading
 from cellstrata.tasks.plan import EmbeddingChoice, NeighborsSpec, lay_over
 from cellstrata.tasks.remembered import Remembered
 from cellstrata.tasks.stored_graph import base_neighbors, find_stored_graph, stage_graph, stored_graph

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from cellstrata.configs.single_level import NAME, LevelCall
-from cellstrata.tasks import elements
 from cellstrata.tasks.cache.cache import Cache
 from cellstrata.tasks.checks import overlap
+from cellstrata.tasks.elements import reading as elements
+from cellstrata.tasks.elements.opening import InputError, open_anndata, reading
 from cellstrata.tasks.labels import column_name
 from cellstrata.tasks.level_result import COMMAND
-from cellstrata.tasks.opening import InputError, open_anndata, reading
 from cellstrata.tasks.parent_column import NoParent, Parent, clusters_of, find_parent
 from cellstrata.tasks.plan import TreePlan
 from cellstrata.tasks.publish import OutputError, is_foreign, is_ours

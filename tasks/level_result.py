@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from cellstrata.tasks import elements
 from cellstrata.tasks.cache.cache import Cache
+from cellstrata.tasks.elements import reading as elements
+from cellstrata.tasks.elements.linked_anndata import refers_rightly
+from cellstrata.tasks.elements.opening import Root, open_anndata
 from cellstrata.tasks.figures.palette import color_entries, tree_palette
 from cellstrata.tasks.link_mode import link_mode
-from cellstrata.tasks.linked import refers_rightly
-from cellstrata.tasks.opening import Root, open_anndata
 from cellstrata.tasks.provenance import column_facts, completed_table, provenance
 from cellstrata.tasks.publish import is_ours, publish
 from cellstrata.tasks.result import Finished, columns, computed_elements, older_record

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from cellstrata.tasks.legacy import moved_graphs
-from cellstrata.tasks.nodes import is_array
-from cellstrata.tasks.opening import kind_of, open_anndata
+from cellstrata.tasks.elements.legacy import moved_graphs
+from cellstrata.tasks.elements.opening import kind_of, open_anndata
+from cellstrata.tasks.elements.storage_nodes import is_array
 from cellstrata.tasks.stores.data_errors import DataError, OutputError
 from cellstrata.tasks.stores.store import StorageOptions, Store, is_local, protocol_of
 

@@ -7,8 +7,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from cellstrata.tasks.linked import check_links, linked_store, links_in
-from cellstrata.tasks.opening import kind_of, open_anndata
+from cellstrata.tasks.elements.linked_anndata import check_links, linked_store, links_in
+from cellstrata.tasks.elements.opening import kind_of, open_anndata
 from cellstrata.tasks.overlays.linked_store import LinkedStore
 from cellstrata.tasks.publish import is_foreign, is_ours
 from cellstrata.tasks.resolved import copy_resolved

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from scipy.sparse.linalg import ArpackError
 
-from cellstrata.tasks import elements
 from cellstrata.tasks.cache.cache import Cache
-from cellstrata.tasks.opening import InputError, check_unchanged, kind_of, open_anndata
+from cellstrata.tasks.elements import reading as elements
+from cellstrata.tasks.elements.opening import InputError, check_unchanged, kind_of, open_anndata
 from cellstrata.tasks.remembered import Remembered
 from cellstrata.tasks.stores.digest import digest_array, digest_values
 from cellstrata.tasks.stores.identity import identity

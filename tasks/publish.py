@@ -18,19 +18,19 @@ from typing import TYPE_CHECKING, Any
 import zarr
 
 from cellstrata.tasks import link as links
-from cellstrata.tasks.convert import encoding_of
-from cellstrata.tasks.elements import n_obs, obs_index_column
+from cellstrata.tasks.elements.conversion import encoding_of
+from cellstrata.tasks.elements.legacy import is_legacy_frame, read_frame, uns_categories
+from cellstrata.tasks.elements.linked_anndata import RECORD
+from cellstrata.tasks.elements.opening import DataError, InputError, Root, kind_of, open_anndata, zarr_store, zipped
+from cellstrata.tasks.elements.reading import n_obs, obs_index_column
+from cellstrata.tasks.elements.silence import quiet
+from cellstrata.tasks.elements.storage_nodes import attrs_of, index_key
 from cellstrata.tasks.labels_parquet import write_labels_parquet
-from cellstrata.tasks.legacy import is_legacy_frame, read_frame, uns_categories
 from cellstrata.tasks.link_mode import Mode, link_mode
-from cellstrata.tasks.linked import RECORD
-from cellstrata.tasks.nodes import attrs_of, index_key
-from cellstrata.tasks.opening import DataError, InputError, Root, kind_of, open_anndata, zarr_store, zipped
 from cellstrata.tasks.overlay import commit_overlay, finish_overlay, own_name
 from cellstrata.tasks.overlays.document import INSIDE, OWN, has_document, read_references
 from cellstrata.tasks.overlays.linked_store import LinkedStore
 from cellstrata.tasks.overlays.own_folders import only_leftovers
-from cellstrata.tasks.quiet import quiet
 from cellstrata.tasks.referenced import Referenced, ReferencedChunks
 from cellstrata.tasks.resolved import Resolved
 from cellstrata.tasks.staging import StagedStore

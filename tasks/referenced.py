@@ -12,9 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from cellstrata.tasks.convert import copy_element
-from cellstrata.tasks.nodes import attrs_of
-from cellstrata.tasks.opening import Root
+from cellstrata.tasks.elements.conversion import copy_element
+from cellstrata.tasks.elements.opening import Root
+from cellstrata.tasks.elements.storage_nodes import attrs_of
 from cellstrata.tasks.overlays.document import INSIDE, Ref, Source
 from cellstrata.tasks.overlays.hdf5_chunks import create_array, layout_of, refs_of
 from cellstrata.tasks.overlays.linked_store import AT_ONCE, LinkedStore

@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from cellstrata.tasks.nodes import attrs_of
-from cellstrata.tasks.opening import Root
+from cellstrata.tasks.elements.opening import Root
+from cellstrata.tasks.elements.storage_nodes import attrs_of
 from cellstrata.tasks.overlays.linked_store import AT_ONCE, LinkedStore
 from cellstrata.tasks.stores.data_errors import InputError
 from cellstrata.tasks.stores.states import Listing

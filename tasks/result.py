@@ -12,15 +12,15 @@ import numpy as np
 
 from cellstrata.configs.model import RunConfig
 from cellstrata.tasks.cache.cache import ArrayRef, Cache
-from cellstrata.tasks.elements import obs_names, open_anndata
+from cellstrata.tasks.elements.linked_anndata import refers_rightly
+from cellstrata.tasks.elements.opening import DataError, kind_of
+from cellstrata.tasks.elements.reading import obs_names, open_anndata
 from cellstrata.tasks.figures.palette import SCHEME, color_entries, tree_palette
 from cellstrata.tasks.inputs import Input
 from cellstrata.tasks.labels import column_name, level_column
 from cellstrata.tasks.labels_parquet import has_key, write_labels_parquet
 from cellstrata.tasks.link_mode import tied_to_this_machine
-from cellstrata.tasks.linked import refers_rightly
 from cellstrata.tasks.neighbors import connectivities_matrix, distances_matrix
-from cellstrata.tasks.opening import DataError, kind_of
 from cellstrata.tasks.plan import EmbeddingChoice
 from cellstrata.tasks.provenance import column_facts, provenance, versions
 from cellstrata.tasks.publish import is_ours, publish

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from cellstrata.tasks.elements import obs_columns, read_obs_column, read_uns, uns_keys
-from cellstrata.tasks.opening import DataError, InputError, open_anndata, reading
+from cellstrata.tasks.elements.opening import DataError, InputError, open_anndata, reading
+from cellstrata.tasks.elements.reading import obs_columns, read_obs_column, read_uns, uns_keys
 from cellstrata.tasks.provenance import MADE_BY, completed_table, tree_table
 from cellstrata.tasks.stores.store import StorageOptions, absolute
 from cellstrata.tasks.tree_rows import TreeRows

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from cellstrata.configs.clustering import ClusteringConfig
-from cellstrata.tasks import elements
 from cellstrata.tasks.cache.cache import ArrayRef, Cache
 from cellstrata.tasks.cache.record import plain
 from cellstrata.tasks.checks import Check
+from cellstrata.tasks.elements import reading as elements
+from cellstrata.tasks.elements.opening import reading
 from cellstrata.tasks.kernels.graph import Graph, GraphError, from_adjacency
 from cellstrata.tasks.keys import stored_graph_key
-from cellstrata.tasks.opening import reading
 from cellstrata.tasks.plan import EmbeddingChoice, NeighborsSpec
 from cellstrata.tasks.remembered import Remembered
 from cellstrata.tasks.split import find_graph, write_graph

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cellstrata.tasks import elements
+from cellstrata.tasks.elements import reading as elements
+from cellstrata.tasks.elements.storage_nodes import is_array, read_ahead, row_blocks, shape_of, sparse_format, values_of
 from cellstrata.tasks.figures.covariates import Numbers
-from cellstrata.tasks.nodes import is_array, read_ahead, row_blocks, shape_of, sparse_format, values_of
 
 BLOCK_BYTES = 1 << 26
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cellstrata.tasks import elements
 from cellstrata.tasks.cache.cache import Cache, DamagedEntry
+from cellstrata.tasks.elements import reading as elements
 from cellstrata.tasks.figures.covariates import Numbers
 from cellstrata.tasks.figures.gene_values import read_genes
 from cellstrata.tasks.overlays.document import has_document

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from cellstrata.configs.secrets_mask import masked
 from cellstrata.tasks.cache.cache import Cache
-from cellstrata.tasks.elements import open_anndata, read_obsm
+from cellstrata.tasks.elements.reading import open_anndata, read_obsm
 from cellstrata.tasks.figures.covariates import Covariate, Numbers
 from cellstrata.tasks.figures.kept_genes import GeneSource, kept_genes
 from cellstrata.tasks.provenance import column_facts, tree_table, versions

@@ -20,7 +20,7 @@ import zarr
 from anndata.io import read_elem, write_elem
 from zarr.storage import LocalStore
 
-from cellstrata.tasks.nodes import shape_of
+from cellstrata.tasks.elements.storage_nodes import shape_of
 from tests.tasks.everything import save
 from tests.tasks.small import coarse, nested
 

@@ -14,11 +14,11 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from cellstrata.tasks.elements.opening import open_anndata
 from cellstrata.tasks.figures.cells import Cells, read_cells
 from cellstrata.tasks.figures.covariates import Categories, read_covariate
 from cellstrata.tasks.figures.request import FigureRequest
 from cellstrata.tasks.figures.wanted import Gallery, Wanted
-from cellstrata.tasks.opening import open_anndata
 from tests.flows import planted as p
 from tests.flows.conftest import Run
 from tests.tasks.everything import save

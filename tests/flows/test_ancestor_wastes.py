@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from cellstrata.tasks import elements, labels, split
+from cellstrata.tasks import labels, split
+from cellstrata.tasks.elements import reading as elements
 from cellstrata.tasks.kernels.engine_igraph import to_igraph
 from tests.flows.conftest import Cluster, Run
 from tests.tasks.everything import load

@@ -14,9 +14,9 @@ from cellstrata.tasks.cache.cache import Cache
 from cellstrata.tasks.cache.claims import Claims
 from cellstrata.tasks.cache_prune import prune
 from cellstrata.tasks.cache_verify import verify
-from cellstrata.tasks.linked import open_linked
+from cellstrata.tasks.elements.linked_anndata import open_linked
+from cellstrata.tasks.elements.opening import kind_of
 from cellstrata.tasks.materialize import materialize
-from cellstrata.tasks.opening import kind_of
 from cellstrata.tasks.stores.store import Store
 from tests.flows.conftest import Run
 from tests.tasks.everything import assert_kept, load

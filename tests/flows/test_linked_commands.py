@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from cellstrata.tasks.linked import open_linked
-from cellstrata.tasks.opening import kind_of
+from cellstrata.tasks.elements.linked_anndata import open_linked
+from cellstrata.tasks.elements.opening import kind_of
 from cellstrata.tasks.overlays.document import DOCUMENT
 from cellstrata.tasks.stores.store import Store
 from tests.flows.conftest import Cluster

@@ -19,7 +19,7 @@ import pytest
 
 from cellstrata.flows import idle_collection, server_watch
 from cellstrata.flows.embedded_server import configured_server, no_certificates_for
-from cellstrata.tasks.opening import InputError
+from cellstrata.tasks.elements.opening import InputError
 from tests.flows.conftest import Run
 from tests.flows.test_command import COMMAND, ROOT, config
 

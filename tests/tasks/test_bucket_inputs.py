@@ -258,7 +258,7 @@ def test_globs_that_do_not_fit(inputs: Any, said: list[str], files: Path) -> Non
 def test_an_input_that_changes_while_it_is_read_is_refused(
     s3: str, files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from cellstrata.tasks import elements
+    from cellstrata.tasks.elements import reading as elements
 
     put(files, s3, names=["v2.zarr"])
     shutil.copytree(files / "v2.zarr", tmp_path / "v2.zarr")
@@ -293,7 +293,7 @@ def test_keys_in_a_bucket_do_not_lead_out_of_it(tmp_path: Path) -> None:
 
 
 def test_inputs_are_opened_to_read(files: Path, s3: str) -> None:
-    from cellstrata.tasks.opening import open_anndata
+    from cellstrata.tasks.elements.opening import open_anndata
 
     put(files, s3, names=["v2.zarr", "a.h5ad"])
     for url in (f"{s3}/v2.zarr", str(files / "v2.zarr")):

@@ -16,8 +16,8 @@ import zarr
 
 from cellstrata.tasks.collect import collect_columns
 from cellstrata.tasks.collected_output import write_collected
-from cellstrata.tasks.nodes import encoding
-from cellstrata.tasks.opening import open_anndata
+from cellstrata.tasks.elements.opening import open_anndata
+from cellstrata.tasks.elements.storage_nodes import encoding
 from cellstrata.tasks.publish import OutputError, is_ours, publish
 from cellstrata.tasks.stores.store import Store
 from tests.tasks.everything import FORMATS, N, assert_kept, assert_same, load, save, saved, tree_hash

@@ -13,10 +13,10 @@ import pytest
 import scipy.sparse as sp
 import zarr
 
-from cellstrata.tasks import convert
-from cellstrata.tasks.convert import blocks, chunk_shape, copy_element
-from cellstrata.tasks.elements import open_anndata
-from cellstrata.tasks.nodes import strings
+from cellstrata.tasks.elements import conversion as convert
+from cellstrata.tasks.elements.conversion import blocks, chunk_shape, copy_element
+from cellstrata.tasks.elements.reading import open_anndata
+from cellstrata.tasks.elements.storage_nodes import strings
 from cellstrata.tasks.publish import publish
 from cellstrata.tasks.staging import StagedStore
 from tests.tasks.everything import assert_kept, load, save, saved
@@ -182,7 +182,7 @@ def test_tables_of_records(tmp_path: Path) -> None:
         warnings.simplefilter("ignore")
         old = load(source)
     with open_anndata(source) as root:
-        from cellstrata.tasks import elements
+        from cellstrata.tasks.elements import reading as elements
 
         assert elements.n_obs(root) == n
         assert elements.obs_names(root)[1] == "c1"

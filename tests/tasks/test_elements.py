@@ -16,8 +16,8 @@ import pytest
 import scipy.sparse as sp
 import zarr
 
-from cellstrata.tasks import elements
-from cellstrata.tasks.elements import InputError, Root, open_anndata
+from cellstrata.tasks.elements import reading as elements
+from cellstrata.tasks.elements.reading import InputError, Root, open_anndata
 from tests.tasks.everything import FORMATS, N, everything, load, save, saved
 
 KINDS = (*FORMATS, "flat", "zip", "nested", "memory h5ad", "memory zarr2")

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 
-from cellstrata.tasks.elements import open_anndata
+from cellstrata.tasks.elements.reading import open_anndata
 from cellstrata.tasks.figures.covariates import Categories, Numbers
 from cellstrata.tasks.figures.draw import draw_figures
 from cellstrata.tasks.figures.entropy_figure import entropies, stacked

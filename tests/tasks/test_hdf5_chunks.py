@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cellstrata.tasks.linked import open_linked
+from cellstrata.tasks.elements.linked_anndata import open_linked
 from cellstrata.tasks.overlays.document import DOCUMENT
 from cellstrata.tasks.publish import publish
 from tests.tasks.everything import assert_same

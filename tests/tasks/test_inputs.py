@@ -12,8 +12,8 @@ import pytest
 import scipy.sparse as sp
 
 from cellstrata.configs.clustering import ClusteringConfig
-from cellstrata.tasks import elements
 from cellstrata.tasks.cache.cache import Cache
+from cellstrata.tasks.elements import reading as elements
 from cellstrata.tasks.inputs import Input, inspect_input
 from cellstrata.tasks.kernels.graph import from_adjacency
 from cellstrata.tasks.plan import EmbeddingChoice

@@ -12,10 +12,10 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 
+from cellstrata.tasks.elements.opening import open_anndata
 from cellstrata.tasks.figures import kept_genes as module
 from cellstrata.tasks.figures.gene_values import read_genes
 from cellstrata.tasks.figures.kept_genes import GeneSource, kept_genes
-from cellstrata.tasks.opening import open_anndata
 from tests.tasks.small import cache_at
 
 NAMES = ["g3", "no gene", "g1"]

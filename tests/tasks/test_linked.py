@@ -16,10 +16,10 @@ import pandas as pd
 import pytest
 import zarr
 
+from cellstrata.tasks.elements.linked_anndata import linked_store, open_linked
+from cellstrata.tasks.elements.opening import DataError, InputError, kind_of
 from cellstrata.tasks.link_mode import link_problem
-from cellstrata.tasks.linked import linked_store, open_linked
 from cellstrata.tasks.materialize import materialize
-from cellstrata.tasks.opening import DataError, InputError, kind_of
 from cellstrata.tasks.overlays.document import DOCUMENT
 from cellstrata.tasks.publish import OutputError, is_foreign, is_ours, publish
 from cellstrata.tasks.stores.states import Listing

@@ -18,11 +18,11 @@ import pytest
 import scipy.sparse as sp
 
 from cellstrata.configs.clustering import ClusteringConfig
-from cellstrata.tasks import elements
-from cellstrata.tasks.elements import open_anndata
+from cellstrata.tasks.elements import reading as elements
+from cellstrata.tasks.elements.legacy import uns_categories
+from cellstrata.tasks.elements.opening import kind_of
+from cellstrata.tasks.elements.reading import open_anndata
 from cellstrata.tasks.inputs import inspect_input
-from cellstrata.tasks.legacy import uns_categories
-from cellstrata.tasks.opening import kind_of
 from cellstrata.tasks.plan import EmbeddingChoice
 from cellstrata.tasks.plans import tree_plans
 from cellstrata.tasks.publish import publish

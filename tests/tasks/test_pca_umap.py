@@ -15,9 +15,9 @@ import pytest
 import scipy.sparse as sp
 
 from cellstrata.tasks.cache.cache import ArrayRef, Cache
+from cellstrata.tasks.elements.opening import InputError
 from cellstrata.tasks.kernels.knn import nearest_neighbors
 from cellstrata.tasks.neighbors import compute_neighbors
-from cellstrata.tasks.opening import InputError
 from cellstrata.tasks.pca import compute_pca, find_pca
 from cellstrata.tasks.umap import find_umap
 from tests.tasks.small import blobs, cache_at

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from cellstrata.configs.clustering import ClusteringConfig
-from cellstrata.tasks import elements
 from cellstrata.tasks.cache.cache import Cache
+from cellstrata.tasks.elements import reading as elements
 from cellstrata.tasks.inputs import Input, inspect_input
 from cellstrata.tasks.remembered import RECENT
 from tests.tasks.everything import save

@@ -17,7 +17,7 @@ import pytest
 
 import cellstrata.tasks.stores.store
 from cellstrata.tasks.cache.cache import Cache, DamagedEntry
-from cellstrata.tasks.opening import InputError, reading
+from cellstrata.tasks.elements.opening import InputError, reading
 from cellstrata.tasks.stores import retries
 from cellstrata.tasks.stores.faults import StoreDenied, StoreError, fault_of
 from cellstrata.tasks.stores.retries import Retrying

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
-from cellstrata.tasks.opening import open_anndata
+from cellstrata.tasks.elements.opening import open_anndata
 from cellstrata.tasks.stores.garbage_pause import MANY, collect_again, uncollected
 from cellstrata.tasks.stores.store import Store
 

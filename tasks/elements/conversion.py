@@ -17,10 +17,10 @@ import numpy as np
 import zarr
 from numcodecs import VLenUTF8
 
-from cellstrata.tasks.legacy import is_legacy_frame, read_frame
-from cellstrata.tasks.nodes import attrs_of, encoding, is_array, is_string, sparse_format
-from cellstrata.tasks.opening import Root
-from cellstrata.tasks.quiet import quiet
+from cellstrata.tasks.elements.legacy import is_legacy_frame, read_frame
+from cellstrata.tasks.elements.opening import Root
+from cellstrata.tasks.elements.silence import quiet
+from cellstrata.tasks.elements.storage_nodes import attrs_of, encoding, is_array, is_string, sparse_format
 
 # Format 2, not 3: records (rank_genes_groups) written as format 3 by zarr 3.4 cannot be read by
 # zarr 3.1 and the other way round warn; format 3 loses big-endian dtypes; zarr < 3 reads only 2.

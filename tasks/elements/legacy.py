@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cellstrata.tasks.nodes import attrs_of, is_array, sparse_format
-from cellstrata.tasks.quiet import quiet
+from cellstrata.tasks.elements.silence import quiet
+from cellstrata.tasks.elements.storage_nodes import attrs_of, is_array, sparse_format
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from cellstrata.tasks.opening import Root
+    from cellstrata.tasks.elements.opening import Root
 
 
 def is_legacy_frame(node: Any) -> bool:

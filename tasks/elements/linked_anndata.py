@@ -1,6 +1,6 @@
 """Opening a result, however it holds what its input held: linked, referred to, copied or converted.
 
-    from cellstrata.tasks.linked import linked_store, open_linked
+    from cellstrata.tasks.elements.linked_anndata import linked_store, open_linked
 
     adata = open_linked("s3://lab/out/clustering/dataset~lung/file_id~core.zarr")
     root = zarr.open_group(linked_store("s3://lab/out/…/file_id~core.zarr"), mode="r")
@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 import zarr
 from zarr.abc.store import Store as ZarrStore
 
-from cellstrata.tasks.opening import kind_of, zarr_store, zipped
+from cellstrata.tasks.elements.opening import kind_of, zarr_store, zipped
+from cellstrata.tasks.elements.silence import quiet
 from cellstrata.tasks.overlays.linked_store import LinkedStore
-from cellstrata.tasks.quiet import quiet
 from cellstrata.tasks.stores.data_errors import InputError
 from cellstrata.tasks.stores.states import ElementState, Listing
 from cellstrata.tasks.stores.store import StorageOptions, Store

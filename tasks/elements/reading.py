@@ -11,8 +11,10 @@ import h5py
 import numpy as np
 import scipy.sparse as sp
 
-from cellstrata.tasks.legacy import is_legacy_frame, moved_graphs, read_frame
-from cellstrata.tasks.nodes import (
+from cellstrata.tasks.elements.legacy import is_legacy_frame, moved_graphs, read_frame
+from cellstrata.tasks.elements.opening import DataError, InputError, Root, kind_of, open_anndata
+from cellstrata.tasks.elements.silence import quiet
+from cellstrata.tasks.elements.storage_nodes import (
     index_key,
     is_array,
     read_ahead,
@@ -22,8 +24,6 @@ from cellstrata.tasks.nodes import (
     strings,
     values_of,
 )
-from cellstrata.tasks.opening import DataError, InputError, Root, kind_of, open_anndata
-from cellstrata.tasks.quiet import quiet
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -13,10 +13,10 @@ import zarr
 from zarr.abc.store import Store as ZarrStore
 from zarr.storage import FsspecStore, LocalStore, ZipStore
 
-from cellstrata.tasks.nodes import close_remote, open_remote
+from cellstrata.tasks.elements.silence import quiet
+from cellstrata.tasks.elements.storage_nodes import close_remote, open_remote
 from cellstrata.tasks.overlays.document import has_document
 from cellstrata.tasks.overlays.linked_store import LinkedStore
-from cellstrata.tasks.quiet import quiet
 from cellstrata.tasks.stores.data_errors import DataError as DataError
 from cellstrata.tasks.stores.data_errors import InputError as InputError
 from cellstrata.tasks.stores.faults import VANISHED, StoreError
