@@ -176,7 +176,7 @@ class Faults:
 
     def _same(self, form: str, place: str) -> bool:
         from cellstrata.tasks.cache.cache import Cache
-        from cellstrata.tasks.cache_verify import verify
+        from cellstrata.tasks.cache_care.verify import verify
         from cellstrata.tasks.stores.store import Store
 
         sound = verify(Cache(Store.at(f"s3://lab/{place}/cache"))).is_sound

@@ -17,10 +17,10 @@ from cellstrata.flows.credentials import with_blocks
 from cellstrata.flows.exit_codes import DONE, FAILED, INTERRUPTED, WRONG_INPUT
 from cellstrata.flows.terminal import Terminal, unexpected
 from cellstrata.tasks.cache.cache import Cache
-from cellstrata.tasks.cache_care import NoCache, survey
-from cellstrata.tasks.cache_contents import Amount, Fault, Survey, by_age, by_dataset, by_kind
-from cellstrata.tasks.cache_prune import Pruned, prune
-from cellstrata.tasks.cache_verify import Verification, verify
+from cellstrata.tasks.cache_care.contents import Amount, Fault, Survey, by_age, by_dataset, by_kind
+from cellstrata.tasks.cache_care.prune import Pruned, prune
+from cellstrata.tasks.cache_care.survey import NoCache, survey
+from cellstrata.tasks.cache_care.verify import Verification, verify
 from cellstrata.tasks.stores.credentials import Sealed
 from cellstrata.tasks.stores.store import Store
 

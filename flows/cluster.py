@@ -32,7 +32,7 @@ from cellstrata.flows.steps import run_step, split
 from cellstrata.flows.task_runner import WAITING, ExecutorTaskRunner
 from cellstrata.tasks.cache.cache import ArrayRef, Cache
 from cellstrata.tasks.cache.leases import using
-from cellstrata.tasks.dataset_uses import note_use
+from cellstrata.tasks.cache_care.uses import note_use
 from cellstrata.tasks.file_tables import write_file_tables
 from cellstrata.tasks.inputs import Input
 from cellstrata.tasks.kernels.placement import Placement, placement_of

@@ -21,7 +21,7 @@ from cellstrata.flows.preparation import UnusableInputs, open_cache, ready, unav
 from cellstrata.flows.terminal import Terminal, unexpected
 from cellstrata.tasks.cache.cache import ArrayRef, Cache
 from cellstrata.tasks.cache.leases import using
-from cellstrata.tasks.dataset_uses import note_use
+from cellstrata.tasks.cache_care.uses import note_use
 from cellstrata.tasks.elements.opening import DataError
 from cellstrata.tasks.inputs import Input, inspect_level
 from cellstrata.tasks.kernels.placement import placement_of

@@ -12,8 +12,8 @@ import pytest
 from cellstrata.flows.command import main
 from cellstrata.tasks.cache.cache import Cache
 from cellstrata.tasks.cache.claims import Claims
-from cellstrata.tasks.cache_prune import prune
-from cellstrata.tasks.cache_verify import verify
+from cellstrata.tasks.cache_care.prune import prune
+from cellstrata.tasks.cache_care.verify import verify
 from cellstrata.tasks.elements.linked_anndata import open_linked
 from cellstrata.tasks.elements.opening import kind_of
 from cellstrata.tasks.materialize import materialize

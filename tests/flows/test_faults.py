@@ -14,7 +14,7 @@ import pytest
 
 from cellstrata.flows.command import main
 from cellstrata.tasks.cache.cache import Cache
-from cellstrata.tasks.cache_verify import verify
+from cellstrata.tasks.cache_care.verify import verify
 from cellstrata.tasks.stores.store import Store
 from tests.faulty_proxy import FaultyProxy
 from tests.flows.conftest import Run

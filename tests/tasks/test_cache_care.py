@@ -16,14 +16,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cellstrata.tasks import cache_prune
 from cellstrata.tasks.cache.cache import Cache, DamagedEntry, array_folder, record_path
 from cellstrata.tasks.cache.leases import LEASES, using
-from cellstrata.tasks.cache_care import NoCache, survey
-from cellstrata.tasks.cache_contents import Amount, by_age, by_dataset, by_kind
-from cellstrata.tasks.cache_prune import prune
-from cellstrata.tasks.cache_verify import verify
-from cellstrata.tasks.dataset_uses import DATASETS
+from cellstrata.tasks.cache_care import prune as cache_prune
+from cellstrata.tasks.cache_care.contents import Amount, by_age, by_dataset, by_kind
+from cellstrata.tasks.cache_care.prune import prune
+from cellstrata.tasks.cache_care.survey import NoCache, survey
+from cellstrata.tasks.cache_care.uses import DATASETS
+from cellstrata.tasks.cache_care.verify import verify
 from cellstrata.tasks.stores import objects as stored_objects
 from cellstrata.tasks.stores.digest import canonical_json, digest_array
 from cellstrata.tasks.stores.store import Store

@@ -14,7 +14,7 @@ import pytest
 
 from cellstrata.tasks.cache.cache import Cache, leases
 from cellstrata.tasks.cache.leases import DEAD_AFTER, LEASES, live_leases, using
-from cellstrata.tasks.cache_prune import prune
+from cellstrata.tasks.cache_care.prune import prune
 from cellstrata.tasks.stores.store import Store
 from tests.tasks.small import cache_at
 from tests.tasks.small_caches import DAY, add_entry, files, new_cache, set_age, there

@@ -14,8 +14,8 @@ from typing import Any
 from cellstrata.tasks.cache.cache import ArrayRef, Cache, DamagedEntry, Record, array_folder, chunk_name
 from cellstrata.tasks.cache.leases import LEASES, all_leases
 from cellstrata.tasks.cache.record import SCHEME, parse_record
-from cellstrata.tasks.cache_contents import Entry, Fault, StoredArray, Survey, size_of
-from cellstrata.tasks.dataset_uses import DATASETS, parse_use
+from cellstrata.tasks.cache_care.contents import Entry, Fault, StoredArray, Survey, size_of
+from cellstrata.tasks.cache_care.uses import DATASETS, parse_use
 from cellstrata.tasks.stores.objects import StoredObject, list_objects
 from cellstrata.tasks.stores.parallel import at_once
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from cellstrata.tasks.cache.cache import ArrayRef, Cache, DamagedEntry, array_folder, zarr_metadata
-from cellstrata.tasks.cache_care import survey
-from cellstrata.tasks.cache_contents import Amount, Fault, StoredArray, Survey, size_of
+from cellstrata.tasks.cache_care.contents import Amount, Fault, StoredArray, Survey, size_of
+from cellstrata.tasks.cache_care.survey import survey
 from cellstrata.tasks.stores.objects import time_of
 from cellstrata.tasks.stores.parallel import at_once
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from cellstrata.tasks.cache.cache import ArrayRef, array_folder, chunk_name
 from cellstrata.tasks.cache.leases import Lease
-from cellstrata.tasks.dataset_uses import DatasetUse
+from cellstrata.tasks.cache_care.uses import DatasetUse
 from cellstrata.tasks.stores.objects import StoredObject
 
 DAY = 86400.0

@@ -17,8 +17,8 @@ from typing import TypeVar
 from cellstrata.configs.amounts import size_text
 from cellstrata.tasks.cache.cache import Cache, array_folder
 from cellstrata.tasks.cache.leases import DEAD_AFTER, Lease, live_leases
-from cellstrata.tasks.cache_care import survey
-from cellstrata.tasks.cache_contents import Amount, Entry, StoredArray, Survey
+from cellstrata.tasks.cache_care.contents import Amount, Entry, StoredArray, Survey
+from cellstrata.tasks.cache_care.survey import survey
 from cellstrata.tasks.overlays.own_folders import leftovers_of
 from cellstrata.tasks.stores.objects import StoredObject, remove_empty_folders, remove_unless_touched
 from cellstrata.tasks.stores.parallel import at_once
