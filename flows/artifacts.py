@@ -22,9 +22,9 @@ from prefect.artifacts import (
 from prefect.client.orchestration import PrefectClient, get_client
 
 from cellstrata.flows.progress import Progress, listeners
-from cellstrata.tasks.labels import column_name
 from cellstrata.tasks.stores.store import is_local, local_path
-from cellstrata.tasks.tree import Tree
+from cellstrata.tasks.trees.labels import column_name
+from cellstrata.tasks.trees.tree import Tree
 
 EVERY = 4.0  # seconds between two updates
 PATIENCE = 5.0  # seconds for all that is told at the end

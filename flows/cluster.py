@@ -36,14 +36,14 @@ from cellstrata.tasks.cache_care.uses import note_use
 from cellstrata.tasks.file_tables import write_file_tables
 from cellstrata.tasks.inputs import Input
 from cellstrata.tasks.kernels.placement import Placement, placement_of
-from cellstrata.tasks.neighbors import compute_neighbors
 from cellstrata.tasks.pca import compute_pca
-from cellstrata.tasks.plan import EmbeddingChoice
 from cellstrata.tasks.plans import kept_partition, root_neighbors, tree_plans
 from cellstrata.tasks.report.subject import RunFacts
 from cellstrata.tasks.result import Finished, publish_result
-from cellstrata.tasks.tree import Tree
-from cellstrata.tasks.umap import compute_umap, find_umap
+from cellstrata.tasks.trees.plan import EmbeddingChoice
+from cellstrata.tasks.trees.root_graph import compute_neighbors
+from cellstrata.tasks.trees.tree import Tree
+from cellstrata.tasks.trees.umap import compute_umap, find_umap
 
 AT_ONCE = 32  # datasets: each has threads of its own, which wait for the workers
 

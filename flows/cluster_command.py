@@ -27,13 +27,13 @@ from cellstrata.tasks.inputs import Input, inspect_level
 from cellstrata.tasks.kernels.placement import placement_of
 from cellstrata.tasks.level import Asked, NothingToDo, close, look, open_level, uncached
 from cellstrata.tasks.level_result import publish_kept, publish_level
-from cellstrata.tasks.neighbors import compute_neighbors, find_neighbors
 from cellstrata.tasks.pca import compute_pca
-from cellstrata.tasks.plan import EmbeddingChoice
 from cellstrata.tasks.plans import root_neighbors, tree_plans
 from cellstrata.tasks.result import Finished
-from cellstrata.tasks.split import Job, key_of, run_job
-from cellstrata.tasks.tree import Pending, Tree
+from cellstrata.tasks.trees.plan import EmbeddingChoice
+from cellstrata.tasks.trees.root_graph import compute_neighbors, find_neighbors
+from cellstrata.tasks.trees.split import Job, key_of, run_job
+from cellstrata.tasks.trees.tree import Pending, Tree
 
 WORTH_PROCESSES = 20_000  # cells to be split: below, starting processes takes longer than splitting
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from cellstrata.configs.errors import did_you_mean
 from cellstrata.tasks.elements.opening import InputError
-from cellstrata.tasks.labels import SEPARATOR, label_of
 from cellstrata.tasks.result_record import ResultRecord, Told
+from cellstrata.tasks.trees.labels import SEPARATOR, label_of
 
 ALL = label_of(())
 MOST_NAMES = 8

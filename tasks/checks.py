@@ -9,11 +9,11 @@ from typing import Literal
 from cellstrata.configs.clustering import ClusteringConfig
 from cellstrata.tasks.elements import reading as elements
 from cellstrata.tasks.elements.opening import InputError
-from cellstrata.tasks.labels import column_name
-from cellstrata.tasks.parent_column import NoParent, clusters_of
 from cellstrata.tasks.publish import is_foreign
 from cellstrata.tasks.stores.store import StorageOptions, is_local, real
 from cellstrata.tasks.stores.write_access import unusable
+from cellstrata.tasks.trees.labels import column_name
+from cellstrata.tasks.trees.parent_column import NoParent, clusters_of
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from cellstrata.tasks.asked_cluster import ALL, asked_column
 from cellstrata.tasks.result_record import ResultRecord, Told, read_record, sizes_in_obs, told_columns
 from cellstrata.tasks.stores.store import StorageOptions
-from cellstrata.tasks.tree_rows import Row, TreeRows
+from cellstrata.tasks.trees.rows import Row, TreeRows
 
 
 @dataclass(frozen=True)

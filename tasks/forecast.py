@@ -9,15 +9,15 @@ from cellstrata.configs.model import RunConfig
 from cellstrata.tasks.cache.cache import ArrayRef, Cache
 from cellstrata.tasks.inputs import Input
 from cellstrata.tasks.kernels.placement import placement_of
-from cellstrata.tasks.keys import graph_key
-from cellstrata.tasks.neighbors import find_neighbors
 from cellstrata.tasks.pca import find_pca
-from cellstrata.tasks.plan import EmbeddingChoice
 from cellstrata.tasks.plans import kept_partition, root_neighbors, tree_plans
 from cellstrata.tasks.split_times import SplitTimes
-from cellstrata.tasks.tree import Tree
 from cellstrata.tasks.tree_forecast import Seen, TreeForecast, forecast_tree
-from cellstrata.tasks.umap import find_umap
+from cellstrata.tasks.trees.keys import graph_key
+from cellstrata.tasks.trees.plan import EmbeddingChoice
+from cellstrata.tasks.trees.root_graph import find_neighbors
+from cellstrata.tasks.trees.tree import Tree
+from cellstrata.tasks.trees.umap import find_umap
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ from cellstrata.tasks.cache.cache import ArrayRef, Cache
 from cellstrata.tasks.checks import Check
 from cellstrata.tasks.elements import reading as elements
 from cellstrata.tasks.elements.opening import reading
-from cellstrata.tasks.plan import EmbeddingChoice
 from cellstrata.tasks.remembered import Remembered
 from cellstrata.tasks.stored_graph import DEFAULT_REP
+from cellstrata.tasks.trees.plan import EmbeddingChoice
 
 TOO_LARGE = 1e15  # of an embedding: squared distances must stay far below the largest float32, 3e38
 

@@ -29,11 +29,11 @@ from cellstrata.tasks.elements.opening import DataError, check_unchanged, kind_o
 from cellstrata.tasks.input_embeddings import read_embeddings, stage
 from cellstrata.tasks.kernels.engines import PartitionSpec
 from cellstrata.tasks.kernels.knn import METRICS
-from cellstrata.tasks.plan import EmbeddingChoice, NeighborsSpec, lay_over
 from cellstrata.tasks.remembered import Remembered
 from cellstrata.tasks.stored_graph import base_neighbors, find_stored_graph, stage_graph, stored_graph
 from cellstrata.tasks.stores.identity import identity
 from cellstrata.tasks.stores.store import StorageOptions, Store, absolute, join
+from cellstrata.tasks.trees.plan import EmbeddingChoice, NeighborsSpec, lay_over
 
 
 @dataclass(frozen=True)

@@ -12,16 +12,16 @@ from cellstrata.tasks.cache.cache import Cache
 from cellstrata.tasks.checks import overlap
 from cellstrata.tasks.elements import reading as elements
 from cellstrata.tasks.elements.opening import InputError, open_anndata, reading
-from cellstrata.tasks.labels import column_name
 from cellstrata.tasks.level_result import COMMAND
-from cellstrata.tasks.parent_column import NoParent, Parent, clusters_of, find_parent
-from cellstrata.tasks.plan import TreePlan
 from cellstrata.tasks.publish import OutputError, is_foreign, is_ours
 from cellstrata.tasks.result import older_record
-from cellstrata.tasks.split import Job, first_nodes, split
 from cellstrata.tasks.stores.identity import identity
 from cellstrata.tasks.stores.store import absolute
-from cellstrata.tasks.tree import Given, Pending, Tree
+from cellstrata.tasks.trees.labels import column_name
+from cellstrata.tasks.trees.parent_column import NoParent, Parent, clusters_of, find_parent
+from cellstrata.tasks.trees.plan import TreePlan
+from cellstrata.tasks.trees.split import Job, first_nodes, split
+from cellstrata.tasks.trees.tree import Given, Pending, Tree
 
 
 class NothingToDo(Exception):

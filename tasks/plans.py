@@ -12,11 +12,11 @@ from cellstrata.tasks.inputs import Input
 from cellstrata.tasks.kernels.engines import PartitionSpec
 from cellstrata.tasks.kernels.gpu import GpuStatus
 from cellstrata.tasks.kernels.placement import placement_of
-from cellstrata.tasks.labels import column_name
-from cellstrata.tasks.parent_column import clusters_of
-from cellstrata.tasks.plan import EmbeddingChoice, NeighborsSpec, TreePlan, lay_over
 from cellstrata.tasks.stores.store import StorageOptions
-from cellstrata.tasks.tree import Given
+from cellstrata.tasks.trees.labels import column_name
+from cellstrata.tasks.trees.parent_column import clusters_of
+from cellstrata.tasks.trees.plan import EmbeddingChoice, NeighborsSpec, TreePlan, lay_over
+from cellstrata.tasks.trees.tree import Given
 
 
 def root_neighbors(settings: ClusteringConfig, base: NeighborsSpec) -> NeighborsSpec:

@@ -9,9 +9,9 @@ from importlib.metadata import PackageNotFoundError, version
 from platform import python_version
 from typing import TYPE_CHECKING, Any
 
-from cellstrata.tasks.labels import column_name
-from cellstrata.tasks.plan import LAST_LEVEL
-from cellstrata.tasks.tree import Outcome, Tree
+from cellstrata.tasks.trees.labels import column_name
+from cellstrata.tasks.trees.plan import LAST_LEVEL
+from cellstrata.tasks.trees.tree import Outcome, Tree
 
 if TYPE_CHECKING:
     import pandas as pd

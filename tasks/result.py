@@ -17,17 +17,17 @@ from cellstrata.tasks.elements.opening import DataError, kind_of
 from cellstrata.tasks.elements.reading import obs_names, open_anndata
 from cellstrata.tasks.figures.palette import SCHEME, color_entries, tree_palette
 from cellstrata.tasks.inputs import Input
-from cellstrata.tasks.labels import column_name, level_column
 from cellstrata.tasks.labels_parquet import has_key, write_labels_parquet
 from cellstrata.tasks.link_mode import tied_to_this_machine
-from cellstrata.tasks.neighbors import connectivities_matrix, distances_matrix
-from cellstrata.tasks.plan import EmbeddingChoice
 from cellstrata.tasks.provenance import column_facts, provenance, versions
 from cellstrata.tasks.publish import is_ours, publish
 from cellstrata.tasks.stored_graph import DEFAULT_REP
 from cellstrata.tasks.stores.digest import digest_array, digest_values
 from cellstrata.tasks.stores.store import StorageOptions
-from cellstrata.tasks.tree import Tree
+from cellstrata.tasks.trees.labels import column_name, level_column
+from cellstrata.tasks.trees.plan import EmbeddingChoice
+from cellstrata.tasks.trees.root_graph import connectivities_matrix, distances_matrix
+from cellstrata.tasks.trees.tree import Tree
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -12,7 +12,7 @@ from cellstrata.tasks.elements.opening import DataError, InputError, open_anndat
 from cellstrata.tasks.elements.reading import obs_columns, read_obs_column, read_uns, uns_keys
 from cellstrata.tasks.provenance import MADE_BY, completed_table, tree_table
 from cellstrata.tasks.stores.store import StorageOptions, absolute
-from cellstrata.tasks.tree_rows import TreeRows
+from cellstrata.tasks.trees.rows import TreeRows
 
 if TYPE_CHECKING:
     import pandas as pd

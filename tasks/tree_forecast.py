@@ -14,11 +14,11 @@ from typing import Any
 from cellstrata.tasks.cache.cache import Cache
 from cellstrata.tasks.expected_work import Expected, Guess, may_be_split
 from cellstrata.tasks.kernels.engines import Algorithm
-from cellstrata.tasks.labels import Path
-from cellstrata.tasks.plan import LAST_LEVEL, TreePlan
-from cellstrata.tasks.split import first_nodes, key_of
 from cellstrata.tasks.split_times import SplitTimes
-from cellstrata.tasks.tree import Node, Pending, Tree
+from cellstrata.tasks.trees.labels import Path
+from cellstrata.tasks.trees.plan import LAST_LEVEL, TreePlan
+from cellstrata.tasks.trees.split import first_nodes, key_of
+from cellstrata.tasks.trees.tree import Node, Pending, Tree
 
 Seen = set[Hashable]
 

@@ -39,7 +39,7 @@ class DatasetUse:
 
 def note_use(cache: Cache, name: str, finished: Finished) -> None:
     """Note what the published result of the dataset called `name` is made of; never fails."""
-    from cellstrata.tasks.neighbors import knn_key
+    from cellstrata.tasks.trees.root_graph import knn_key
 
     keys = {outcome.key for tree in finished.trees for outcome in tree.outcomes.values() if outcome.key}
     if finished.graph:

@@ -15,7 +15,7 @@ from cellstrata.tasks.figures.kept_genes import kept_genes
 from cellstrata.tasks.figures.palette import Palette, tree_palette
 from cellstrata.tasks.figures.request import FigureRequest
 from cellstrata.tasks.result_record import read_record
-from cellstrata.tasks.tree_rows import TreeRows
+from cellstrata.tasks.trees.rows import TreeRows
 
 
 @dataclass(frozen=True)

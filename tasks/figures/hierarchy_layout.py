@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from cellstrata.tasks.tree_rows import TreeRows
+from cellstrata.tasks.trees.rows import TreeRows
 
 FEWEST_ROWS = 24  # of a column of the page
 ROWS = 3.5  # times the root of the number of clusters: the page becomes about as wide as a screen

@@ -23,7 +23,7 @@ from cellstrata.tasks.figures.colour_space import (
     rgb_of_lab,
     to_linear,
 )
-from cellstrata.tasks.tree_rows import TreeRows
+from cellstrata.tasks.trees.rows import TreeRows
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cellstrata.tasks.figures.natural_order import natural
-from cellstrata.tasks.tree_rows import Row, TreeRows
+from cellstrata.tasks.trees.rows import Row, TreeRows
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -24,7 +24,7 @@ from cellstrata.tasks.report.nodes import document as tree_document
 from cellstrata.tasks.report.packing import packed, smallest
 from cellstrata.tasks.report.subject import Subject
 from cellstrata.tasks.report.tables import agreement_table, columns_table, reasons_table
-from cellstrata.tasks.tree_rows import TreeRows
+from cellstrata.tasks.trees.rows import TreeRows
 
 MOST_BYTES = 9_500_000
 SCRIPTS = ("dom", "data", "state", "colors", "plot", "pointer", "labels", "legend", "tree", "detail",

@@ -310,7 +310,7 @@ def test_c26_one_failing_cluster_costs_itself_alone(
     assert cluster(forms["zarr"], "l1.zarr")[0] == 0
     assert cluster("l1.zarr", "l2.zarr", "--level", 2)[0] == 0
     before = tree_hash("l2.zarr")
-    from cellstrata.tasks import split as splits
+    from cellstrata.tasks.trees import split as splits
 
     real = splits.partition
     calls: list[int] = []

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from cellstrata.tasks import labels, split
 from cellstrata.tasks.elements import reading as elements
 from cellstrata.tasks.kernels.engine_igraph import to_igraph
+from cellstrata.tasks.trees import labels, split
 from tests.flows.conftest import Cluster, Run
 from tests.tasks.everything import load
 from tests.tasks.small import blobs, cache_at, graph_of, grow, plan_for
@@ -95,7 +95,7 @@ def test_c31_labels_are_joined_once_a_cluster_not_once_a_cell(
     one: Run, blobs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     joined = counted(monkeypatch, labels, "label_of")
-    from cellstrata.tasks import tree
+    from cellstrata.tasks.trees import tree
 
     monkeypatch.setattr(tree, "label_of", labels.label_of)
     report = one(blobs, {"hierarchy": 3, "neighbors": {"use_rep": "X_latent"}})

@@ -223,7 +223,7 @@ def test_named_clusters_that_do_not_exist_are_said(one: Run, pbmc: Path) -> None
 def test_one_failing_dataset_leaves_the_others(
     run: Run, pbmc: Path, blobs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import cellstrata.tasks.split as module
+    import cellstrata.tasks.trees.split as module
 
     real = module.partition
 

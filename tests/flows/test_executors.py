@@ -198,7 +198,7 @@ def test_a_worker_that_splits_imports_neither_prefect_nor_scanpy(tmp_path: Path)
         "import sys, numpy as np\n"
         "from cellstrata.tasks.worker import start_worker\n"
         "from cellstrata.tasks.remote import call\n"
-        "from cellstrata.tasks.split import run_job\n"
+        "from cellstrata.tasks.trees.split import run_job\n"
         "from cellstrata.tasks.kernels.knn import nearest_neighbors\n"
         "from cellstrata.tasks.kernels.connectivities import connectivities\n"
         "from cellstrata.tasks.kernels.engines import PartitionSpec, load_engine\n"

@@ -14,11 +14,11 @@ from cellstrata.configs.model import RunConfig
 from cellstrata.tasks.cache.cache import Cache
 from cellstrata.tasks.inputs import inspect_input
 from cellstrata.tasks.kernels.placement import placement_of
-from cellstrata.tasks.neighbors import compute_neighbors
 from cellstrata.tasks.plans import kept_partition, root_neighbors, tree_plans
 from cellstrata.tasks.result import Finished, publish_result
-from cellstrata.tasks.split import first_nodes, split
-from cellstrata.tasks.tree import Tree
+from cellstrata.tasks.trees.root_graph import compute_neighbors
+from cellstrata.tasks.trees.split import first_nodes, split
+from cellstrata.tasks.trees.tree import Tree
 from tests.tasks.small import cache_at
 
 

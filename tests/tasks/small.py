@@ -19,13 +19,13 @@ from cellstrata.tasks.kernels.engines import Algorithm, PartitionSpec
 from cellstrata.tasks.kernels.graph import Graph, from_adjacency
 from cellstrata.tasks.kernels.knn import nearest_neighbors
 from cellstrata.tasks.kernels.placement import Placement
-from cellstrata.tasks.keys import stored_graph_key
-from cellstrata.tasks.labels import level_column
-from cellstrata.tasks.neighbors import compute_neighbors
-from cellstrata.tasks.plan import EmbeddingChoice, NeighborsSpec, TreePlan, lay_over
-from cellstrata.tasks.split import Job, bundle_key, key_of, root_node, run_job, split, write_graph
 from cellstrata.tasks.stores.store import Store
-from cellstrata.tasks.tree import Pending, Tree
+from cellstrata.tasks.trees.keys import stored_graph_key
+from cellstrata.tasks.trees.labels import level_column
+from cellstrata.tasks.trees.plan import EmbeddingChoice, NeighborsSpec, TreePlan, lay_over
+from cellstrata.tasks.trees.root_graph import compute_neighbors
+from cellstrata.tasks.trees.split import Job, bundle_key, key_of, root_node, run_job, split, write_graph
+from cellstrata.tasks.trees.tree import Pending, Tree
 
 Floats = npt.NDArray[np.float32]
 BASE = "X_pca"

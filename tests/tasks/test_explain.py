@@ -18,8 +18,8 @@ from cellstrata.tasks.collect import collect_columns
 from cellstrata.tasks.collected_output import write_collected
 from cellstrata.tasks.elements.opening import InputError
 from cellstrata.tasks.explain import Explanation, explain
-from cellstrata.tasks.plan import SplitSpec
 from cellstrata.tasks.stores.digest import digest_array
+from cellstrata.tasks.trees.plan import SplitSpec
 from tests.tasks.finished_results import Made, make_result, write_input
 from tests.tasks.small import blobs
 

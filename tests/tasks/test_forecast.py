@@ -19,11 +19,11 @@ from hypothesis import strategies as st
 from cellstrata.configs.hierarchy import Hierarchy
 from cellstrata.tasks.cache.cache import Cache, Record, record_path
 from cellstrata.tasks.expected_work import Guess, may_be_split
-from cellstrata.tasks.parent_column import clusters_of
-from cellstrata.tasks.plan import SplitSpec, TreePlan
 from cellstrata.tasks.split_times import AT_MOST, CHILDREN, SplitTimes, past_records
-from cellstrata.tasks.tree import Tree
 from cellstrata.tasks.tree_forecast import Seen, TreeForecast, forecast_tree
+from cellstrata.tasks.trees.parent_column import clusters_of
+from cellstrata.tasks.trees.plan import SplitSpec, TreePlan
+from cellstrata.tasks.trees.tree import Tree
 from tests.tasks.small import CELLS, Grown, cache_at, graph_of, grow, plan_for
 from tests.tasks.test_tree import HIERARCHIES, OTHER
 

@@ -17,7 +17,6 @@ import numpy as np
 import pytest
 
 from cellstrata.flows.explain_command import lines
-from cellstrata.tasks import split as split_module
 from cellstrata.tasks.cache.cache import Cache
 from cellstrata.tasks.kernels import engine_rapids
 from cellstrata.tasks.kernels.engines import PartitionSpec, load_engine
@@ -27,12 +26,13 @@ from cellstrata.tasks.kernels.knn import nearest_neighbors
 from cellstrata.tasks.kernels.knn_cuvs import neighbors_by
 from cellstrata.tasks.kernels.partition import partition
 from cellstrata.tasks.kernels.placement import Placement
-from cellstrata.tasks.keys import graph_key
-from cellstrata.tasks.plan import TreePlan
 from cellstrata.tasks.provenance import column_facts, gpu_facts, tree_table
-from cellstrata.tasks.split import Job, bundle_key, key_of, root_node, split
-from cellstrata.tasks.tree import Pending, Tree
-from cellstrata.tasks.umap import compute_umap, find_umap
+from cellstrata.tasks.trees import split as split_module
+from cellstrata.tasks.trees.keys import graph_key
+from cellstrata.tasks.trees.plan import TreePlan
+from cellstrata.tasks.trees.split import Job, bundle_key, key_of, root_node, split
+from cellstrata.tasks.trees.tree import Pending, Tree
+from cellstrata.tasks.trees.umap import compute_umap, find_umap
 from tests.tasks.finished_results import make_result, write_input
 from tests.tasks.gpu_stand_in import StandIn
 from tests.tasks.small import CELLS, blobs, cache_at, graph_of, grow, plan_for
@@ -329,7 +329,7 @@ def test_umap_by_the_gpu_and_in_its_stead(installed: Installed, tmp_path: Path, 
     ((_, ref),) = plan.embeddings.items()
     method = gpu_status().umap
     arguments = (cache, plan.root_graph, ref, "euclidean", 10, 3)
-    monkeypatch.setattr("cellstrata.tasks.umap._umap", lambda *_: np.ones((len(CELLS), 2), np.float32))
+    monkeypatch.setattr("cellstrata.tasks.trees.umap._umap", lambda *_: np.ones((len(CELLS), 2), np.float32))
     found = compute_umap(*arguments, method)
     assert found["fallback"] is None
     (call,) = made.named("umap")

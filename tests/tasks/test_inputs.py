@@ -16,8 +16,8 @@ from cellstrata.tasks.cache.cache import Cache
 from cellstrata.tasks.elements import reading as elements
 from cellstrata.tasks.inputs import Input, inspect_input
 from cellstrata.tasks.kernels.graph import from_adjacency
-from cellstrata.tasks.plan import EmbeddingChoice
 from cellstrata.tasks.stores.digest import digest_array
+from cellstrata.tasks.trees.plan import EmbeddingChoice
 from tests.tasks.small import CELLS, cache_at, graph_of
 
 N = len(CELLS)

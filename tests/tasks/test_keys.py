@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cellstrata.configs.clustering import ClusteringConfig
-from cellstrata.tasks import keys
 from cellstrata.tasks.kernels import engines
 from cellstrata.tasks.kernels.engines import PartitionSpec, load_engine
-from cellstrata.tasks.keys import graph_key, split_key, stored_graph_key
 from cellstrata.tasks.stores.digest import canonical_json, digest_array, digest_values
+from cellstrata.tasks.trees import keys
+from cellstrata.tasks.trees.keys import graph_key, split_key, stored_graph_key
 from tests.tasks.small import CELLS, cache_at, graph_of, grow, plan_for, with_seed
 
 LEIDEN = PartitionSpec("leiden", 0.5, 2, 0)

@@ -23,9 +23,9 @@ from cellstrata.tasks.elements.legacy import uns_categories
 from cellstrata.tasks.elements.opening import kind_of
 from cellstrata.tasks.elements.reading import open_anndata
 from cellstrata.tasks.inputs import inspect_input
-from cellstrata.tasks.plan import EmbeddingChoice
 from cellstrata.tasks.plans import tree_plans
 from cellstrata.tasks.publish import publish
+from cellstrata.tasks.trees.plan import EmbeddingChoice
 from tests.tasks.everything import assert_kept, load, tree_hash
 from tests.tasks.small import cache_at, grow, same_partition
 

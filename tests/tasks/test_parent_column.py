@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cellstrata.tasks.parent_column import NoParent, Parent, clusters_of, find_parent
+from cellstrata.tasks.trees.parent_column import NoParent, Parent, clusters_of, find_parent
 
 COLUMNS = ["donor", "leiden_0.5_1", "leiden_1.0_1", "leiden_1.0_2", "louvain_0.3_1", "n_1"]
 

@@ -14,16 +14,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cellstrata.tasks import split as split_module
 from cellstrata.tasks.cache.cache import Cache
 from cellstrata.tasks.kernels.graph import from_adjacency
-from cellstrata.tasks.keys import graph_key, split_key
-from cellstrata.tasks.labels import column_name, label_of, level_column
-from cellstrata.tasks.plan import LAST_LEVEL, NOT_ASKED, ONE_COMMUNITY, EmbeddingChoice, SplitSpec, TreePlan
 from cellstrata.tasks.provenance import tree_table
-from cellstrata.tasks.split import bundle_key, key_of, root_node, run_job
 from cellstrata.tasks.stores.digest import digest_array
-from cellstrata.tasks.tree import Tree
+from cellstrata.tasks.trees import split as split_module
+from cellstrata.tasks.trees.keys import graph_key, split_key
+from cellstrata.tasks.trees.labels import column_name, label_of, level_column
+from cellstrata.tasks.trees.plan import LAST_LEVEL, NOT_ASKED, ONE_COMMUNITY, EmbeddingChoice, SplitSpec, TreePlan
+from cellstrata.tasks.trees.split import bundle_key, key_of, root_node, run_job
+from cellstrata.tasks.trees.tree import Tree
 from tests.tasks.small import (
     BASE,
     Grown,
@@ -374,7 +374,7 @@ def bundle_of(cache: Cache, hierarchy: Any, others: dict[str, npt.NDArray[np.flo
     root = tree.open(root_node(plan))
     assert root is not None
     rows = np.arange(100, dtype=np.int32)
-    from cellstrata.tasks.tree import Node, Pending
+    from cellstrata.tasks.trees.tree import Node, Pending
 
     spec = plan.decide((0,), 100)
     assert isinstance(spec, SplitSpec)
@@ -403,7 +403,7 @@ def test_facts_are_the_same_whoever_had_the_graph_at_hand(cache: Cache) -> None:
 def test_job_is_small_and_picklable(cache: Cache) -> None:
     import pickle
 
-    from cellstrata.tasks.split import Job
+    from cellstrata.tasks.trees.split import Job
 
     plan = plan_for(cache, CELLS, 2)
     pending = Tree(plan).open(root_node(plan))

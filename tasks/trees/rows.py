@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from cellstrata.tasks.labels import column_name
+from cellstrata.tasks.trees.labels import column_name
 
 if TYPE_CHECKING:
     import pandas as pd

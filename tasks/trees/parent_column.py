@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cellstrata.tasks.labels import SEPARATOR, Path, label_of
-from cellstrata.tasks.tree import Given, Node
+from cellstrata.tasks.trees.labels import SEPARATOR, Path, label_of
+from cellstrata.tasks.trees.tree import Given, Node
 
 if TYPE_CHECKING:
     import pandas as pd

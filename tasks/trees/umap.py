@@ -17,8 +17,8 @@ import numpy.typing as npt
 
 from cellstrata.tasks.cache.cache import ArrayRef, Cache
 from cellstrata.tasks.kernels.gpu import device_turn, first_line, free_memory, gpu_status
-from cellstrata.tasks.neighbors import connectivities_matrix
 from cellstrata.tasks.stores.digest import digest_values
+from cellstrata.tasks.trees.root_graph import connectivities_matrix
 
 Floats = npt.NDArray[np.float32]
 SMALLEST = 4  # cells: a spectral start needs more vertices than dimensions

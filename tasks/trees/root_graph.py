@@ -12,9 +12,9 @@ from cellstrata.tasks.cache.cache import ArrayRef, Cache
 from cellstrata.tasks.kernels.connectivities import connectivities
 from cellstrata.tasks.kernels.knn import Neighbors
 from cellstrata.tasks.kernels.knn_cuvs import neighbors_by
-from cellstrata.tasks.keys import graph_key
-from cellstrata.tasks.split import find_graph, read_graph, write_graph
 from cellstrata.tasks.stores.digest import digest_values
+from cellstrata.tasks.trees.keys import graph_key
+from cellstrata.tasks.trees.split import find_graph, read_graph, write_graph
 
 T = TypeVar("T")
 

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cellstrata.tasks.labels import Path, label_of
-from cellstrata.tasks.plan import LAST_LEVEL, ONE_COMMUNITY, SplitSpec, TreePlan
+from cellstrata.tasks.trees.labels import Path, label_of
+from cellstrata.tasks.trees.plan import LAST_LEVEL, ONE_COMMUNITY, SplitSpec, TreePlan
 
 Rows = npt.NDArray[np.int32]
 

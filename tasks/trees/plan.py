@@ -9,7 +9,7 @@ from cellstrata.configs.hierarchy import Hierarchy, LevelParameters
 from cellstrata.tasks.cache.cache import ArrayRef
 from cellstrata.tasks.kernels.engines import Algorithm, PartitionSpec
 from cellstrata.tasks.kernels.placement import Placement
-from cellstrata.tasks.labels import Path, label_of
+from cellstrata.tasks.trees.labels import Path, label_of
 
 NOT_ASKED = "not asked for"
 LAST_LEVEL = "last level"

@@ -24,10 +24,10 @@ from cellstrata.tasks.kernels.gpu_check import agreement, in_sample
 from cellstrata.tasks.kernels.graph import Graph
 from cellstrata.tasks.kernels.knn_cuvs import neighbors_by
 from cellstrata.tasks.kernels.partition import Guard, partition
-from cellstrata.tasks.keys import graph_key, split_key
-from cellstrata.tasks.plan import TreePlan
 from cellstrata.tasks.stores.digest import digest_array, digest_values
-from cellstrata.tasks.tree import Node, Pending, Tree
+from cellstrata.tasks.trees.keys import graph_key, split_key
+from cellstrata.tasks.trees.plan import TreePlan
+from cellstrata.tasks.trees.tree import Node, Pending, Tree
 
 log = logging.getLogger("cellstrata.cache")
 KEPT_GRAPH = 1_000  # cells: a smaller graph is built as fast as it is found, and is not kept
