@@ -12,7 +12,7 @@ from prefect.cache_policies import NO_CACHE
 
 from cellstrata.flows.artifacts import visitable
 from cellstrata.flows.steps import RETRYING, step
-from cellstrata.tasks.inputs import Input
+from cellstrata.tasks.inputs.inspection import Input
 
 _NOT_IN_KEYS = re.compile(r"[\s#?&%\"'<>\[\]{}|\\^`]")
 

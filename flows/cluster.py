@@ -33,11 +33,11 @@ from cellstrata.flows.task_runner import WAITING, ExecutorTaskRunner
 from cellstrata.tasks.cache.cache import ArrayRef, Cache
 from cellstrata.tasks.cache.leases import using
 from cellstrata.tasks.cache_care.uses import note_use
-from cellstrata.tasks.file_tables import write_file_tables
-from cellstrata.tasks.inputs import Input
+from cellstrata.tasks.inputs.file_tables import write_file_tables
+from cellstrata.tasks.inputs.inspection import Input
+from cellstrata.tasks.inputs.pca import compute_pca
+from cellstrata.tasks.inputs.plans import kept_partition, root_neighbors, tree_plans
 from cellstrata.tasks.kernels.placement import Placement, placement_of
-from cellstrata.tasks.pca import compute_pca
-from cellstrata.tasks.plans import kept_partition, root_neighbors, tree_plans
 from cellstrata.tasks.report.subject import RunFacts
 from cellstrata.tasks.result import Finished, publish_result
 from cellstrata.tasks.trees.plan import EmbeddingChoice

@@ -23,12 +23,12 @@ from cellstrata.tasks.cache.cache import ArrayRef, Cache
 from cellstrata.tasks.cache.leases import using
 from cellstrata.tasks.cache_care.uses import note_use
 from cellstrata.tasks.elements.opening import DataError
-from cellstrata.tasks.inputs import Input, inspect_level
+from cellstrata.tasks.inputs.inspection import Input, inspect_level
+from cellstrata.tasks.inputs.pca import compute_pca
+from cellstrata.tasks.inputs.plans import root_neighbors, tree_plans
 from cellstrata.tasks.kernels.placement import placement_of
 from cellstrata.tasks.level import Asked, NothingToDo, close, look, open_level, uncached
 from cellstrata.tasks.level_result import publish_kept, publish_level
-from cellstrata.tasks.pca import compute_pca
-from cellstrata.tasks.plans import root_neighbors, tree_plans
 from cellstrata.tasks.result import Finished
 from cellstrata.tasks.trees.plan import EmbeddingChoice
 from cellstrata.tasks.trees.root_graph import compute_neighbors, find_neighbors

@@ -17,9 +17,9 @@ from cellstrata.configs.model import RunConfig
 from cellstrata.flows.executor import Executor
 from cellstrata.flows.preparation import open_cache
 from cellstrata.tasks.cache.cache import ArrayRef, Cache
-from cellstrata.tasks.inputs import Input
+from cellstrata.tasks.inputs.inspection import Input
+from cellstrata.tasks.inputs.plans import root_neighbors
 from cellstrata.tasks.kernels.placement import placement_of
-from cellstrata.tasks.plans import root_neighbors
 from cellstrata.tasks.trees.root_graph import compute_neighbors, find_neighbors
 from cellstrata.tasks.trees.split import find_graph
 

@@ -11,7 +11,7 @@ from cellstrata.tasks.cache.cache import Cache
 from cellstrata.tasks.figures.draw import draw_figures
 from cellstrata.tasks.figures.record import find_figures
 from cellstrata.tasks.figures.request import FigureRequest, wants_figures
-from cellstrata.tasks.inputs import Input
+from cellstrata.tasks.inputs.inspection import Input
 
 FEW = 3
 

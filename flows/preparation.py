@@ -10,12 +10,12 @@ from cellstrata.configs.model import RunConfig
 from cellstrata.flows.credentials import BlockProblem, literal_problems, with_blocks
 from cellstrata.flows.executors import gpu_of_run, runner_problem
 from cellstrata.tasks.cache.cache import Cache
-from cellstrata.tasks.expansion import expand
-from cellstrata.tasks.inputs import Input, inspect_input
+from cellstrata.tasks.inputs.expansion import expand
+from cellstrata.tasks.inputs.inspection import Input, inspect_input
+from cellstrata.tasks.inputs.overlaps import conflicts
 from cellstrata.tasks.kernels.engines import EngineUnavailable
 from cellstrata.tasks.kernels.placement import placement_of
 from cellstrata.tasks.link_mode import link_problem
-from cellstrata.tasks.places import conflicts
 from cellstrata.tasks.stores.faults import StoreError
 from cellstrata.tasks.stores.retries import forget_said
 from cellstrata.tasks.stores.store import Store, is_local

@@ -7,10 +7,10 @@ from typing import Any, Literal
 
 from cellstrata.configs.model import RunConfig
 from cellstrata.tasks.cache.cache import ArrayRef, Cache
-from cellstrata.tasks.inputs import Input
+from cellstrata.tasks.inputs.inspection import Input
+from cellstrata.tasks.inputs.pca import find_pca
+from cellstrata.tasks.inputs.plans import kept_partition, root_neighbors, tree_plans
 from cellstrata.tasks.kernels.placement import placement_of
-from cellstrata.tasks.pca import find_pca
-from cellstrata.tasks.plans import kept_partition, root_neighbors, tree_plans
 from cellstrata.tasks.split_times import SplitTimes
 from cellstrata.tasks.tree_forecast import Seen, TreeForecast, forecast_tree
 from cellstrata.tasks.trees.keys import graph_key

@@ -9,9 +9,9 @@ import numpy as np
 
 from cellstrata.configs.single_level import NAME, LevelCall
 from cellstrata.tasks.cache.cache import Cache
-from cellstrata.tasks.checks import overlap
 from cellstrata.tasks.elements import reading as elements
 from cellstrata.tasks.elements.opening import InputError, open_anndata, reading
+from cellstrata.tasks.inputs.checks import overlap
 from cellstrata.tasks.level_result import COMMAND
 from cellstrata.tasks.publish import OutputError, is_foreign, is_ours
 from cellstrata.tasks.result import older_record

@@ -26,8 +26,8 @@ from hypothesis import strategies as st
 from cellstrata.configs import RunConfig
 from cellstrata.configs.clustering import ClusteringConfig
 from cellstrata.tasks.cache.cache import Cache
-from cellstrata.tasks.inputs import inspect_input
-from cellstrata.tasks.plans import tree_plans
+from cellstrata.tasks.inputs.inspection import inspect_input
+from cellstrata.tasks.inputs.plans import tree_plans
 from cellstrata.tasks.trees.labels import level_column
 from tests.flows.conftest import Cluster, Run
 from tests.flows.test_command import COMMAND, ROOT, cellstrata, config

@@ -12,9 +12,9 @@ import pandas as pd
 
 from cellstrata.configs.model import RunConfig
 from cellstrata.tasks.cache.cache import Cache
-from cellstrata.tasks.inputs import inspect_input
+from cellstrata.tasks.inputs.inspection import inspect_input
+from cellstrata.tasks.inputs.plans import kept_partition, root_neighbors, tree_plans
 from cellstrata.tasks.kernels.placement import placement_of
-from cellstrata.tasks.plans import kept_partition, root_neighbors, tree_plans
 from cellstrata.tasks.result import Finished, publish_result
 from cellstrata.tasks.trees.root_graph import compute_neighbors
 from cellstrata.tasks.trees.split import first_nodes, split

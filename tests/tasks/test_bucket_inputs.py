@@ -20,8 +20,8 @@ import zarr
 from cellstrata.configs import RunConfig
 from cellstrata.configs.clustering import ClusteringConfig
 from cellstrata.configs.dataset import file_id
-from cellstrata.tasks.expansion import expand
-from cellstrata.tasks.inputs import Input, inspect_input
+from cellstrata.tasks.inputs.expansion import expand
+from cellstrata.tasks.inputs.inspection import Input, inspect_input
 from cellstrata.tasks.stores import retries
 from cellstrata.tasks.stores.digest import digest_array
 from cellstrata.tasks.stores.store import StorageOptions, Store

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from cellstrata.configs import RunConfig
-from cellstrata.tasks.file_tables import write_file_tables
+from cellstrata.tasks.inputs.file_tables import write_file_tables
 
 
 def test_the_tables_are_those_of_the_ancestor(tmp_path: Path) -> None:

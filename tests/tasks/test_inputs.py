@@ -14,7 +14,7 @@ import scipy.sparse as sp
 from cellstrata.configs.clustering import ClusteringConfig
 from cellstrata.tasks.cache.cache import Cache
 from cellstrata.tasks.elements import reading as elements
-from cellstrata.tasks.inputs import Input, inspect_input
+from cellstrata.tasks.inputs.inspection import Input, inspect_input
 from cellstrata.tasks.kernels.graph import from_adjacency
 from cellstrata.tasks.stores.digest import digest_array
 from cellstrata.tasks.trees.plan import EmbeddingChoice

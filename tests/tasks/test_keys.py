@@ -95,7 +95,7 @@ def test_what_changes_the_keys_of_a_tree(tmp_path: Any) -> None:
 
 
 def inspected(path: Any, cache: Any, **settings: Any) -> Any:
-    from cellstrata.tasks.inputs import inspect_input
+    from cellstrata.tasks.inputs.inspection import inspect_input
 
     config = ClusteringConfig.model_validate({"algorithm": "leiden", "resolutions": [0.5], **settings})
     found, problems = inspect_input("d", "f", str(path), config, str(path.parent / "out"), cache)

@@ -16,8 +16,8 @@ import scipy.sparse as sp
 
 from cellstrata.tasks.cache.cache import ArrayRef, Cache
 from cellstrata.tasks.elements.opening import InputError
+from cellstrata.tasks.inputs.pca import compute_pca, find_pca
 from cellstrata.tasks.kernels.knn import nearest_neighbors
-from cellstrata.tasks.pca import compute_pca, find_pca
 from cellstrata.tasks.trees.root_graph import compute_neighbors
 from cellstrata.tasks.trees.umap import find_umap
 from tests.tasks.small import blobs, cache_at
@@ -25,7 +25,7 @@ from tests.tasks.small import blobs, cache_at
 SCRIPT = """
 import json, sys
 from cellstrata.tasks.cache.cache import ArrayRef
-from cellstrata.tasks.pca import compute_pca
+from cellstrata.tasks.inputs.pca import compute_pca
 from cellstrata.tasks.trees.umap import compute_umap
 from tests.tasks.small import cache_at
 given = json.loads(sys.argv[1])

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from cellstrata.configs import ConfigError, RunConfig
-from cellstrata.tasks.places import conflicts
+from cellstrata.tasks.inputs.overlaps import conflicts
 
 CLUSTERING = {"algorithm": "leiden", "resolutions": [0.5]}
 

@@ -17,8 +17,8 @@ import pytest
 from cellstrata.configs.clustering import ClusteringConfig
 from cellstrata.tasks.cache.cache import Cache
 from cellstrata.tasks.elements import reading as elements
-from cellstrata.tasks.inputs import Input, inspect_input
-from cellstrata.tasks.remembered import RECENT
+from cellstrata.tasks.inputs.index import RECENT
+from cellstrata.tasks.inputs.inspection import Input, inspect_input
 from tests.tasks.everything import save
 from tests.tasks.small import CELLS, cache_at, graph_of
 
@@ -65,7 +65,7 @@ def look(tmp_path: Path) -> Look:
 def later(monkeypatch: pytest.MonkeyPatch) -> None:
     """Look at files as a run of an hour later does."""
     now = time.time_ns
-    monkeypatch.setattr("cellstrata.tasks.remembered.time.time_ns", lambda: now() + HOUR * 10**9)
+    monkeypatch.setattr("cellstrata.tasks.inputs.index.time.time_ns", lambda: now() + HOUR * 10**9)
 
 
 BOTH = ["X_pca", "connectivities"]
@@ -171,7 +171,7 @@ def test_a_problem_is_never_remembered(later: None, read: list[str], tmp_path: P
 
 
 def test_x_is_read_once_for_a_pca(later: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from cellstrata.tasks import pca
+    from cellstrata.tasks.inputs import pca
 
     rng = np.random.default_rng(0)
     path = save(ad.AnnData(rng.poisson(2, (50, 9)).astype(np.float32)), tmp_path, "h5ad")

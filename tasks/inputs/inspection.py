@@ -14,7 +14,9 @@ from typing import Any, Literal
 from cellstrata.configs.clustering import ClusteringConfig
 from cellstrata.configs.single_level import NAME
 from cellstrata.tasks.cache.cache import ArrayRef, Cache
-from cellstrata.tasks.checks import (
+from cellstrata.tasks.elements import reading as elements
+from cellstrata.tasks.elements.opening import DataError, check_unchanged, kind_of, open_anndata, reading
+from cellstrata.tasks.inputs.checks import (
     OPTIONS,
     Check,
     check_colors,
@@ -24,13 +26,11 @@ from cellstrata.tasks.checks import (
     columns_of,
     kept_columns,
 )
-from cellstrata.tasks.elements import reading as elements
-from cellstrata.tasks.elements.opening import DataError, check_unchanged, kind_of, open_anndata, reading
-from cellstrata.tasks.input_embeddings import read_embeddings, stage
+from cellstrata.tasks.inputs.embeddings import read_embeddings, stage
+from cellstrata.tasks.inputs.index import Remembered
+from cellstrata.tasks.inputs.stored_graph import base_neighbors, find_stored_graph, stage_graph, stored_graph
 from cellstrata.tasks.kernels.engines import PartitionSpec
 from cellstrata.tasks.kernels.knn import METRICS
-from cellstrata.tasks.remembered import Remembered
-from cellstrata.tasks.stored_graph import base_neighbors, find_stored_graph, stage_graph, stored_graph
 from cellstrata.tasks.stores.identity import identity
 from cellstrata.tasks.stores.store import StorageOptions, Store, absolute, join
 from cellstrata.tasks.trees.plan import EmbeddingChoice, NeighborsSpec, lay_over

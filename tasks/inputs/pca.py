@@ -11,7 +11,7 @@ from scipy.sparse.linalg import ArpackError
 from cellstrata.tasks.cache.cache import Cache
 from cellstrata.tasks.elements import reading as elements
 from cellstrata.tasks.elements.opening import InputError, check_unchanged, kind_of, open_anndata
-from cellstrata.tasks.remembered import Remembered
+from cellstrata.tasks.inputs.index import Remembered
 from cellstrata.tasks.stores.digest import digest_array, digest_values
 from cellstrata.tasks.stores.identity import identity
 from cellstrata.tasks.stores.store import StorageOptions, Store

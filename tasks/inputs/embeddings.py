@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from cellstrata.tasks.cache.cache import ArrayRef, Cache
-from cellstrata.tasks.checks import Check
 from cellstrata.tasks.elements import reading as elements
 from cellstrata.tasks.elements.opening import reading
-from cellstrata.tasks.remembered import Remembered
-from cellstrata.tasks.stored_graph import DEFAULT_REP
+from cellstrata.tasks.inputs.checks import Check
+from cellstrata.tasks.inputs.index import Remembered
+from cellstrata.tasks.inputs.stored_graph import DEFAULT_REP
 from cellstrata.tasks.trees.plan import EmbeddingChoice
 
 TOO_LARGE = 1e15  # of an embedding: squared distances must stay far below the largest float32, 3e38

@@ -8,7 +8,7 @@ from typing import Literal
 from cellstrata.configs.clustering import ClusteringConfig
 from cellstrata.tasks.cache.cache import ArrayRef
 from cellstrata.tasks.elements.reading import open_anndata, read_obs_column
-from cellstrata.tasks.inputs import Input
+from cellstrata.tasks.inputs.inspection import Input
 from cellstrata.tasks.kernels.engines import PartitionSpec
 from cellstrata.tasks.kernels.gpu import GpuStatus
 from cellstrata.tasks.kernels.placement import placement_of

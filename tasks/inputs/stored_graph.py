@@ -11,11 +11,11 @@ import numpy as np
 from cellstrata.configs.clustering import ClusteringConfig
 from cellstrata.tasks.cache.cache import ArrayRef, Cache
 from cellstrata.tasks.cache.record import plain
-from cellstrata.tasks.checks import Check
 from cellstrata.tasks.elements import reading as elements
 from cellstrata.tasks.elements.opening import reading
+from cellstrata.tasks.inputs.checks import Check
+from cellstrata.tasks.inputs.index import Remembered
 from cellstrata.tasks.kernels.graph import Graph, GraphError, from_adjacency
-from cellstrata.tasks.remembered import Remembered
 from cellstrata.tasks.trees.keys import stored_graph_key
 from cellstrata.tasks.trees.plan import EmbeddingChoice, NeighborsSpec
 from cellstrata.tasks.trees.split import find_graph, write_graph

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cellstrata.configs.model import RunConfig
-from cellstrata.tasks.inputs import output_url
+from cellstrata.tasks.inputs.inspection import output_url
 from cellstrata.tasks.stores.store import real
 
 
