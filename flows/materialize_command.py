@@ -10,7 +10,7 @@ from cellstrata.flows.collect_command import storage_options
 from cellstrata.flows.exit_codes import DONE, FAILED, INTERRUPTED, WRONG_INPUT
 from cellstrata.flows.terminal import Terminal, unexpected
 from cellstrata.tasks.elements.opening import DataError
-from cellstrata.tasks.materialize import materialize as copy_result
+from cellstrata.tasks.publishing.materialize import materialize as copy_result
 from cellstrata.tasks.stores.credentials import Sealed
 
 

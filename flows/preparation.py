@@ -15,7 +15,7 @@ from cellstrata.tasks.inputs.inspection import Input, inspect_input
 from cellstrata.tasks.inputs.overlaps import conflicts
 from cellstrata.tasks.kernels.engines import EngineUnavailable
 from cellstrata.tasks.kernels.placement import placement_of
-from cellstrata.tasks.link_mode import link_problem
+from cellstrata.tasks.publishing.link_mode import link_problem
 from cellstrata.tasks.stores.faults import StoreError
 from cellstrata.tasks.stores.retries import forget_said
 from cellstrata.tasks.stores.store import Store, is_local

@@ -14,12 +14,12 @@ from cellstrata.tasks.collect import Collected, Column
 from cellstrata.tasks.elements.opening import open_anndata
 from cellstrata.tasks.elements.reading import obs_columns, read_uns, uns_keys
 from cellstrata.tasks.elements.silence import quiet
-from cellstrata.tasks.labels_parquet import INDEX_NAME, write_labels_parquet
-from cellstrata.tasks.link import real_place
-from cellstrata.tasks.publish import is_foreign, is_ours, publish
+from cellstrata.tasks.publishing.input_elements import OutputError
+from cellstrata.tasks.publishing.labels_parquet import INDEX_NAME, write_labels_parquet
+from cellstrata.tasks.publishing.links import real_place
+from cellstrata.tasks.publishing.publish import is_foreign, is_ours, publish
 from cellstrata.tasks.stores.store import StorageOptions, Store, absolute, is_local, local_path, real
 from cellstrata.tasks.stores.write_access import unusable
-from cellstrata.tasks.untouched import OutputError
 
 if TYPE_CHECKING:
     import pandas as pd

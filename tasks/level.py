@@ -13,7 +13,7 @@ from cellstrata.tasks.elements import reading as elements
 from cellstrata.tasks.elements.opening import InputError, open_anndata, reading
 from cellstrata.tasks.inputs.checks import overlap
 from cellstrata.tasks.level_result import COMMAND
-from cellstrata.tasks.publish import OutputError, is_foreign, is_ours
+from cellstrata.tasks.publishing.publish import OutputError, is_foreign, is_ours
 from cellstrata.tasks.result import older_record
 from cellstrata.tasks.stores.identity import identity
 from cellstrata.tasks.stores.store import absolute

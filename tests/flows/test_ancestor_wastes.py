@@ -106,7 +106,7 @@ def test_c31_labels_are_joined_once_a_cluster_not_once_a_cell(
 def test_c32_a_second_result_shares_what_the_first_converted(
     one: Run, cluster: Cluster, pbmc: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from cellstrata.tasks import untouched
+    from cellstrata.tasks.publishing import input_elements as untouched
 
     converted = counted(monkeypatch, untouched, "copy_element")
     first = one(pbmc, {"resolutions": [0.5]})

@@ -16,7 +16,7 @@ from cellstrata.tasks.cache_care.prune import prune
 from cellstrata.tasks.cache_care.verify import verify
 from cellstrata.tasks.elements.linked_anndata import open_linked
 from cellstrata.tasks.elements.opening import kind_of
-from cellstrata.tasks.materialize import materialize
+from cellstrata.tasks.publishing.materialize import materialize
 from cellstrata.tasks.stores.store import Store
 from tests.flows.conftest import Run
 from tests.tasks.everything import assert_kept, load

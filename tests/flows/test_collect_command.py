@@ -13,7 +13,7 @@ import pytest
 
 from cellstrata.flows.collect_command import storage_options
 from cellstrata.flows.command import main
-from cellstrata.tasks.publish import publish
+from cellstrata.tasks.publishing.publish import publish
 
 ROOT = Path(__file__).resolve().parents[2]
 CELLS = ["AAA", "AAC", "AAG", "AAT"]

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-import cellstrata.tasks.staging
+import cellstrata.tasks.publishing.staging
 import cellstrata.tasks.stores.store
 from cellstrata.flows.command import main
 from cellstrata.flows.preparation import UnusableInputs
@@ -161,14 +161,14 @@ def arrays_are_full(patch: pytest.MonkeyPatch) -> None:
 
 def result_is_full(patch: pytest.MonkeyPatch, after: int) -> None:
     """Let a result be written up to so many files."""
-    real, written = cellstrata.tasks.staging.StagedStore.set, iter(range(10**9))
+    real, written = cellstrata.tasks.publishing.staging.StagedStore.set, iter(range(10**9))
 
     async def write_some(self: Any, key: str, value: Any) -> None:
         if next(written) >= after:
             full()
         await real(self, key, value)
 
-    patch.setattr(cellstrata.tasks.staging.StagedStore, "set", write_some)
+    patch.setattr(cellstrata.tasks.publishing.staging.StagedStore, "set", write_some)
 
 
 Fill = Callable[[pytest.MonkeyPatch], None]

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from cellstrata.tasks.staging import StagedStore
+from cellstrata.tasks.publishing.staging import StagedStore
 
 FORMATS = ("h5ad", "zarr2", "zarr3")
 N, G = 60, 11

@@ -17,8 +17,8 @@ from cellstrata.tasks.elements import conversion as convert
 from cellstrata.tasks.elements.conversion import blocks, chunk_shape, copy_element
 from cellstrata.tasks.elements.reading import open_anndata
 from cellstrata.tasks.elements.storage_nodes import strings
-from cellstrata.tasks.publish import publish
-from cellstrata.tasks.staging import StagedStore
+from cellstrata.tasks.publishing.publish import publish
+from cellstrata.tasks.publishing.staging import StagedStore
 from tests.tasks.everything import assert_kept, load, save, saved
 
 ADDED = {"uns": ["clustering"]}

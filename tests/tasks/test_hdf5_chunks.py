@@ -14,7 +14,7 @@ import pytest
 
 from cellstrata.tasks.elements.linked_anndata import open_linked
 from cellstrata.tasks.overlays.document import DOCUMENT
-from cellstrata.tasks.publish import publish
+from cellstrata.tasks.publishing.publish import publish
 from tests.tasks.everything import assert_same
 
 RNG = np.random.default_rng(0)

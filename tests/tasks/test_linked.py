@@ -18,10 +18,10 @@ import zarr
 
 from cellstrata.tasks.elements.linked_anndata import linked_store, open_linked
 from cellstrata.tasks.elements.opening import DataError, InputError, kind_of
-from cellstrata.tasks.link_mode import link_problem
-from cellstrata.tasks.materialize import materialize
 from cellstrata.tasks.overlays.document import DOCUMENT
-from cellstrata.tasks.publish import OutputError, is_foreign, is_ours, publish
+from cellstrata.tasks.publishing.link_mode import link_problem
+from cellstrata.tasks.publishing.materialize import materialize
+from cellstrata.tasks.publishing.publish import OutputError, is_foreign, is_ours, publish
 from cellstrata.tasks.stores.states import Listing
 from cellstrata.tasks.stores.store import Store
 from tests.tasks.everything import FORMATS, assert_kept, load, save, saved, tree_hash
@@ -263,8 +263,8 @@ def test_an_interrupted_overlay_leaves_the_old_result(tmp_path: Path, monkeypatc
 
 
 def test_one_writer_of_a_copy_at_a_time(tmp_path: Path, s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from cellstrata.tasks import upload
     from cellstrata.tasks.overlays.own_folders import WRITER
+    from cellstrata.tasks.publishing import upload
 
     cells = ad.AnnData(obs=pd.DataFrame(index=[f"c{i}" for i in range(60)]))
     local, out = save(cells, tmp_path, "zarr2"), f"{s3}/out.zarr"

@@ -24,7 +24,7 @@ from cellstrata.tasks.elements.opening import kind_of
 from cellstrata.tasks.elements.reading import open_anndata
 from cellstrata.tasks.inputs.inspection import inspect_input
 from cellstrata.tasks.inputs.plans import tree_plans
-from cellstrata.tasks.publish import publish
+from cellstrata.tasks.publishing.publish import publish
 from cellstrata.tasks.trees.plan import EmbeddingChoice
 from tests.tasks.everything import assert_kept, load, tree_hash
 from tests.tasks.small import cache_at, grow, same_partition

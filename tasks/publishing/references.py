@@ -18,10 +18,10 @@ from cellstrata.tasks.elements.storage_nodes import attrs_of
 from cellstrata.tasks.overlays.document import INSIDE, Ref, Source
 from cellstrata.tasks.overlays.hdf5_chunks import create_array, layout_of, refs_of
 from cellstrata.tasks.overlays.linked_store import AT_ONCE, LinkedStore
+from cellstrata.tasks.publishing.input_elements import METADATA, Converted, Untouched
 from cellstrata.tasks.stores.data_errors import InputError, OutputError
 from cellstrata.tasks.stores.states import ElementState, Listing, file_state
 from cellstrata.tasks.stores.store import StorageOptions, Store, join, real
-from cellstrata.tasks.untouched import METADATA, Converted, Untouched
 
 
 def is_metadata(key: str) -> bool:

@@ -17,12 +17,12 @@ from typing import Any
 
 import zarr
 
-from cellstrata.tasks import link
 from cellstrata.tasks.elements.conversion import ZARR_FORMAT, copy_element, encoding_of, group_attrs, write_old
 from cellstrata.tasks.elements.legacy import moved_graphs, old_children
 from cellstrata.tasks.elements.opening import Root
 from cellstrata.tasks.elements.storage_nodes import attrs_of
-from cellstrata.tasks.staging import StagedStore
+from cellstrata.tasks.publishing import links as link
+from cellstrata.tasks.publishing.staging import StagedStore
 from cellstrata.tasks.stores.data_errors import InputError
 from cellstrata.tasks.stores.data_errors import OutputError as OutputError
 from cellstrata.tasks.stores.states import Listing

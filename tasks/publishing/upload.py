@@ -20,10 +20,10 @@ from typing import Any
 
 from cellstrata.tasks.overlays.document import DOCUMENT
 from cellstrata.tasks.overlays.own_folders import WRITER, remove_superseded
+from cellstrata.tasks.publishing.input_elements import METADATA, Untouched, copy_objects
 from cellstrata.tasks.stores.data_errors import OutputError
 from cellstrata.tasks.stores.objects import time_of
 from cellstrata.tasks.stores.store import Store
-from cellstrata.tasks.untouched import METADATA, Untouched, copy_objects
 
 MARK = "uns/clustering/made_by"  # first, so that an interrupted upload is known as ours
 RENEWED_EVERY = 60.0  # seconds

@@ -30,11 +30,11 @@ from cellstrata.tasks.overlays.document import (
     read_references,
 )
 from cellstrata.tasks.overlays.own_folders import remove_superseded
-from cellstrata.tasks.referenced import Referenced, ReferencedChunks, is_metadata, read_refs
-from cellstrata.tasks.staging import StagedStore
+from cellstrata.tasks.publishing.input_elements import METADATA, copy_objects
+from cellstrata.tasks.publishing.references import Referenced, ReferencedChunks, is_metadata, read_refs
+from cellstrata.tasks.publishing.staging import StagedStore
 from cellstrata.tasks.stores.data_errors import InputError
 from cellstrata.tasks.stores.store import StorageOptions, Store
-from cellstrata.tasks.untouched import METADATA, copy_objects
 
 
 def own_name() -> str:

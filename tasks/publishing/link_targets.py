@@ -9,10 +9,10 @@ from typing import Any
 from cellstrata.tasks.elements.opening import Root
 from cellstrata.tasks.elements.storage_nodes import attrs_of
 from cellstrata.tasks.overlays.linked_store import AT_ONCE, LinkedStore
+from cellstrata.tasks.publishing.input_elements import Untouched, copy_object
 from cellstrata.tasks.stores.data_errors import InputError
 from cellstrata.tasks.stores.states import Listing
 from cellstrata.tasks.stores.store import Store
-from cellstrata.tasks.untouched import Untouched, copy_object
 
 
 class Resolved(Untouched):

@@ -1,6 +1,6 @@
 """Making the result: a zarr with everything the input holds, and our columns, graph and record.
 
-What does not change is linked, copied or converted (`cellstrata.tasks.untouched`); `obs`, `uns` and every
+What does not change is linked, copied or converted (`cellstrata.tasks.publishing.input_elements`); `obs`, `uns` and every
 other slot that gets entries are groups of the result's own. Its root metadata are its own as well
 and consolidated last: linked ones would go on listing the old columns.
 """
@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 
 import zarr
 
-from cellstrata.tasks import link as links
 from cellstrata.tasks.elements.conversion import encoding_of
 from cellstrata.tasks.elements.legacy import is_legacy_frame, read_frame, uns_categories
 from cellstrata.tasks.elements.linked_anndata import RECORD
@@ -25,15 +24,18 @@ from cellstrata.tasks.elements.opening import DataError, InputError, Root, kind_
 from cellstrata.tasks.elements.reading import n_obs, obs_index_column
 from cellstrata.tasks.elements.silence import quiet
 from cellstrata.tasks.elements.storage_nodes import attrs_of, index_key
-from cellstrata.tasks.labels_parquet import write_labels_parquet
-from cellstrata.tasks.link_mode import Mode, link_mode
-from cellstrata.tasks.overlay import commit_overlay, finish_overlay, own_name
 from cellstrata.tasks.overlays.document import INSIDE, OWN, has_document, read_references
 from cellstrata.tasks.overlays.linked_store import LinkedStore
 from cellstrata.tasks.overlays.own_folders import only_leftovers
-from cellstrata.tasks.referenced import Referenced, ReferencedChunks
-from cellstrata.tasks.resolved import Resolved
-from cellstrata.tasks.staging import StagedStore
+from cellstrata.tasks.publishing import links
+from cellstrata.tasks.publishing.input_elements import Converted, Copied, Linked, OutputError, Untouched
+from cellstrata.tasks.publishing.labels_parquet import write_labels_parquet
+from cellstrata.tasks.publishing.link_mode import Mode, link_mode
+from cellstrata.tasks.publishing.link_targets import Resolved
+from cellstrata.tasks.publishing.overlay import commit_overlay, finish_overlay, own_name
+from cellstrata.tasks.publishing.references import Referenced, ReferencedChunks
+from cellstrata.tasks.publishing.staging import StagedStore
+from cellstrata.tasks.publishing.upload import upload
 from cellstrata.tasks.stores.store import (
     StorageOptions,
     Store,
@@ -43,8 +45,6 @@ from cellstrata.tasks.stores.store import (
     scratch_folder,
     staged_folder,
 )
-from cellstrata.tasks.untouched import Converted, Copied, Linked, OutputError, Untouched
-from cellstrata.tasks.upload import upload
 
 if TYPE_CHECKING:
     import numpy as np
@@ -126,7 +126,7 @@ def publish(
     `obs` are categoricals of strings of length n, put behind the other columns in this order, in
     place where one of the name exists; `obsm` arrays (n, d), `obsp` matrices (n, n); `uns` top-level
     entries. `uns['clustering']` always gets `made_by`. Everything else is as in the input, dtypes
-    included, in the way that `link` asks for (`cellstrata.tasks.link_mode`): linked, referred to, copied or
+    included, in the way that `link` asks for (`cellstrata.tasks.publishing.link_mode`): linked, referred to, copied or
     converted. `reuse` is the path of an older result that the caller knows to be made
     from the same h5ad: what it took from there is shared with it instead of converted again.
     `obs_kept` and `slots_kept` name the columns of the input's obs and the other slots that the
