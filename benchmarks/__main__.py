@@ -38,7 +38,7 @@ def main() -> None:
     _add_ratios(rows)
     print(table(rows))
     if options.json:
-        from cellstrata.tasks.provenance import versions
+        from cellstrata.tasks.results.provenance import versions
 
         machine = {"platform": platform.platform(), "processor": _processor(), "cpus": len(os.sched_getaffinity(0))}
         document = {"date": datetime.now(UTC).isoformat(timespec="seconds"), "machine": machine,

@@ -31,7 +31,7 @@ from cellstrata.tasks.kernels.guard import bad_partition
 from cellstrata.tasks.kernels.knn import nearest_neighbors
 from cellstrata.tasks.kernels.knn_cuvs import neighbors_by
 from cellstrata.tasks.kernels.partition import partition
-from cellstrata.tasks.provenance import versions
+from cellstrata.tasks.results.provenance import versions
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "verification"
 SIZES = (2_000, 20_000, 200_000, 1_000_000)

@@ -39,7 +39,7 @@ from cellstrata.tasks.inputs.pca import compute_pca
 from cellstrata.tasks.inputs.plans import kept_partition, root_neighbors, tree_plans
 from cellstrata.tasks.kernels.placement import Placement, placement_of
 from cellstrata.tasks.report.subject import RunFacts
-from cellstrata.tasks.result import Finished, publish_result
+from cellstrata.tasks.results.result import Finished, publish_result
 from cellstrata.tasks.trees.plan import EmbeddingChoice
 from cellstrata.tasks.trees.root_graph import compute_neighbors
 from cellstrata.tasks.trees.tree import Tree

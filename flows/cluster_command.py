@@ -27,9 +27,9 @@ from cellstrata.tasks.inputs.inspection import Input, inspect_level
 from cellstrata.tasks.inputs.pca import compute_pca
 from cellstrata.tasks.inputs.plans import root_neighbors, tree_plans
 from cellstrata.tasks.kernels.placement import placement_of
-from cellstrata.tasks.level import Asked, NothingToDo, close, look, open_level, uncached
-from cellstrata.tasks.level_result import publish_kept, publish_level
-from cellstrata.tasks.result import Finished
+from cellstrata.tasks.results.level import Asked, NothingToDo, close, look, open_level, uncached
+from cellstrata.tasks.results.level_result import publish_kept, publish_level
+from cellstrata.tasks.results.result import Finished
 from cellstrata.tasks.trees.plan import EmbeddingChoice
 from cellstrata.tasks.trees.root_graph import compute_neighbors, find_neighbors
 from cellstrata.tasks.trees.split import Job, key_of, run_job

@@ -15,7 +15,7 @@ from cellstrata.tasks.elements.opening import DataError
 from cellstrata.tasks.stores.credentials import Sealed
 
 if TYPE_CHECKING:
-    from cellstrata.tasks.explain import Explanation, Level, Split
+    from cellstrata.tasks.results.explain import Explanation, Level, Split
 
 UNKNOWN = "not recorded"
 MOST_SIZES = 7
@@ -28,7 +28,7 @@ def explain(url: str, cluster: str | None, column: str | None, as_json: bool) ->
     """Print how a cluster came to be; returns the exit code."""
     terminal = Terminal(as_json=as_json, verbose=False)
     try:
-        from cellstrata.tasks.explain import explain as explanation_of
+        from cellstrata.tasks.results.explain import explain as explanation_of
 
         sealed = Sealed(storage_options(os.environ))
         with terminal.status(f"reading {sealed.url(url)}"):

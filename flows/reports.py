@@ -11,7 +11,7 @@ from cellstrata.tasks.cache.cache import Cache
 from cellstrata.tasks.report.index import entry_of
 from cellstrata.tasks.report.subject import RunFacts
 from cellstrata.tasks.report.write import write_index, write_report
-from cellstrata.tasks.result import Finished
+from cellstrata.tasks.results.result import Finished
 
 Told = tuple[dict[str, Any], list[str]]
 

@@ -21,7 +21,7 @@ from cellstrata.tasks.stores.digest import canonical_json, digest_values
 from cellstrata.tasks.stores.objects import StoredObject
 
 if TYPE_CHECKING:
-    from cellstrata.tasks.result import Finished
+    from cellstrata.tasks.results.result import Finished
 
 DATASETS = f"v{SCHEME}/datasets"
 

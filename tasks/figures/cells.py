@@ -14,7 +14,7 @@ from cellstrata.tasks.figures.gene_values import read_genes
 from cellstrata.tasks.figures.kept_genes import kept_genes
 from cellstrata.tasks.figures.palette import Palette, tree_palette
 from cellstrata.tasks.figures.request import FigureRequest
-from cellstrata.tasks.result_record import read_record
+from cellstrata.tasks.results.record import read_record
 from cellstrata.tasks.trees.rows import TreeRows
 
 

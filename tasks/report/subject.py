@@ -15,10 +15,10 @@ from cellstrata.tasks.cache.cache import Cache
 from cellstrata.tasks.elements.reading import open_anndata, read_obsm
 from cellstrata.tasks.figures.covariates import Covariate, Numbers
 from cellstrata.tasks.figures.kept_genes import GeneSource, kept_genes
-from cellstrata.tasks.provenance import column_facts, tree_table, versions
 from cellstrata.tasks.report.covariates import read_covariates
 from cellstrata.tasks.report.places import shown_place
-from cellstrata.tasks.result import Finished, columns
+from cellstrata.tasks.results.provenance import column_facts, tree_table, versions
+from cellstrata.tasks.results.result import Finished, columns
 from cellstrata.tasks.stores.store import StorageOptions
 
 if TYPE_CHECKING:

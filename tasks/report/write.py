@@ -10,7 +10,7 @@ from cellstrata.tasks.cache.cache import Cache
 from cellstrata.tasks.report.index import Entry, index_page
 from cellstrata.tasks.report.page import assets_digest, page
 from cellstrata.tasks.report.subject import RunFacts, subject_of
-from cellstrata.tasks.result import Finished
+from cellstrata.tasks.results.result import Finished
 from cellstrata.tasks.stores.digest import digest_values
 from cellstrata.tasks.stores.store import StorageOptions, Store, absolute, join
 

@@ -113,7 +113,7 @@ def test_a_server_that_does_not_answer_is_a_failure_that_says_so(tmp_path: Path,
 
 
 def test_a_store_that_fails_for_a_moment_is_tried_again(one: Run, pbmc: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import cellstrata.tasks.result as module
+    import cellstrata.tasks.results.result as module
 
     real, failures = module.publish, [ConnectionResetError("reset by peer")]
 
@@ -130,7 +130,7 @@ def test_a_store_that_fails_for_a_moment_is_tried_again(one: Run, pbmc: Path, mo
 def test_a_wrong_input_is_not_tried_again(
     run: Run, pbmc: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import cellstrata.tasks.result as module
+    import cellstrata.tasks.results.result as module
 
     calls = []
 

@@ -10,7 +10,7 @@ import anndata as ad
 import h5py
 import pandas as pd
 
-from cellstrata.tasks.collect import Collected, collect_columns
+from cellstrata.tasks.results.collect import Collected, collect_columns
 from tests.tasks.everything import save
 
 NAMES = [f"cell{i}" for i in range(6)]

@@ -17,11 +17,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cellstrata.tasks.collect import collect_columns
-from cellstrata.tasks.collected_output import write_collected
 from cellstrata.tasks.elements.opening import InputError
 from cellstrata.tasks.publishing.publish import publish
-from cellstrata.tasks.result_names import result_names
+from cellstrata.tasks.results.collect import collect_columns
+from cellstrata.tasks.results.collection_output import write_collected
+from cellstrata.tasks.results.names import result_names
 from tests.tasks.everything import load, saved
 from tests.tasks.small_results import NAMES, collected, labels, result, texts
 

@@ -14,11 +14,11 @@ import pandas as pd
 import pytest
 import zarr
 
-from cellstrata.tasks.collect import collect_columns
-from cellstrata.tasks.collected_output import write_collected
 from cellstrata.tasks.elements.opening import open_anndata
 from cellstrata.tasks.elements.storage_nodes import encoding
 from cellstrata.tasks.publishing.publish import OutputError, is_ours, publish
+from cellstrata.tasks.results.collect import collect_columns
+from cellstrata.tasks.results.collection_output import write_collected
 from cellstrata.tasks.stores.store import Store
 from tests.tasks.everything import FORMATS, N, assert_kept, assert_same, load, save, saved, tree_hash
 from tests.tasks.small_results import NAMES, collected, filled, frame_of, labels, result, texts, write_slash

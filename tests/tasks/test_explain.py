@@ -14,10 +14,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cellstrata.tasks.collect import collect_columns
-from cellstrata.tasks.collected_output import write_collected
 from cellstrata.tasks.elements.opening import InputError
-from cellstrata.tasks.explain import Explanation, explain
+from cellstrata.tasks.results.collect import collect_columns
+from cellstrata.tasks.results.collection_output import write_collected
+from cellstrata.tasks.results.explain import Explanation, explain
 from cellstrata.tasks.stores.digest import digest_array
 from cellstrata.tasks.trees.plan import SplitSpec
 from tests.tasks.finished_results import Made, make_result, write_input

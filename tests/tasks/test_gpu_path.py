@@ -26,7 +26,7 @@ from cellstrata.tasks.kernels.knn import nearest_neighbors
 from cellstrata.tasks.kernels.knn_cuvs import neighbors_by
 from cellstrata.tasks.kernels.partition import partition
 from cellstrata.tasks.kernels.placement import Placement
-from cellstrata.tasks.provenance import column_facts, gpu_facts, tree_table
+from cellstrata.tasks.results.provenance import column_facts, gpu_facts, tree_table
 from cellstrata.tasks.trees import split as split_module
 from cellstrata.tasks.trees.keys import graph_key
 from cellstrata.tasks.trees.plan import TreePlan
@@ -347,7 +347,7 @@ def test_umap_by_the_gpu_and_in_its_stead(installed: Installed, tmp_path: Path, 
 def test_the_result_and_explain_tell_of_it(installed: Installed, tmp_path: Path, monkeypatch: Any) -> None:
     import anndata as ad
 
-    from cellstrata.tasks.explain import explain
+    from cellstrata.tasks.results.explain import explain
 
     installed(*PLAIN)
     cells = blobs([120, 80, 40])[0]

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from cellstrata.tasks.cache.cache import Cache
 from cellstrata.tasks.kernels.graph import from_adjacency
-from cellstrata.tasks.provenance import tree_table
+from cellstrata.tasks.results.provenance import tree_table
 from cellstrata.tasks.stores.digest import digest_array
 from cellstrata.tasks.trees import split as split_module
 from cellstrata.tasks.trees.keys import graph_key, split_key

@@ -18,10 +18,10 @@ from cellstrata.tasks.elements.reading import obs_names, open_anndata
 from cellstrata.tasks.figures.palette import SCHEME, color_entries, tree_palette
 from cellstrata.tasks.inputs.inspection import Input
 from cellstrata.tasks.inputs.stored_graph import DEFAULT_REP
-from cellstrata.tasks.provenance import column_facts, provenance, versions
 from cellstrata.tasks.publishing.labels_parquet import has_key, write_labels_parquet
 from cellstrata.tasks.publishing.link_mode import tied_to_this_machine
 from cellstrata.tasks.publishing.publish import is_ours, publish
+from cellstrata.tasks.results.provenance import column_facts, provenance, versions
 from cellstrata.tasks.stores.digest import digest_array, digest_values
 from cellstrata.tasks.stores.store import StorageOptions
 from cellstrata.tasks.trees.labels import column_name, level_column

@@ -12,10 +12,10 @@ from cellstrata.tasks.elements import reading as elements
 from cellstrata.tasks.elements.linked_anndata import refers_rightly
 from cellstrata.tasks.elements.opening import Root, open_anndata
 from cellstrata.tasks.figures.palette import color_entries, tree_palette
-from cellstrata.tasks.provenance import column_facts, completed_table, provenance
 from cellstrata.tasks.publishing.link_mode import link_mode
 from cellstrata.tasks.publishing.publish import is_ours, publish
-from cellstrata.tasks.result import Finished, columns, computed_elements, older_record
+from cellstrata.tasks.results.provenance import column_facts, completed_table, provenance
+from cellstrata.tasks.results.result import Finished, columns, computed_elements, older_record
 from cellstrata.tasks.stores.identity import identity
 from cellstrata.tasks.stores.store import StorageOptions
 

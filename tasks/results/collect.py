@@ -16,7 +16,7 @@ from cellstrata.tasks.elements.opening import InputError, Root, open_anndata, re
 from cellstrata.tasks.elements.reading import obs_columns, obs_index_column, obs_names, read_obs_column
 from cellstrata.tasks.elements.silence import quiet
 from cellstrata.tasks.elements.storage_nodes import encoding
-from cellstrata.tasks.result_names import result_names
+from cellstrata.tasks.results.names import result_names
 from cellstrata.tasks.stores.store import StorageOptions, absolute
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from cellstrata.tasks.asked_cluster import ALL, asked_column
-from cellstrata.tasks.result_record import ResultRecord, Told, read_record, sizes_in_obs, told_columns
+from cellstrata.tasks.results.cluster_choice import ALL, asked_column
+from cellstrata.tasks.results.record import ResultRecord, Told, read_record, sizes_in_obs, told_columns
 from cellstrata.tasks.stores.store import StorageOptions
 from cellstrata.tasks.trees.rows import Row, TreeRows
 

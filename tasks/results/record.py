@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from cellstrata.tasks.elements.opening import DataError, InputError, open_anndata, reading
 from cellstrata.tasks.elements.reading import obs_columns, read_obs_column, read_uns, uns_keys
-from cellstrata.tasks.provenance import MADE_BY, completed_table, tree_table
+from cellstrata.tasks.results.provenance import MADE_BY, completed_table, tree_table
 from cellstrata.tasks.stores.store import StorageOptions, absolute
 from cellstrata.tasks.trees.rows import TreeRows
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from cellstrata.configs.errors import did_you_mean
 from cellstrata.tasks.elements.opening import InputError
-from cellstrata.tasks.result_record import ResultRecord, Told
+from cellstrata.tasks.results.record import ResultRecord, Told
 from cellstrata.tasks.trees.labels import SEPARATOR, label_of
 
 ALL = label_of(())
