@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from cellstrata.tasks.figures.agreement import agreement, contingency
-from cellstrata.tasks.figures.covariates import Categories
+from cellstrata.tasks.evaluation.agreement import agreement, contingency
+from cellstrata.tasks.evaluation.covariates import Categories
 from cellstrata.tasks.figures.labels import write_all
 from cellstrata.tasks.figures.sheet import HEADING, INK, SMALL, Sheet, boxes, shortened, text_size
 

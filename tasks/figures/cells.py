@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from cellstrata.tasks.colours.palette import Palette, tree_palette
 from cellstrata.tasks.elements import reading as elements
 from cellstrata.tasks.elements.opening import open_anndata
-from cellstrata.tasks.figures.covariates import Categories, Covariate, Numbers, read_covariate
-from cellstrata.tasks.figures.gene_values import read_genes
-from cellstrata.tasks.figures.kept_genes import kept_genes
-from cellstrata.tasks.figures.palette import Palette, tree_palette
+from cellstrata.tasks.evaluation.covariates import Categories, Covariate, Numbers, read_covariate
+from cellstrata.tasks.evaluation.gene_cache import kept_genes
+from cellstrata.tasks.evaluation.gene_values import read_genes
 from cellstrata.tasks.figures.request import FigureRequest
 from cellstrata.tasks.results.record import read_record
 from cellstrata.tasks.trees.rows import TreeRows

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from cellstrata.tasks.figures.clustree_edges import Edge, clustree_edges
-from cellstrata.tasks.figures.covariates import Categories
+from cellstrata.tasks.evaluation.clustree_edges import Edge, clustree_edges
+from cellstrata.tasks.evaluation.covariates import Categories
 from cellstrata.tasks.figures.sheet import BODY, FAINT, HEADING, INK, SMALL, Sheet, text_size
 
 ROW = 150  # pixels between two resolutions

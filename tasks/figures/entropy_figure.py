@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cellstrata.tasks.figures.agreement import contingency
-from cellstrata.tasks.figures.composition import ALMOST_ALL, Composition, composition
-from cellstrata.tasks.figures.covariates import Categories
+from cellstrata.tasks.evaluation.agreement import contingency
+from cellstrata.tasks.evaluation.composition import ALMOST_ALL, Composition, composition
+from cellstrata.tasks.evaluation.covariates import Categories
 from cellstrata.tasks.figures.labels import write_all
 from cellstrata.tasks.figures.sheet import FAINT, HEADING, INK, RULE, SMALL, Sheet, shortened, text_size
 

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cellstrata.tasks.figures.agreement import agreement, contingency
-from cellstrata.tasks.figures.covariates import Categories, Numbers
+from cellstrata.tasks.colours.palette import MISSING
+from cellstrata.tasks.evaluation.agreement import agreement, contingency
+from cellstrata.tasks.evaluation.covariates import Categories, Numbers
 from cellstrata.tasks.figures.labels import write_all
 from cellstrata.tasks.figures.legend import Entry, Legend, entries
-from cellstrata.tasks.figures.palette import MISSING
 from cellstrata.tasks.figures.sheet import FAINT, HEADING, INK, RULE, SMALL, TITLE, Sheet, boxes, shortened, text_size
 
 MOST_VALUES = 100  # of a covariate that bars can show

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cellstrata.tasks.figures.covariates import Categories
+from cellstrata.tasks.colours.palette import LARGEST, MISSING
+from cellstrata.tasks.evaluation.covariates import Categories
 from cellstrata.tasks.figures.labels import write_all
-from cellstrata.tasks.figures.palette import LARGEST, MISSING
 from cellstrata.tasks.figures.sheet import DPI, FAINT, SMALL, Sheet, shortened, text_size
 
 WIDEST = 380  # pixels of a label; longer ones are shortened

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 
 from cellstrata.configs.model import RunConfig
 from cellstrata.tasks.cache.cache import Cache
-from cellstrata.tasks.figures.kept_genes import GeneSource
+from cellstrata.tasks.colours.palette import SCHEME
+from cellstrata.tasks.evaluation.gene_cache import GeneSource
 from cellstrata.tasks.figures.names import figures_url
-from cellstrata.tasks.figures.palette import SCHEME
 from cellstrata.tasks.inputs.checks import columns_of
 from cellstrata.tasks.inputs.inspection import Input
 from cellstrata.tasks.stores.digest import digest_values

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cellstrata.tasks.figures.colour_space import rgb_of
-from cellstrata.tasks.figures.covariates import Categories, Numbers
+from cellstrata.tasks.colours.colour_space import rgb_of
+from cellstrata.tasks.colours.palette import LARGEST, MISSING
+from cellstrata.tasks.evaluation.covariates import Categories, Numbers
 from cellstrata.tasks.figures.label_places import anchors, hides, place_labels
 from cellstrata.tasks.figures.legend import Entry, Legend, entries
-from cellstrata.tasks.figures.palette import LARGEST, MISSING
 from cellstrata.tasks.figures.raster import draw_order, paint, positions, radius
 from cellstrata.tasks.figures.sheet import BODY, FAINT, HEADING, INK, RULE, SMALL, Sheet, shortened, text_size
 

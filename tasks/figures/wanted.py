@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
 
+from cellstrata.tasks.evaluation.covariates import Categories, Covariate, Numbers
 from cellstrata.tasks.figures.agreement_figure import heat_map
 from cellstrata.tasks.figures.cells import Cells
 from cellstrata.tasks.figures.clustree_figure import clustree
-from cellstrata.tasks.figures.covariates import Categories, Covariate, Numbers
 from cellstrata.tasks.figures.entropy_figure import entropies
 from cellstrata.tasks.figures.evaluation_figures import MOST_VALUES, bars, violins
 from cellstrata.tasks.figures.hierarchy_figure import hierarchy

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cellstrata.tasks.figures.agreement import Agreement, agreement, contingency
-from cellstrata.tasks.figures.composition import composition
-from cellstrata.tasks.figures.covariates import Categories, Covariate, Numbers
-from cellstrata.tasks.report.nodes import Grown
+from cellstrata.tasks.evaluation.agreement import Agreement, agreement, contingency
+from cellstrata.tasks.evaluation.composition import composition
+from cellstrata.tasks.evaluation.covariates import Categories, Covariate, Numbers
+from cellstrata.tasks.report.clusters import Grown
 
 BINS = 24  # of the histograms of numbers
 OUTSIDE = 0.5  # per cent of the numbers at either end that fall into the outermost bins

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from cellstrata.tasks.elements.reading import Root, obs_columns
-from cellstrata.tasks.figures.covariates import Categories, Covariate, read_covariate
+from cellstrata.tasks.evaluation.covariates import Categories, Covariate, read_covariate
 
 MOST = 250  # categories that are told apart; a code fits a byte
 OTHER = "#8c9298"

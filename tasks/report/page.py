@@ -12,15 +12,15 @@ from typing import Any
 
 import numpy as np
 
-from cellstrata.tasks.figures.clustree_edges import clustree_edges
-from cellstrata.tasks.figures.covariates import Covariate, Numbers
-from cellstrata.tasks.figures.palette import tree_palette
+from cellstrata.tasks.colours.palette import tree_palette
+from cellstrata.tasks.evaluation.clustree_edges import clustree_edges
+from cellstrata.tasks.evaluation.covariates import Covariate, Numbers
 from cellstrata.tasks.report import cells as shown_cells
+from cellstrata.tasks.report.clusters import Grown, grown_trees
+from cellstrata.tasks.report.clusters import document as tree_document
 from cellstrata.tasks.report.compared import Binned, Compared, agreements, binned, compare
 from cellstrata.tasks.report.compared import document as covariate_document
 from cellstrata.tasks.report.markup import definitions, embedded, text
-from cellstrata.tasks.report.nodes import Grown, grown_trees
-from cellstrata.tasks.report.nodes import document as tree_document
 from cellstrata.tasks.report.packing import packed, smallest
 from cellstrata.tasks.report.subject import Subject
 from cellstrata.tasks.report.tables import agreement_table, columns_table, reasons_table

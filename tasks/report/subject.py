@@ -13,8 +13,8 @@ import numpy.typing as npt
 from cellstrata.configs.secrets_mask import masked
 from cellstrata.tasks.cache.cache import Cache
 from cellstrata.tasks.elements.reading import open_anndata, read_obsm
-from cellstrata.tasks.figures.covariates import Covariate, Numbers
-from cellstrata.tasks.figures.kept_genes import GeneSource, kept_genes
+from cellstrata.tasks.evaluation.covariates import Covariate, Numbers
+from cellstrata.tasks.evaluation.gene_cache import GeneSource, kept_genes
 from cellstrata.tasks.report.covariates import read_covariates
 from cellstrata.tasks.report.places import shown_place
 from cellstrata.tasks.results.provenance import column_facts, tree_table, versions

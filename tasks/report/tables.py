@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from cellstrata.tasks.report.clusters import Grown
 from cellstrata.tasks.report.compared import Agreeing
 from cellstrata.tasks.report.markup import Cell, table
-from cellstrata.tasks.report.nodes import Grown
 
 SPLIT = "split further"
 

@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from cellstrata.tasks.cache.cache import Cache
+from cellstrata.tasks.colours.palette import color_entries, tree_palette
 from cellstrata.tasks.elements import reading as elements
 from cellstrata.tasks.elements.linked_anndata import refers_rightly
 from cellstrata.tasks.elements.opening import Root, open_anndata
-from cellstrata.tasks.figures.palette import color_entries, tree_palette
 from cellstrata.tasks.publishing.link_mode import link_mode
 from cellstrata.tasks.publishing.publish import is_ours, publish
 from cellstrata.tasks.results.provenance import column_facts, completed_table, provenance

@@ -12,10 +12,10 @@ import numpy as np
 
 from cellstrata.configs.model import RunConfig
 from cellstrata.tasks.cache.cache import ArrayRef, Cache
+from cellstrata.tasks.colours.palette import SCHEME, color_entries, tree_palette
 from cellstrata.tasks.elements.linked_anndata import refers_rightly
 from cellstrata.tasks.elements.opening import DataError, kind_of
 from cellstrata.tasks.elements.reading import obs_names, open_anndata
-from cellstrata.tasks.figures.palette import SCHEME, color_entries, tree_palette
 from cellstrata.tasks.inputs.inspection import Input
 from cellstrata.tasks.inputs.stored_graph import DEFAULT_REP
 from cellstrata.tasks.publishing.labels_parquet import has_key, write_labels_parquet

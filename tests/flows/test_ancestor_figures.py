@@ -15,8 +15,8 @@ import pytest
 from PIL import Image
 
 from cellstrata.tasks.elements.opening import open_anndata
+from cellstrata.tasks.evaluation.covariates import Categories, read_covariate
 from cellstrata.tasks.figures.cells import Cells, read_cells
-from cellstrata.tasks.figures.covariates import Categories, read_covariate
 from cellstrata.tasks.figures.request import FigureRequest
 from cellstrata.tasks.figures.wanted import Gallery, Wanted
 from tests.flows import planted as p

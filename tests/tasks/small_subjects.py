@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from cellstrata.tasks.figures.covariates import Categories, Numbers
-from cellstrata.tasks.figures.palette import category_palette
+from cellstrata.tasks.colours.palette import category_palette
+from cellstrata.tasks.evaluation.covariates import Categories, Numbers
 from cellstrata.tasks.report.subject import Subject, View
 
 TOP, BELOW = 12, 6

@@ -13,14 +13,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cellstrata.tasks.figures.agreement import agreement, contingency
-from cellstrata.tasks.figures.clustree_edges import clustree_edges
-from cellstrata.tasks.figures.colour_space import BLINDNESS, lab_of, lab_of_linear, lch_of, rgb_of, to_linear
-from cellstrata.tasks.figures.composition import composition
-from cellstrata.tasks.figures.covariates import categories_of
+from cellstrata.tasks.colours.colour_space import BLINDNESS, lab_of, lab_of_linear, lch_of, rgb_of, to_linear
+from cellstrata.tasks.colours.palette import LARGEST, MARGIN, category_palette, distinct_colors, tree_palette
+from cellstrata.tasks.evaluation.agreement import agreement, contingency
+from cellstrata.tasks.evaluation.clustree_edges import clustree_edges
+from cellstrata.tasks.evaluation.composition import composition
+from cellstrata.tasks.evaluation.covariates import categories_of
+from cellstrata.tasks.evaluation.natural_order import natural
 from cellstrata.tasks.figures.names import file_name
-from cellstrata.tasks.figures.natural_order import natural
-from cellstrata.tasks.figures.palette import LARGEST, MARGIN, category_palette, distinct_colors, tree_palette
 
 
 def tree_of(levels: list[dict[str, str]]) -> tuple[pd.DataFrame, dict[str, dict[str, object]]]:

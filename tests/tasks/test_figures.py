@@ -14,16 +14,16 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 
+from cellstrata.tasks.colours.palette import MISSING, category_palette
 from cellstrata.tasks.elements.reading import open_anndata
-from cellstrata.tasks.figures.covariates import Categories, Numbers
+from cellstrata.tasks.evaluation.covariates import Categories, Numbers
+from cellstrata.tasks.evaluation.gene_values import read_genes
 from cellstrata.tasks.figures.draw import draw_figures
 from cellstrata.tasks.figures.entropy_figure import entropies, stacked
 from cellstrata.tasks.figures.evaluation_figures import bars
-from cellstrata.tasks.figures.gene_values import read_genes
 from cellstrata.tasks.figures.hierarchy_layout import Branch, lay_out
 from cellstrata.tasks.figures.label_places import anchors, hides, place_labels
 from cellstrata.tasks.figures.legend import Legend, entries
-from cellstrata.tasks.figures.palette import MISSING, category_palette
 from cellstrata.tasks.figures.raster import draw_order, paint, positions
 from cellstrata.tasks.figures.record import find_figures
 from cellstrata.tasks.figures.request import FigureRequest

@@ -13,9 +13,9 @@ import pytest
 import scipy.sparse as sp
 
 from cellstrata.tasks.elements.opening import open_anndata
-from cellstrata.tasks.figures import kept_genes as module
-from cellstrata.tasks.figures.gene_values import read_genes
-from cellstrata.tasks.figures.kept_genes import GeneSource, kept_genes
+from cellstrata.tasks.evaluation import gene_cache as module
+from cellstrata.tasks.evaluation.gene_cache import GeneSource, kept_genes
+from cellstrata.tasks.evaluation.gene_values import read_genes
 from tests.tasks.small import cache_at
 
 NAMES = ["g3", "no gene", "g1"]

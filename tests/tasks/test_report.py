@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 
-from cellstrata.tasks.figures.covariates import Categories, Numbers, categories_of
+from cellstrata.tasks.evaluation.covariates import Categories, Numbers, categories_of
 from cellstrata.tasks.report import write as writing
 from cellstrata.tasks.report.cells import chosen, near_each_other, quantised, steps_between
 from cellstrata.tasks.report.compared import binned

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cellstrata.tasks.figures.covariates import Numbers
+from cellstrata.tasks.evaluation.covariates import Numbers
 from cellstrata.tasks.report.page import page as write_page
 from tests.tasks.reports import TYPE, made, report
 from tests.tasks.small_subjects import subject_of_size

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from cellstrata.tasks.figures.agreement import Codes, contingency
+from cellstrata.tasks.evaluation.agreement import Codes, contingency
 
 
 class Edge(NamedTuple):

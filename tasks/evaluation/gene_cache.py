@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from cellstrata.tasks.cache.cache import Cache, DamagedEntry
 from cellstrata.tasks.elements import reading as elements
-from cellstrata.tasks.figures.covariates import Numbers
-from cellstrata.tasks.figures.gene_values import read_genes
+from cellstrata.tasks.evaluation.covariates import Numbers
+from cellstrata.tasks.evaluation.gene_values import read_genes
 from cellstrata.tasks.overlays.document import has_document
 from cellstrata.tasks.stores.digest import digest_values
 from cellstrata.tasks.stores.identity import identity

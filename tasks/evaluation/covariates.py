@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from cellstrata.tasks.colours.palette import category_palette
 from cellstrata.tasks.elements import reading as elements
 from cellstrata.tasks.elements.opening import DataError
-from cellstrata.tasks.figures.natural_order import natural
-from cellstrata.tasks.figures.palette import category_palette
+from cellstrata.tasks.evaluation.natural_order import natural
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from cellstrata.tasks.figures.agreement import Counts
+from cellstrata.tasks.evaluation.agreement import Counts
 
 ALMOST_ALL = 0.9  # a share that counts as coming from one batch
 

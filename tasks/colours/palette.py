@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from cellstrata.tasks.figures.colour_space import (
+from cellstrata.tasks.colours.colour_space import (
     BLINDNESS,
     hex_of,
     lab_of,

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from cellstrata.tasks.elements import reading as elements
 from cellstrata.tasks.elements.storage_nodes import is_array, read_ahead, row_blocks, shape_of, sparse_format, values_of
-from cellstrata.tasks.figures.covariates import Numbers
+from cellstrata.tasks.evaluation.covariates import Numbers
 
 BLOCK_BYTES = 1 << 26
 

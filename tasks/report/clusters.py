@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from cellstrata.tasks.figures.natural_order import natural
+from cellstrata.tasks.evaluation.natural_order import natural
 from cellstrata.tasks.trees.rows import Row, TreeRows
 
 if TYPE_CHECKING:
