@@ -16,9 +16,9 @@ from cellstrata.flows.exit_codes import DONE, FAILED, INTERRUPTED, WRONG_INPUT
 from cellstrata.flows.preparation import UnusableInputs, forget, open_cache, prepare, ready
 from cellstrata.flows.terminal import Terminal, unexpected
 from cellstrata.tasks.elements.opening import DataError
-from cellstrata.tasks.forecast import InputForecast, forecast_input
-from cellstrata.tasks.split_times import SplitTimes, past_records
-from cellstrata.tasks.tree_forecast import LevelForecast, Seen, TreeForecast
+from cellstrata.tasks.forecast.inputs import InputForecast, forecast_input
+from cellstrata.tasks.forecast.split_times import SplitTimes, past_records
+from cellstrata.tasks.forecast.trees import LevelForecast, Seen, TreeForecast
 
 TEXT = ("dataset", "what", "left\nwhole")
 COLUMNS = ("dataset", "what", "level", "from\ncache", "to\ncompute", "cells to\ncompute", "cells\nunknown",

@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 
 from cellstrata.configs.hierarchy import Hierarchy
 from cellstrata.tasks.cache.cache import Cache, Record, record_path
-from cellstrata.tasks.expected_work import Guess, may_be_split
-from cellstrata.tasks.split_times import AT_MOST, CHILDREN, SplitTimes, past_records
-from cellstrata.tasks.tree_forecast import Seen, TreeForecast, forecast_tree
+from cellstrata.tasks.forecast.expected_work import Guess, may_be_split
+from cellstrata.tasks.forecast.split_times import AT_MOST, CHILDREN, SplitTimes, past_records
+from cellstrata.tasks.forecast.trees import Seen, TreeForecast, forecast_tree
 from cellstrata.tasks.trees.parent_column import clusters_of
 from cellstrata.tasks.trees.plan import SplitSpec, TreePlan
 from cellstrata.tasks.trees.tree import Tree
@@ -287,7 +287,7 @@ def test_records_are_read_from_the_cache_and_the_one_behind(cache: Cache, tmp_pa
     assert SplitTimes.of(past_records(two)) == times
     Path(cache.store.root, record_path(grown.executed[0])).write_text("{")
     assert SplitTimes.of(past_records(cache)).n_splits == times.n_splits - 1
-    monkeypatch.setattr("cellstrata.tasks.split_times.AT_MOST", 7)
+    monkeypatch.setattr("cellstrata.tasks.forecast.split_times.AT_MOST", 7)
     keys = [record.key for record in past_records(two)]
     assert len(keys) in (6, 7)  # the damaged one may be among the first seven
     assert keys == sorted(keys)

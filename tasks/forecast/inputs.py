@@ -7,12 +7,12 @@ from typing import Any, Literal
 
 from cellstrata.configs.model import RunConfig
 from cellstrata.tasks.cache.cache import ArrayRef, Cache
+from cellstrata.tasks.forecast.split_times import SplitTimes
+from cellstrata.tasks.forecast.trees import Seen, TreeForecast, forecast_tree
 from cellstrata.tasks.inputs.inspection import Input
 from cellstrata.tasks.inputs.pca import find_pca
 from cellstrata.tasks.inputs.plans import kept_partition, root_neighbors, tree_plans
 from cellstrata.tasks.kernels.placement import placement_of
-from cellstrata.tasks.split_times import SplitTimes
-from cellstrata.tasks.tree_forecast import Seen, TreeForecast, forecast_tree
 from cellstrata.tasks.trees.keys import graph_key
 from cellstrata.tasks.trees.plan import EmbeddingChoice
 from cellstrata.tasks.trees.root_graph import find_neighbors

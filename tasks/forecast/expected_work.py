@@ -6,7 +6,7 @@ import math
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 
-from cellstrata.tasks.split_times import SplitTimes
+from cellstrata.tasks.forecast.split_times import SplitTimes
 from cellstrata.tasks.trees.labels import Path
 from cellstrata.tasks.trees.plan import LAST_LEVEL, SplitSpec, TreePlan
 

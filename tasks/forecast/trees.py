@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cellstrata.tasks.cache.cache import Cache
-from cellstrata.tasks.expected_work import Expected, Guess, may_be_split
+from cellstrata.tasks.forecast.expected_work import Expected, Guess, may_be_split
+from cellstrata.tasks.forecast.split_times import SplitTimes
 from cellstrata.tasks.kernels.engines import Algorithm
-from cellstrata.tasks.split_times import SplitTimes
 from cellstrata.tasks.trees.labels import Path
 from cellstrata.tasks.trees.plan import LAST_LEVEL, TreePlan
 from cellstrata.tasks.trees.split import first_nodes, key_of
