@@ -16,8 +16,8 @@ from cellstrata.configs.dask import DaskConfig
 from cellstrata.configs.errors import at_most
 from cellstrata.flows.executor import WORKER_ENVIRONMENT, RunnerUnusable, Settings
 from cellstrata.tasks.cache.cache import Cache
-from cellstrata.tasks.remote import cannot_see, differences, facts, look_for
 from cellstrata.tasks.stores.store import protocol_of
+from cellstrata.tasks.workers.remote import cannot_see, differences, facts, look_for
 
 FEW_FAILURES = 1  # workers that die over some work before it is tried alone; Dask's own number is 3
 

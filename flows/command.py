@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from cellstrata.flows.exit_codes import DONE
-from cellstrata.tasks.memory import give_back_freed
+from cellstrata.tasks.workers.memory import give_back_freed
 
 DESCRIPTION = """\
 Cluster single-cell atlases at many resolutions and many levels of sub-clustering.

@@ -22,7 +22,7 @@ from cellstrata.flows.executor import CPUS_ONLY, ClusterLost, RunnerUnusable, Se
 from cellstrata.flows.executor_processes import Processes
 from cellstrata.flows.turns import Turns
 from cellstrata.tasks.kernels.gpu import GpuStatus
-from cellstrata.tasks.remote import UnfitWorker, call, facts, packed, usable_threads
+from cellstrata.tasks.workers.remote import UnfitWorker, call, facts, packed, usable_threads
 
 LOOK_AGAIN = 1.0  # seconds, between looks at whether the cluster is still there
 LET_GO = 10  # seconds for the cluster to take note that a run has ended

@@ -16,7 +16,7 @@ from typing import Any
 from cellstrata.flows.executor import ClusterLost, Executor, RunnerUnusable, Settings, T, WorkerDied
 from cellstrata.flows.executor_processes import Processes
 from cellstrata.tasks.kernels.gpu import GpuStatus
-from cellstrata.tasks.owner import (
+from cellstrata.tasks.workers.gpu_owner import (
     TooLarge,
     device_bytes,
     off_device,

@@ -13,7 +13,7 @@ from cellstrata.flows.bare_spawn import BareSpawn
 from cellstrata.flows.executor import WORKER_ENVIRONMENT, Settings, Stopped, T
 from cellstrata.flows.turns import Turns
 from cellstrata.tasks.kernels.gpu import GpuStatus
-from cellstrata.tasks.worker import start_worker
+from cellstrata.tasks.workers.process import start_worker
 
 
 class Processes:

@@ -45,7 +45,7 @@ def test_workers_of_a_run_that_prefect_s_worker_started_do_not_import_prefect(
     monkeypatch.setattr(sys.modules["__main__"], "__spec__", find_spec("prefect.engine"))
     pool = Processes(Settings())
     try:
-        assert pool.run(imported, "cellstrata.tasks.worker")
+        assert pool.run(imported, "cellstrata.tasks.workers.process")
         assert not pool.run(imported, "prefect")
     finally:
         pool.close()
@@ -196,8 +196,8 @@ def alive(process: int) -> bool:
 def test_a_worker_that_splits_imports_neither_prefect_nor_scanpy(tmp_path: Path) -> None:
     script = (
         "import sys, numpy as np\n"
-        "from cellstrata.tasks.worker import start_worker\n"
-        "from cellstrata.tasks.remote import call\n"
+        "from cellstrata.tasks.workers.process import start_worker\n"
+        "from cellstrata.tasks.workers.remote import call\n"
         "from cellstrata.tasks.trees.split import run_job\n"
         "from cellstrata.tasks.kernels.knn import nearest_neighbors\n"
         "from cellstrata.tasks.kernels.connectivities import connectivities\n"

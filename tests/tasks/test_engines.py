@@ -277,7 +277,7 @@ def test_versions_name_the_packages() -> None:
 
 IMPORTS = """
 import sys
-import cellstrata.tasks.trees.split, cellstrata.tasks.trees.root_graph, cellstrata.tasks.worker
+import cellstrata.tasks.trees.split, cellstrata.tasks.trees.root_graph, cellstrata.tasks.workers.process
 from cellstrata.tasks.kernels.engines import ENGINES, load_engine
 from cellstrata.tasks.kernels.partition import partition
 from cellstrata.tasks.kernels.engines import PartitionSpec

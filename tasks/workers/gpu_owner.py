@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from cellstrata.tasks.cache.cache import ArrayRef
 from cellstrata.tasks.kernels.gpu import GpuStatus, free_memory, gpu_status, withheld
 from cellstrata.tasks.trees.split import Job
-from cellstrata.tasks.worker import start_worker
+from cellstrata.tasks.workers.process import start_worker
 
 T = TypeVar("T")
 GPU_METHODS = ("cuvs-", "cuml-")  # how the methods of a GPU begin, for neighbours and UMAP

@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 
-from cellstrata.tasks.memory import give_back_freed
+from cellstrata.tasks.workers.memory import give_back_freed
 
 
 def start_worker() -> None:
