@@ -68,7 +68,7 @@ def _data(options: argparse.Namespace, folder: Path) -> list[str]:
     made = [str(write_synthetic(folder / f"synthetic_{n}.h5ad", n)) for n in options.synthetic]
     if options.data or made or options.config:
         return [*options.data, *made]
-    from cellstrata.flows.demo import DATA, write_demo
+    from cellstrata.flows.commands.demo import DATA, write_demo
 
     write_demo(str(folder))
     return [str(folder / DATA)]

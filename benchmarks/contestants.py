@@ -106,7 +106,9 @@ def command(config: Path, server: str | None, home: str) -> tuple[Measured, dict
     environment.pop("PREFECT_API_URL", None)
     if server:
         environment["PREFECT_API_URL"] = server
-    run = measure([sys.executable, "-m", "cellstrata.flows.command", "run", str(config), "--json"], environment)
+    run = measure(
+        [sys.executable, "-m", "cellstrata.flows.commands.command", "run", str(config), "--json"], environment
+    )
     return run, json.loads(run.stdout.splitlines()[-1])
 
 

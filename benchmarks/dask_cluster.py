@@ -20,11 +20,11 @@ from typing import Any
 import pandas as pd
 
 from benchmarks.server import running_server
-from cellstrata.flows.demo import DATA, write_demo
+from cellstrata.flows.commands.demo import DATA, write_demo
 from tests.flows.dask_cluster import Cluster, cluster_at
 from tests.s3_server import SETTINGS, moto_server
 
-RUN = [sys.executable, "-m", "cellstrata.flows.command", "run"]
+RUN = [sys.executable, "-m", "cellstrata.flows.commands.command", "run"]
 BUCKET = "lab"
 
 

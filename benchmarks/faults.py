@@ -74,7 +74,7 @@ class Faults:
     def __init__(self, folder: Path, endpoint: str, proxy: FaultyProxy, seed: int, show: bool) -> None:
         import s3fs
 
-        from cellstrata.flows.demo import DATA, write_demo
+        from cellstrata.flows.commands.demo import DATA, write_demo
         from cellstrata.tasks.stores import retries
 
         self.folder, self.proxy, self.show, self.rng = folder, proxy, show, random.Random(seed)
@@ -195,7 +195,7 @@ class Faults:
 
     def _run(self, form: str, place: str) -> tuple[int, str]:
         """`cellstrata run` in this process; returns its exit code and what it said."""
-        from cellstrata.flows.run_command import run
+        from cellstrata.flows.commands.run import run
 
         clustering = {"algorithm": "leiden", "resolutions": [0.5], "hierarchy": 2, "recompute_neighbors": True,
                       "neighbors": {"use_rep": "X_pca"}}  # fmt: skip

@@ -24,7 +24,7 @@ from typing import Any
 import pandas as pd
 import psutil
 
-RUN = [sys.executable, "-m", "cellstrata.flows.command", "run"]
+RUN = [sys.executable, "-m", "cellstrata.flows.commands.command", "run"]
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ from cellstrata.configs.dataset import file_id
 from cellstrata.configs.migration.document import migrated
 from cellstrata.configs.yaml_reader import read_config
 from cellstrata.configs.yaml_writer import written
-from cellstrata.flows.command import main
+from cellstrata.flows.commands.command import main
 
 Load = Callable[..., tuple[RunConfig, list[str]]]
 # What is said again of a file that needs no more migrating, as its words are those of an old file.

@@ -43,7 +43,7 @@ def server() -> Iterator[str]:
 @pytest.fixture(scope="session")
 def pbmc(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The 700 cells of the demo, as its own function writes them."""
-    from cellstrata.flows.demo import DATA, write_demo
+    from cellstrata.flows.commands.demo import DATA, write_demo
 
     folder = tmp_path_factory.mktemp("demo")
     write_demo(str(folder))
@@ -86,7 +86,7 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     monkeypatch.chdir(tmp_path)
 
     def call(*arguments: Any) -> tuple[int, str]:
-        from cellstrata.flows.command import main
+        from cellstrata.flows.commands.command import main
 
         code = main(["cluster", *map(str, arguments)])
         printed = capsys.readouterr()

@@ -73,7 +73,7 @@ def test_c30_the_largest_cluster_goes_first(
     cluster: Cluster, forms: dict[str, Path], one: Run, pbmc: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert cluster(forms["zarr"], "l1.zarr")[0] == 0
-    from cellstrata.flows import cluster_command
+    from cellstrata.flows.commands import cluster as cluster_command
 
     jobs = counted(monkeypatch, cluster_command, "run_job")
     assert cluster("l1.zarr", "l2.zarr", "--level", 2)[0] == 0

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from cellstrata.configs import RunConfig
-from cellstrata.flows.command import main
+from cellstrata.flows.commands.command import main
 from cellstrata.tasks.stores import retries
 from tests.flows.conftest import Run
 from tests.flows.relay import Relay

@@ -17,7 +17,7 @@ import pytest
 
 from cellstrata.configs.amounts import bytes_of, seconds_of, size_text
 from cellstrata.configs.errors import ConfigError
-from cellstrata.flows.command import main
+from cellstrata.flows.commands.command import main
 from cellstrata.tasks.cache.leases import LEASES, live_leases, using
 from tests.flows.conftest import Cluster, Run
 from tests.tasks.everything import load, tree_hash
@@ -165,7 +165,7 @@ def test_prune_keeps_what_a_run_uses(tmp_path: Path, about: Command) -> None:
 def test_a_run_holds_a_lease(
     forms: dict[str, Path], cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from cellstrata.flows import cluster_command
+    from cellstrata.flows.commands import cluster as cluster_command
 
     held: list[int] = []
     publish = cluster_command.publish_level
@@ -250,7 +250,7 @@ def test_interrupted(about: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("cellstrata.flows.cache_command.survey", interrupt)
+    monkeypatch.setattr("cellstrata.flows.commands.cache.survey", interrupt)
     assert about("info")[0] == 130
 
 
@@ -270,7 +270,7 @@ def test_other_things_are_told(about: Command, tmp_path: Path) -> None:
 def test_prefect_is_not_imported(tmp_path: Path) -> None:
     program = """
 import sys
-from cellstrata.flows.command import main
+from cellstrata.flows.commands.command import main
 for words in (["info"], ["verify"], ["prune", "--max_size", "0"]):
     assert main(["cache", *words]) == 0
 heavy = ("prefect", "scanpy", "fastapi", "anndata", "pandas", "scipy", "faiss")

@@ -31,7 +31,7 @@ def same(first: dict[str, Any], second: dict[str, Any]) -> bool:
 def test_the_three_documented_examples(run: Run, pbmc: Path, tmp_path: Path) -> None:
     import yaml
 
-    from cellstrata.flows.demo import write_demo
+    from cellstrata.flows.commands.demo import write_demo
 
     shutil.copy(pbmc, tmp_path / pbmc.name)
     config = yaml.safe_load(Path(write_demo(str(tmp_path))).read_text())

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cellstrata.flows.command import main
+from cellstrata.flows.commands.command import main
 from tests.flows.conftest import Cluster, Run
 from tests.tasks.everything import assert_same, load, mapping, save, tree_hash
 
@@ -200,7 +200,7 @@ def test_what_is_not_of_this_command_is_never_touched(
 
 
 def test_threads_change_nothing(blobs: Path, cluster: Cluster, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("cellstrata.flows.cluster_command.WORTH_PROCESSES", 100)
+    monkeypatch.setattr("cellstrata.flows.commands.cluster.WORTH_PROCESSES", 100)
     found = []
     for threads in (1, 2, 3):
         monkeypatch.setenv("CELLSTRATA_CACHE", str(tmp_path / f"cache{threads}"))
@@ -218,7 +218,7 @@ def test_threads_change_nothing(blobs: Path, cluster: Cluster, monkeypatch: pyte
 
 def test_it_never_imports_prefect(forms: dict[str, Path], tmp_path: Path) -> None:
     code = (
-        "import sys; from cellstrata.flows.command import main\n"
+        "import sys; from cellstrata.flows.commands.command import main\n"
         f"code = main(['cluster', {str(forms['h5ad'])!r}, 'out.zarr'])\n"
         "assert code == 0 and not {'prefect', 'scanpy', 'umap'} & set(sys.modules)"
     )

@@ -11,8 +11,8 @@ import anndata as ad
 import pandas as pd
 import pytest
 
-from cellstrata.flows.collect_command import storage_options
-from cellstrata.flows.command import main
+from cellstrata.flows.commands.collect import storage_options
+from cellstrata.flows.commands.command import main
 from cellstrata.tasks.publishing.publish import publish
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -138,7 +138,7 @@ def test_storage_options_come_from_the_environment(
 def test_prefect_is_not_imported(levels: list[str], tmp_path: Path) -> None:
     program = """
 import sys
-from cellstrata.flows.command import main
+from cellstrata.flows.commands.command import main
 code = main(sys.argv[1:])
 assert not [name for name in sys.modules if name.split(".")[0] in ("prefect", "scanpy", "fastapi")]
 sys.exit(code)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-COMMAND = [sys.executable, "-m", "cellstrata.flows.command"]
+COMMAND = [sys.executable, "-m", "cellstrata.flows.commands.command"]
 
 
 def cellstrata(*arguments: str, server: str | None = None, **extra: str) -> subprocess.CompletedProcess[str]:

@@ -15,7 +15,7 @@ import pytest
 
 from cellstrata.configs import RunConfig
 from cellstrata.configs.shown_urls import without_credentials
-from cellstrata.flows.command import main
+from cellstrata.flows.commands.command import main
 from cellstrata.flows.preparation import UnusableInputs, ready
 from cellstrata.tasks.stores.options import options_for, whole_url
 from cellstrata.tasks.stores.store import Store
@@ -204,7 +204,7 @@ def test_blocks_that_cannot_be_used(block: str, said: str, server: str) -> None:
 
 
 def test_what_is_to_be_typed_again_holds_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
-    from cellstrata.flows.run_command import _again
+    from cellstrata.flows.commands.run import _again
 
     typed = ["run", "c.yaml", "--storage_options.s3.secret", SECRET, f"--storage_options.s3.token={SECRET}"]
     typed += ["--cache", f"https://u:{SECRET}@lab.org/c", "--storage_options", f"{{s3: {{secret: {SECRET}}}}}"]

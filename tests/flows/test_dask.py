@@ -105,7 +105,7 @@ def test_labels_are_those_of_threads_also_when_a_worker_is_killed(
 def test_what_is_refused_before_work_starts(
     site: Cluster, blobs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from cellstrata.flows.command import main
+    from cellstrata.flows.commands.command import main
 
     assert "has no workers" in refused(site, timeout=1)
     site.start_worker()

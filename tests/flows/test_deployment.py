@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import yaml
 
-from cellstrata.flows.command import main
+from cellstrata.flows.commands.command import main
 from tests.flows.test_command import ROOT
 
 pytestmark = pytest.mark.prefect
@@ -124,7 +124,7 @@ def test_what_cannot_be_deployed_is_refused(
 def test_without_a_server_the_command_that_starts_one_is_named(tmp_path: Path, pbmc: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     environment |= {"PYTHONPATH": str(ROOT), "PREFECT_HOME": str(tmp_path / "home")}
-    command = [sys.executable, "-m", "cellstrata.flows.command", "deploy", str(written(tmp_path))]
+    command = [sys.executable, "-m", "cellstrata.flows.commands.command", "deploy", str(written(tmp_path))]
     for url, code in (({}, 2), ({"PREFECT_API_URL": "http://127.0.0.1:9/api", "PREFECT_CLIENT_MAX_RETRIES": "0"}, 1)):
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment | url, timeout=120)
         assert done.returncode == code, done.stderr
@@ -205,7 +205,7 @@ def test_the_server_for_one_person_starts_says_where_and_stops(tmp_path: Path) -
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "PREFECT_HOME": str(tmp_path)}
-    command = [sys.executable, "-m", "cellstrata.flows.command", "ui", "--port", str(port)]
+    command = [sys.executable, "-m", "cellstrata.flows.commands.command", "ui", "--port", str(port)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         try:
             assert process.stdout is not None
@@ -263,7 +263,7 @@ def test_images_pass_the_linter(name: str) -> None:
 def test_the_team_s_server_loses_no_task_run_and_lets_nobody_in_without_a_password() -> None:
     services = yaml.safe_load((DEPLOYMENTS / "docker-compose.yaml").read_text())["services"]
     given = services["server"]["environment"]
-    from cellstrata.flows.ui_command import SETTINGS
+    from cellstrata.flows.commands.ui import SETTINGS
 
     recorder = {name: value for name, value in SETTINGS.items() if "RECORDER" in name or "ANALYTICS" in name}
     assert recorder.items() <= given.items()

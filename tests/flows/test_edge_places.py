@@ -14,7 +14,7 @@ import pytest
 
 import cellstrata.tasks.publishing.staging
 import cellstrata.tasks.stores.store
-from cellstrata.flows.command import main
+from cellstrata.flows.commands.command import main
 from cellstrata.flows.preparation import UnusableInputs
 from tests.flows.conftest import Cluster, Run
 from tests.flows.planted import LARGE, OPTIONS, SMALL, labels, leftovers, result, write

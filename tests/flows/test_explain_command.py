@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from cellstrata.flows.command import main
+from cellstrata.flows.commands.command import main
 from tests.flows.conftest import Cluster, Run
 from tests.tasks.everything import load
 
@@ -137,7 +137,7 @@ def test_a_run_and_what_a_second_one_found_in_the_cache(
 def test_it_imports_neither_prefect_nor_scanpy(forms: dict[str, Path], cluster: Cluster, tmp_path: Path) -> None:
     assert cluster(forms["zarr"], "l1.zarr")[0] == 0
     code = (
-        "import sys; from cellstrata.flows.command import main\n"
+        "import sys; from cellstrata.flows.commands.command import main\n"
         "assert main(['explain', 'l1.zarr', '--cluster', '0']) == 0\n"
         "assert not {'prefect', 'scanpy', 'umap', 'igraph', 'faiss'} & set(sys.modules)"
     )

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from cellstrata.flows.command import main
+from cellstrata.flows.commands.command import main
 from cellstrata.tasks.cache.cache import Cache
 from cellstrata.tasks.cache_care.verify import verify
 from cellstrata.tasks.stores.store import Store

@@ -16,7 +16,7 @@ from tests.tasks.everything import assert_kept, load
 
 
 def call(*arguments: str) -> int:
-    from cellstrata.flows.command import main
+    from cellstrata.flows.commands.command import main
 
     return main(list(arguments))
 

@@ -28,8 +28,8 @@ COMMAND = str(Path(sys.executable).with_name("cellstrata"))
 NOT_PREFECT = """
 import contextlib, json, sys
 from unittest.mock import patch
-from cellstrata.flows.command import main
-with patch("cellstrata.flows.run_command._prefect_server", contextlib.nullcontext):
+from cellstrata.flows.commands.command import main
+with patch("cellstrata.flows.commands.run._prefect_server", contextlib.nullcontext):
     codes = [main(arguments) for arguments in json.loads(sys.argv[1])]
 print(json.dumps([codes, "prefect" in sys.modules]))
 """
@@ -49,7 +49,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A working folder in which no server is started; what `run` changes in the process is put back."""
     log = logging.getLogger("cellstrata")
     handlers, propagate = list(log.handlers), log.propagate
-    monkeypatch.setattr("cellstrata.flows.run_command._prefect_server", contextlib.nullcontext)
+    monkeypatch.setattr("cellstrata.flows.commands.run._prefect_server", contextlib.nullcontext)
     monkeypatch.chdir(tmp_path)
     with patch.dict(os.environ, environment(tmp_path)):
         yield tmp_path
@@ -82,7 +82,7 @@ def check(message: str, words: tuple[str, ...]) -> None:
 def test_it_is_refused_and_nothing_is_written(
     case: Case, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from cellstrata.flows.command import main
+    from cellstrata.flows.commands.command import main
 
     for name, value in case.env.items():
         monkeypatch.setenv(name, value)

@@ -14,7 +14,7 @@ import anndata
 import numpy as np
 import pytest
 
-from cellstrata.flows.command import main
+from cellstrata.flows.commands.command import main
 from tests.flows.conftest import Run
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -116,7 +116,7 @@ def test_the_table(blobs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[st
 
 def test_without_prefect_and_without_a_server(blobs: Path, tmp_path: Path) -> None:
     script = (
-        "import sys; from cellstrata.flows.command import main; code = main(sys.argv[1:]); "
+        "import sys; from cellstrata.flows.commands.command import main; code = main(sys.argv[1:]); "
         "loaded = {name.split('.')[0] for name in sys.modules}; "
         "assert not loaded & {'prefect', 'scanpy', 'umap'}, loaded; sys.exit(code)"
     )

@@ -9,8 +9,8 @@ import re
 import pytest
 from rich.console import Console
 
+from cellstrata.flows.commands.terminal import Terminal, unexpected
 from cellstrata.flows.progress import Counts, Progress, announce
-from cellstrata.flows.terminal import Terminal, unexpected
 from cellstrata.tasks.stores.retries import insist
 
 CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\r")

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cellstrata.flows.explain_command import lines
+from cellstrata.flows.commands.explain import lines
 from cellstrata.tasks.cache.cache import Cache
 from cellstrata.tasks.kernels import engine_rapids
 from cellstrata.tasks.kernels.engines import PartitionSpec, load_engine

@@ -263,7 +263,7 @@ def local(tmp_path: Any) -> Store:
 
 @pytest.mark.parametrize("number", [errno.ESTALE, errno.ENOTCONN, errno.EIO])
 def test_a_mount_that_vanishes(number: int, local: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    from cellstrata.flows.terminal import unexpected
+    from cellstrata.flows.commands.terminal import unexpected
 
     def gone(*_: Any, **__: Any) -> Any:
         raise OSError(number, os.strerror(number))

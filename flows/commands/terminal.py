@@ -29,7 +29,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from cellstrata.flows import progress as progress_of_run
-from cellstrata.flows.estimate import Estimate, spoken
+from cellstrata.flows.commands.estimate import Estimate, spoken
 from cellstrata.tasks.stores.data_errors import DataError
 from cellstrata.tasks.stores.faults import VANISHED, StoreError
 

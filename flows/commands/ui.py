@@ -9,8 +9,8 @@ import socket
 import urllib.request
 from types import FrameType
 
-from cellstrata.flows.exit_codes import DONE, FAILED, WRONG_INPUT
-from cellstrata.flows.terminal import Terminal
+from cellstrata.flows.commands.exit_codes import DONE, FAILED, WRONG_INPUT
+from cellstrata.flows.commands.terminal import Terminal
 
 # Task runs are written in batches: one by one, a flow of thousands of splits would outrun the writer.
 SETTINGS = {

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from cellstrata.configs.errors import ConfigError, Problem
 from cellstrata.configs.shown_urls import without_credentials
+from cellstrata.flows.commands.exit_codes import DONE, FAILED, INTERRUPTED, WRONG_INPUT
+from cellstrata.flows.commands.terminal import Terminal, unexpected
 from cellstrata.flows.credentials import BlockProblem, with_blocks
-from cellstrata.flows.exit_codes import DONE, FAILED, INTERRUPTED, WRONG_INPUT
-from cellstrata.flows.terminal import Terminal, unexpected
 from cellstrata.tasks.elements.opening import DataError
 from cellstrata.tasks.stores.credentials import Sealed
 from cellstrata.tasks.stores.store import absolute

@@ -12,9 +12,9 @@ from rich.table import Table
 from cellstrata.configs.errors import ConfigError
 from cellstrata.configs.load import load_config
 from cellstrata.configs.model import RunConfig
-from cellstrata.flows.exit_codes import DONE, FAILED, INTERRUPTED, WRONG_INPUT
+from cellstrata.flows.commands.exit_codes import DONE, FAILED, INTERRUPTED, WRONG_INPUT
+from cellstrata.flows.commands.terminal import Terminal, unexpected
 from cellstrata.flows.preparation import UnusableInputs, forget, open_cache, prepare, ready
-from cellstrata.flows.terminal import Terminal, unexpected
 from cellstrata.tasks.elements.opening import DataError
 from cellstrata.tasks.forecast.inputs import InputForecast, forecast_input
 from cellstrata.tasks.forecast.split_times import SplitTimes, past_records

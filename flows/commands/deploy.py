@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from cellstrata.configs.errors import ConfigError
 from cellstrata.configs.load import load_config
 from cellstrata.configs.model import RunConfig
+from cellstrata.flows.commands.exit_codes import DONE, FAILED, WRONG_INPUT
+from cellstrata.flows.commands.terminal import Terminal, unexpected
 from cellstrata.flows.embedded_server import configured_server
-from cellstrata.flows.exit_codes import DONE, FAILED, WRONG_INPUT
-from cellstrata.flows.terminal import Terminal, unexpected
 
 if TYPE_CHECKING:
     from cellstrata.flows.deployment import When

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from cellstrata.configs.errors import ConfigError
-from cellstrata.flows.collect_command import storage_options
-from cellstrata.flows.exit_codes import DONE, FAILED, INTERRUPTED, WRONG_INPUT
-from cellstrata.flows.terminal import Terminal, unexpected
+from cellstrata.flows.commands.collect import storage_options
+from cellstrata.flows.commands.exit_codes import DONE, FAILED, INTERRUPTED, WRONG_INPUT
+from cellstrata.flows.commands.terminal import Terminal, unexpected
 from cellstrata.tasks.elements.opening import DataError
 from cellstrata.tasks.stores.credentials import Sealed
 

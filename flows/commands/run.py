@@ -19,15 +19,15 @@ from cellstrata.configs.load import load_config
 from cellstrata.configs.model import RunConfig
 from cellstrata.configs.secrets_mask import MASK, is_secret
 from cellstrata.configs.shown_urls import without_credentials
+from cellstrata.flows.commands.exit_codes import DONE, FAILED, INTERRUPTED, WRONG_INPUT
+from cellstrata.flows.commands.terminal import Terminal, unexpected
 from cellstrata.flows.credentials import has_blocks
 from cellstrata.flows.early import start_graphs, wake_worker
 from cellstrata.flows.embedded_server import EmbeddedServer, ServerFailed, configured_server, no_certificates_for
 from cellstrata.flows.executor import RunnerUnusable, Settings
 from cellstrata.flows.executors import shared_executor, stop_all
-from cellstrata.flows.exit_codes import DONE, FAILED, INTERRUPTED, WRONG_INPUT
 from cellstrata.flows.preparation import UnusableInputs, prepare, ready, unavailable
 from cellstrata.flows.server_watch import when_unreachable
-from cellstrata.flows.terminal import Terminal, unexpected
 from cellstrata.tasks.stores.garbage_pause import collect_again
 
 

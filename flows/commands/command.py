@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from cellstrata.flows.exit_codes import DONE
+from cellstrata.flows.commands.exit_codes import DONE
 from cellstrata.tasks.workers.memory import give_back_freed
 
 DESCRIPTION = """\
@@ -222,74 +222,74 @@ def _add_cache(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from cellstrata.flows.run_command import run
+    from cellstrata.flows.commands.run import run
 
     return run(options.config, options.overrides, options.json, options.verbose)
 
 
 def _plan(options: argparse.Namespace) -> int:
-    from cellstrata.flows.plan_command import plan
+    from cellstrata.flows.commands.plan import plan
 
     return plan(options.config, options.overrides, options.json, options.verbose)
 
 
 def _demo(options: argparse.Namespace) -> int:
-    from cellstrata.flows.demo import write_demo
-    from cellstrata.flows.run_command import run
+    from cellstrata.flows.commands.demo import write_demo
+    from cellstrata.flows.commands.run import run
 
     return run(write_demo(options.folder), options.overrides, options.json, options.verbose)
 
 
 def _cluster(options: argparse.Namespace) -> int:
-    from cellstrata.flows.cluster_command import cluster
+    from cellstrata.flows.commands.cluster import cluster
 
     return cluster(options)
 
 
 def _collect(options: argparse.Namespace) -> int:
-    from cellstrata.flows.collect_command import collect
+    from cellstrata.flows.commands.collect import collect
 
     return collect(options.results, options.output, options.overwrite)
 
 
 def _explain(options: argparse.Namespace) -> int:
-    from cellstrata.flows.explain_command import explain
+    from cellstrata.flows.commands.explain import explain
 
     return explain(options.result, options.cluster, options.column, options.as_json)
 
 
 def _materialize(options: argparse.Namespace) -> int:
-    from cellstrata.flows.materialize_command import materialize
+    from cellstrata.flows.commands.materialize import materialize
 
     return materialize(options.result, options.destination, options.overwrite)
 
 
 def _deploy(options: argparse.Namespace) -> int:
-    from cellstrata.flows.deploy_command import deploy
+    from cellstrata.flows.commands.deploy import deploy
 
     return deploy(options)
 
 
 def _serve(options: argparse.Namespace) -> int:
-    from cellstrata.flows.deploy_command import serve
+    from cellstrata.flows.commands.deploy import serve
 
     return serve(options)
 
 
 def _ui(options: argparse.Namespace) -> int:
-    from cellstrata.flows.ui_command import ui
+    from cellstrata.flows.commands.ui import ui
 
     return ui(options.host, options.port)
 
 
 def _cache(options: argparse.Namespace) -> int:
-    from cellstrata.flows.cache_command import cache
+    from cellstrata.flows.commands.cache import cache
 
     return cache(options)
 
 
 def _migrate(options: argparse.Namespace) -> int:
-    from cellstrata.flows.migrate_command import migrate
+    from cellstrata.flows.commands.migrate import migrate
 
     return migrate(options.config)
 

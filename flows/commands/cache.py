@@ -12,10 +12,10 @@ from typing import Any
 
 from cellstrata.configs.amounts import bytes_of, seconds_of, size_text
 from cellstrata.configs.errors import ConfigError, Problem, at_most
-from cellstrata.flows.collect_command import storage_options
+from cellstrata.flows.commands.collect import storage_options
+from cellstrata.flows.commands.exit_codes import DONE, FAILED, INTERRUPTED, WRONG_INPUT
+from cellstrata.flows.commands.terminal import Terminal, unexpected
 from cellstrata.flows.credentials import with_blocks
-from cellstrata.flows.exit_codes import DONE, FAILED, INTERRUPTED, WRONG_INPUT
-from cellstrata.flows.terminal import Terminal, unexpected
 from cellstrata.tasks.cache.cache import Cache
 from cellstrata.tasks.cache_care.contents import Amount, Fault, Survey, by_age, by_dataset, by_kind
 from cellstrata.tasks.cache_care.prune import Pruned, prune

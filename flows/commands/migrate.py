@@ -11,8 +11,8 @@ from cellstrata.configs.load import read_document
 from cellstrata.configs.migration.document import migrated
 from cellstrata.configs.model import RunConfig
 from cellstrata.configs.yaml_writer import written
-from cellstrata.flows.exit_codes import DONE, WRONG_INPUT
-from cellstrata.flows.terminal import Terminal
+from cellstrata.flows.commands.exit_codes import DONE, WRONG_INPUT
+from cellstrata.flows.commands.terminal import Terminal
 
 
 def migrate(path: str) -> int:
