@@ -21,15 +21,15 @@ from cellstrata.flows.assets import publishing
 from cellstrata.flows.caching import CellstrataCache, cache_block
 from cellstrata.flows.driver import Driver
 from cellstrata.flows.early import find_started, load_for_publishing
-from cellstrata.flows.executor import Executor, Settings
-from cellstrata.flows.executors import current_executor, gpu_of_run, shared_executor
+from cellstrata.flows.executors.executor import Executor, Settings
+from cellstrata.flows.executors.registry import current_executor, gpu_of_run, shared_executor
+from cellstrata.flows.executors.task_runner import WAITING, ExecutorTaskRunner
 from cellstrata.flows.figures import figures_of
 from cellstrata.flows.outcome import dataset_state, log_of, run_name, run_state
 from cellstrata.flows.preparation import forget, open_cache, prepare, ready, take_input
 from cellstrata.flows.progress import Counts, Progress, announce
 from cellstrata.flows.reports import index_of_run, report_of_dataset
 from cellstrata.flows.steps import run_step, split
-from cellstrata.flows.task_runner import WAITING, ExecutorTaskRunner
 from cellstrata.tasks.cache.cache import ArrayRef, Cache
 from cellstrata.tasks.cache.leases import using
 from cellstrata.tasks.cache_care.uses import note_use

@@ -14,7 +14,7 @@ from functools import cache
 from typing import Any
 
 from cellstrata.configs.model import RunConfig
-from cellstrata.flows.executor import Executor
+from cellstrata.flows.executors.executor import Executor
 from cellstrata.flows.preparation import open_cache
 from cellstrata.tasks.cache.cache import ArrayRef, Cache
 from cellstrata.tasks.inputs.inspection import Input

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from cellstrata.configs.model import RunConfig
-from cellstrata.flows.executor import Stopped
+from cellstrata.flows.executors.executor import Stopped
 from cellstrata.flows.steps import run_step
 from cellstrata.tasks.cache.cache import Cache
 from cellstrata.tasks.figures.draw import draw_figures

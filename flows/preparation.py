@@ -8,7 +8,7 @@ from collections.abc import Callable
 from cellstrata.configs.errors import at_most
 from cellstrata.configs.model import RunConfig
 from cellstrata.flows.credentials import BlockProblem, literal_problems, with_blocks
-from cellstrata.flows.executors import gpu_of_run, runner_problem
+from cellstrata.flows.executors.registry import gpu_of_run, runner_problem
 from cellstrata.tasks.cache.cache import Cache
 from cellstrata.tasks.inputs.expansion import expand
 from cellstrata.tasks.inputs.inspection import Input, inspect_input

@@ -11,8 +11,8 @@ from prefect.cache_policies import NO_CACHE
 from prefect.utilities.annotations import quote
 
 from cellstrata.flows.caching import NodeKey
-from cellstrata.flows.executor import Stopped, WorkerDied
-from cellstrata.flows.executors import current_executor
+from cellstrata.flows.executors.executor import Stopped, WorkerDied
+from cellstrata.flows.executors.registry import current_executor
 from cellstrata.tasks.elements.opening import DataError
 from cellstrata.tasks.stores.faults import StoreError
 

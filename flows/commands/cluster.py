@@ -16,8 +16,8 @@ from cellstrata.configs.shown_urls import without_credentials
 from cellstrata.configs.single_level import NAME, LevelCall, level_call
 from cellstrata.flows.commands.exit_codes import DONE, FAILED, INTERRUPTED, WRONG_INPUT
 from cellstrata.flows.commands.terminal import Terminal, unexpected
-from cellstrata.flows.executor import Executor, Settings
-from cellstrata.flows.executors import shared_executor
+from cellstrata.flows.executors.executor import Executor, Settings
+from cellstrata.flows.executors.registry import shared_executor
 from cellstrata.flows.preparation import UnusableInputs, open_cache, ready, unavailable
 from cellstrata.tasks.cache.cache import ArrayRef, Cache
 from cellstrata.tasks.cache.leases import using

@@ -24,8 +24,8 @@ from cellstrata.flows.commands.terminal import Terminal, unexpected
 from cellstrata.flows.credentials import has_blocks
 from cellstrata.flows.early import start_graphs, wake_worker
 from cellstrata.flows.embedded_server import EmbeddedServer, ServerFailed, configured_server, no_certificates_for
-from cellstrata.flows.executor import RunnerUnusable, Settings
-from cellstrata.flows.executors import shared_executor, stop_all
+from cellstrata.flows.executors.executor import RunnerUnusable, Settings
+from cellstrata.flows.executors.registry import shared_executor, stop_all
 from cellstrata.flows.preparation import UnusableInputs, prepare, ready, unavailable
 from cellstrata.flows.server_watch import when_unreachable
 from cellstrata.tasks.stores.garbage_pause import collect_again

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from cellstrata.configs.dask import DaskConfig
-from cellstrata.flows.executor import ClusterLost, RunnerUnusable, Settings, Stopped, WorkerDied
+from cellstrata.flows.executors.executor import ClusterLost, RunnerUnusable, Settings, Stopped, WorkerDied
 from tests.flows.conftest import Run
 from tests.flows.dask_cluster import ROOT, Cluster, cluster_at
 from tests.flows.on_workers import die, note_and_wait, tasks_of, wait_for
@@ -33,7 +33,7 @@ def site(request: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
 
 
 def opened(cluster: Cluster, timeout: int = 30, **more: Any) -> Any:
-    from cellstrata.flows.executor_dask import Dask
+    from cellstrata.flows.executors.dask import Dask
 
     return Dask(Settings("dask", dask=DaskConfig(address=cluster.address, timeout=timeout), **more))
 

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from cellstrata.flows.executor import Settings, Stopped, WorkerDied
-from cellstrata.flows.executor_processes import Processes
-from cellstrata.flows.executor_threads import Threads
-from cellstrata.flows.executors import shared_executor
+from cellstrata.flows.executors.executor import Settings, Stopped, WorkerDied
+from cellstrata.flows.executors.processes import Processes
+from cellstrata.flows.executors.registry import shared_executor
+from cellstrata.flows.executors.threads import Threads
 
 
 def die_once(marker: str) -> str:
@@ -161,8 +161,8 @@ def test_the_executor_is_shared_and_closes_with_its_last_user() -> None:
 def test_a_worker_ends_when_its_run_is_killed(tmp_path: Path) -> None:
     script = (
         "import sys, time\n"
-        "from cellstrata.flows.executor import Settings\n"
-        "from cellstrata.flows.executor_processes import Processes\n"
+        "from cellstrata.flows.executors.executor import Settings\n"
+        "from cellstrata.flows.executors.processes import Processes\n"
         "if __name__ == '__main__':\n"
         "    import os\n"
         "    pool = Processes(Settings())\n"

@@ -13,9 +13,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from cellstrata.flows.executor import RunnerUnusable, Settings
-from cellstrata.flows.executor_gpu import open_gpu
-from cellstrata.flows.executor_processes import Processes
+from cellstrata.flows.executors.executor import RunnerUnusable, Settings
+from cellstrata.flows.executors.gpu import open_gpu
+from cellstrata.flows.executors.processes import Processes
 from tests.flows.conftest import Run
 from tests.flows.placed import die, process
 

@@ -13,8 +13,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from cellstrata.flows.executor import ClusterLost, Executor, RunnerUnusable, Settings, T, WorkerDied
-from cellstrata.flows.executor_processes import Processes
+from cellstrata.flows.executors.executor import ClusterLost, Executor, RunnerUnusable, Settings, T, WorkerDied
+from cellstrata.flows.executors.processes import Processes
 from cellstrata.tasks.kernels.gpu import GpuStatus
 from cellstrata.tasks.workers.gpu_owner import (
     TooLarge,
@@ -118,8 +118,8 @@ def _several(settings: Settings) -> Executor | str:
     """Return the owners of all GPUs, or why there are none."""
     if importlib.util.find_spec("dask_cuda") is None:
         return "dask-cuda is not installed"
-    from cellstrata.flows.cluster_checks import local_cluster
-    from cellstrata.flows.executor_dask import Dask
+    from cellstrata.flows.executors.dask import Dask
+    from cellstrata.flows.executors.dask_checks import local_cluster
 
     try:
         make = importlib.import_module("dask_cuda").LocalCUDACluster

@@ -6,7 +6,7 @@ import contextlib
 import threading
 from collections.abc import Callable, Iterator
 
-from cellstrata.flows.executor import T, WorkerDied
+from cellstrata.flows.executors.executor import T, WorkerDied
 
 
 class Turns:

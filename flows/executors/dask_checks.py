@@ -14,7 +14,7 @@ from distributed.security import Security
 
 from cellstrata.configs.dask import DaskConfig
 from cellstrata.configs.errors import at_most
-from cellstrata.flows.executor import WORKER_ENVIRONMENT, RunnerUnusable, Settings
+from cellstrata.flows.executors.executor import WORKER_ENVIRONMENT, RunnerUnusable, Settings
 from cellstrata.tasks.cache.cache import Cache
 from cellstrata.tasks.stores.store import protocol_of
 from cellstrata.tasks.workers.remote import cannot_see, differences, facts, look_for

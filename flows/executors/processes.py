@@ -9,9 +9,9 @@ from concurrent.futures import CancelledError, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
-from cellstrata.flows.bare_spawn import BareSpawn
-from cellstrata.flows.executor import WORKER_ENVIRONMENT, Settings, Stopped, T
-from cellstrata.flows.turns import Turns
+from cellstrata.flows.executors.bare_spawn import BareSpawn
+from cellstrata.flows.executors.executor import WORKER_ENVIRONMENT, Settings, Stopped, T
+from cellstrata.flows.executors.turns import Turns
 from cellstrata.tasks.kernels.gpu import GpuStatus
 from cellstrata.tasks.workers.process import start_worker
 

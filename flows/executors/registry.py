@@ -13,15 +13,15 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-from cellstrata.flows.executor import CPUS_ONLY, Executor, Settings
-from cellstrata.flows.executor_threads import Threads
+from cellstrata.flows.executors.executor import CPUS_ONLY, Executor, Settings
+from cellstrata.flows.executors.threads import Threads
 from cellstrata.tasks.kernels.gpu import GpuStatus
 
 RUNNERS: dict[str, str] = {
-    "processes": "cellstrata.flows.executor_processes:Processes",
-    "threads": "cellstrata.flows.executor_threads:Threads",
-    "dask": "cellstrata.flows.executor_dask:Dask",
-    "gpu": "cellstrata.flows.executor_gpu:open_gpu",
+    "processes": "cellstrata.flows.executors.processes:Processes",
+    "threads": "cellstrata.flows.executors.threads:Threads",
+    "dask": "cellstrata.flows.executors.dask:Dask",
+    "gpu": "cellstrata.flows.executors.gpu:open_gpu",
 }
 
 _current: Executor | None = None

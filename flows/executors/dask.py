@@ -17,10 +17,10 @@ from typing import Any
 import dask
 from distributed import Future, KilledWorker
 
-from cellstrata.flows.cluster_checks import connect, local_cluster, problems_of, when_there
-from cellstrata.flows.executor import CPUS_ONLY, ClusterLost, RunnerUnusable, Settings, Stopped, T
-from cellstrata.flows.executor_processes import Processes
-from cellstrata.flows.turns import Turns
+from cellstrata.flows.executors.dask_checks import connect, local_cluster, problems_of, when_there
+from cellstrata.flows.executors.executor import CPUS_ONLY, ClusterLost, RunnerUnusable, Settings, Stopped, T
+from cellstrata.flows.executors.processes import Processes
+from cellstrata.flows.executors.turns import Turns
 from cellstrata.tasks.kernels.gpu import GpuStatus
 from cellstrata.tasks.workers.remote import UnfitWorker, call, facts, packed, usable_threads
 

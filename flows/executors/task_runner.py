@@ -7,8 +7,8 @@ from typing import Any
 
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from cellstrata.flows.executor import Settings
-from cellstrata.flows.executors import shared_executor
+from cellstrata.flows.executors.executor import Settings
+from cellstrata.flows.executors.registry import shared_executor
 
 WAITING = 2  # threads beyond the workers, so that a worker never waits for the next job's look-up
 

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from cellstrata.flows.executor import Settings, Stopped, T
+from cellstrata.flows.executors.executor import Settings, Stopped, T
 from cellstrata.tasks.kernels.engine_igraph import igraph
 from cellstrata.tasks.kernels.gpu import GpuStatus
 
