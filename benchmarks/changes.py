@@ -40,7 +40,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         os.environ["PREFECT_HOME"] = f"{folder}/prefect"
         os.environ["PREFECT_LOGGING_LEVEL"] = "CRITICAL"
-        from cellstrata.flows.embedded_server import EmbeddedServer
+        from cellstrata.flows.server.embedded_server import EmbeddedServer
 
         servers = [EmbeddedServer() for _ in range(2)]
         servers[0].start()

@@ -90,7 +90,7 @@ class Faults:
 
     def table(self, times: int, kinds: str) -> int:
         """Run each kind so many times; returns how many runs were neither right nor clear."""
-        from cellstrata.flows.embedded_server import EmbeddedServer
+        from cellstrata.flows.server.embedded_server import EmbeddedServer
 
         server = EmbeddedServer()
         server.start()

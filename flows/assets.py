@@ -10,7 +10,7 @@ from prefect import Task
 from prefect.assets import Asset, AssetProperties, materialize
 from prefect.cache_policies import NO_CACHE
 
-from cellstrata.flows.artifacts import visitable
+from cellstrata.flows.monitor.artifacts import visitable
 from cellstrata.flows.steps import RETRYING, step
 from cellstrata.tasks.inputs.inspection import Input
 

@@ -16,7 +16,6 @@ from prefect.context import TagsContext
 
 from cellstrata.configs.form import AsForm
 from cellstrata.configs.model import RunConfig
-from cellstrata.flows.artifacts import LiveArtifacts, column_rows
 from cellstrata.flows.assets import publishing
 from cellstrata.flows.caching import CellstrataCache, cache_block
 from cellstrata.flows.driver import Driver
@@ -25,9 +24,10 @@ from cellstrata.flows.executors.executor import Executor, Settings
 from cellstrata.flows.executors.registry import current_executor, gpu_of_run, shared_executor
 from cellstrata.flows.executors.task_runner import WAITING, ExecutorTaskRunner
 from cellstrata.flows.figures import figures_of
-from cellstrata.flows.outcome import dataset_state, log_of, run_name, run_state
+from cellstrata.flows.monitor.artifacts import LiveArtifacts, column_rows
+from cellstrata.flows.monitor.outcome import dataset_state, log_of, run_name, run_state
+from cellstrata.flows.monitor.progress import Counts, Progress, announce
 from cellstrata.flows.preparation import forget, open_cache, prepare, ready, take_input
-from cellstrata.flows.progress import Counts, Progress, announce
 from cellstrata.flows.reports import index_of_run, report_of_dataset
 from cellstrata.flows.steps import run_step, split
 from cellstrata.tasks.cache.cache import ArrayRef, Cache

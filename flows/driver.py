@@ -17,7 +17,7 @@ from typing import Any
 from prefect.utilities.annotations import quote
 
 from cellstrata.flows.executors.executor import ClusterLost
-from cellstrata.flows.progress import Counts
+from cellstrata.flows.monitor.progress import Counts
 from cellstrata.tasks.cache.cache import Cache
 from cellstrata.tasks.cache.claims import Claims
 from cellstrata.tasks.cache.known_entries import Listing

@@ -14,7 +14,7 @@ from cellstrata.configs.load import load_config
 from cellstrata.configs.model import RunConfig
 from cellstrata.flows.commands.exit_codes import DONE, FAILED, WRONG_INPUT
 from cellstrata.flows.commands.terminal import Terminal, unexpected
-from cellstrata.flows.embedded_server import configured_server
+from cellstrata.flows.server.embedded_server import configured_server
 
 if TYPE_CHECKING:
     from cellstrata.flows.deployment import When

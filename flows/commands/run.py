@@ -23,11 +23,11 @@ from cellstrata.flows.commands.exit_codes import DONE, FAILED, INTERRUPTED, WRON
 from cellstrata.flows.commands.terminal import Terminal, unexpected
 from cellstrata.flows.credentials import has_blocks
 from cellstrata.flows.early import start_graphs, wake_worker
-from cellstrata.flows.embedded_server import EmbeddedServer, ServerFailed, configured_server, no_certificates_for
 from cellstrata.flows.executors.executor import RunnerUnusable, Settings
 from cellstrata.flows.executors.registry import shared_executor, stop_all
 from cellstrata.flows.preparation import UnusableInputs, prepare, ready, unavailable
-from cellstrata.flows.server_watch import when_unreachable
+from cellstrata.flows.server.embedded_server import EmbeddedServer, ServerFailed, configured_server, no_certificates_for
+from cellstrata.flows.server.watch import when_unreachable
 from cellstrata.tasks.stores.garbage_pause import collect_again
 
 
@@ -117,7 +117,7 @@ def _prefect_server() -> Iterator[EmbeddedServer | None]:
 def _run_flow(config: RunConfig, terminal: Terminal, server: EmbeddedServer | None) -> dict[str, Any]:
     """Run the flow, stopping it and its workers at once when asked to."""
     from cellstrata.flows.cluster import cluster  # here: Prefect takes 2 s to import, and workers must not
-    from cellstrata.flows.outcome import summary_of
+    from cellstrata.flows.monitor.outcome import summary_of
 
     gc.freeze()
     collect_again()

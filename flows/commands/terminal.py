@@ -28,8 +28,8 @@ from rich.status import Status
 from rich.table import Column, Table
 from rich.text import Text
 
-from cellstrata.flows import progress as progress_of_run
 from cellstrata.flows.commands.estimate import Estimate, spoken
+from cellstrata.flows.monitor import progress as progress_of_run
 from cellstrata.tasks.stores.data_errors import DataError
 from cellstrata.tasks.stores.faults import VANISHED, StoreError
 

@@ -47,9 +47,9 @@ def ui(host: str, port: int) -> int:
         import uvicorn
         from prefect.server.api.server import create_app
 
-        from cellstrata.flows.embedded_server import RetrySoon
-        from cellstrata.flows.idle_collection import CollectWhenIdle
-        from cellstrata.flows.sqlite_writing import begin_writing_at_once
+        from cellstrata.flows.server.embedded_server import RetrySoon
+        from cellstrata.flows.server.idle_collection import CollectWhenIdle
+        from cellstrata.flows.server.sqlite_writing import begin_writing_at_once
 
         begin_writing_at_once()
         app = create_app()

@@ -30,7 +30,7 @@ os.environ.pop("PREFECT_API_URL", None)
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[str]:
-    from cellstrata.flows.embedded_server import EmbeddedServer
+    from cellstrata.flows.server.embedded_server import EmbeddedServer
 
     embedded = EmbeddedServer()
     embedded.start()
@@ -104,7 +104,7 @@ def run(server: str) -> Run:
 
     def call(**config: Any) -> dict[str, Any]:
         from cellstrata.flows.cluster import cluster
-        from cellstrata.flows.outcome import summary_of
+        from cellstrata.flows.monitor.outcome import summary_of
 
         async def summary() -> dict[str, Any]:
             asked = RunConfig(**{"runner": "threads", "workers": 2, "figures": False, **config})

@@ -12,9 +12,9 @@ import pytest
 
 from cellstrata.configs import RunConfig
 from cellstrata.configs.errors import ConfigError
-from cellstrata.flows.artifacts import key_of, place_of, visitable
 from cellstrata.flows.assets import asset_key
 from cellstrata.flows.commands.estimate import Estimate, spoken
+from cellstrata.flows.monitor.artifacts import key_of, place_of, visitable
 from cellstrata.tasks.figures.request import wants_figures
 from tests.flows.conftest import Run
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from cellstrata.flows.outcome import log_of, run_state, splits_message, summary_of
-from cellstrata.flows.progress import Counts, Progress
+from cellstrata.flows.monitor.outcome import log_of, run_state, splits_message, summary_of
+from cellstrata.flows.monitor.progress import Counts, Progress
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,9 @@ from typing import Any
 
 import pytest
 
-from cellstrata.flows import idle_collection, server_watch
-from cellstrata.flows.embedded_server import configured_server, no_certificates_for
+from cellstrata.flows.server import idle_collection
+from cellstrata.flows.server import watch as server_watch
+from cellstrata.flows.server.embedded_server import configured_server, no_certificates_for
 from cellstrata.tasks.elements.opening import InputError
 from tests.flows.conftest import Run
 from tests.flows.test_command import COMMAND, ROOT, config
@@ -78,7 +79,7 @@ def test_the_server_ends_when_its_run_is_killed(tmp_path: Path) -> None:
     script = tmp_path / "run.py"
     script.write_text(
         "import time\n"
-        "from cellstrata.flows.embedded_server import EmbeddedServer\n"
+        "from cellstrata.flows.server.embedded_server import EmbeddedServer\n"
         "server = EmbeddedServer()\n"
         "server.start()\n"
         "server.wait()\n"

@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 from prefect.server.database.configurations import AioSqliteConfiguration
 
-from cellstrata.flows.sqlite_writing import begin_writing_at_once
+from cellstrata.flows.server.sqlite_writing import begin_writing_at_once
 
 BETWEEN = 0.2  # seconds from a transaction's reading to its writing: time for another to write
 

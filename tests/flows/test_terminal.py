@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from cellstrata.flows.commands.terminal import Terminal, unexpected
-from cellstrata.flows.progress import Counts, Progress, announce
+from cellstrata.flows.monitor.progress import Counts, Progress, announce
 from cellstrata.tasks.stores.retries import insist
 
 CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\r")

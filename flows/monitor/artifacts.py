@@ -21,7 +21,7 @@ from prefect.artifacts import (
 )
 from prefect.client.orchestration import PrefectClient, get_client
 
-from cellstrata.flows.progress import Progress, listeners
+from cellstrata.flows.monitor.progress import Progress, listeners
 from cellstrata.tasks.stores.store import is_local, local_path
 from cellstrata.tasks.trees.labels import column_name
 from cellstrata.tasks.trees.tree import Tree

@@ -6,7 +6,7 @@ inputs are inspected; its services are reduced to those that a single run needs;
 user's own Prefect database, so a later `prefect server start` shows the run; and it is stopped only
 when the run's records are written. It ends by itself when its run is killed.
 
-Run as a module, this file is that server: `python -m cellstrata.flows.embedded_server PORT`.
+Run as a module, this file is that server: `python -m cellstrata.flows.server.embedded_server PORT`.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class EmbeddedServer:
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, [root, environment.get("PYTHONPATH")]))
         self._process = subprocess.Popen(
             # -P: the user's folder may hold a package of any name
-            [sys.executable, "-P", "-m", "cellstrata.flows.embedded_server", str(self.port)],
+            [sys.executable, "-P", "-m", "cellstrata.flows.server.embedded_server", str(self.port)],
             stdin=subprocess.PIPE,  # it ends when this closes, however this process ends
             stdout=self._log,
             stderr=self._log,
@@ -227,8 +227,8 @@ def _serve(port: int) -> None:
     import uvicorn
     from prefect.server.api.server import create_app
 
-    from cellstrata.flows.idle_collection import CollectWhenIdle
-    from cellstrata.flows.sqlite_writing import begin_writing_at_once
+    from cellstrata.flows.server.idle_collection import CollectWhenIdle
+    from cellstrata.flows.server.sqlite_writing import begin_writing_at_once
 
     begin_writing_at_once()
     app = create_app()

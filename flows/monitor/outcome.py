@@ -10,7 +10,7 @@ from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
-from cellstrata.flows.progress import Progress
+from cellstrata.flows.monitor.progress import Progress
 
 NAMES_SHOWN = 3  # datasets in the name of a run; further ones are counted
 REASON = 300  # characters of each reason in a state's message
