@@ -32,7 +32,6 @@ from cellstrata.flows.reports import index_of_run, report_of_dataset
 from cellstrata.flows.steps import run_step, split
 from cellstrata.tasks.cache.cache import ArrayRef, Cache
 from cellstrata.tasks.cache.leases import using
-from cellstrata.tasks.cache_care.uses import note_use
 from cellstrata.tasks.inputs.file_tables import write_file_tables
 from cellstrata.tasks.inputs.inspection import Input
 from cellstrata.tasks.inputs.pca import compute_pca
@@ -40,6 +39,7 @@ from cellstrata.tasks.inputs.plans import kept_partition, root_neighbors, tree_p
 from cellstrata.tasks.kernels.placement import Placement, placement_of
 from cellstrata.tasks.report.subject import RunFacts
 from cellstrata.tasks.results.result import Finished, publish_result
+from cellstrata.tasks.results.uses import note_use
 from cellstrata.tasks.trees.plan import EmbeddingChoice
 from cellstrata.tasks.trees.root_graph import compute_neighbors
 from cellstrata.tasks.trees.tree import Tree

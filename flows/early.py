@@ -20,8 +20,8 @@ from cellstrata.tasks.cache.cache import ArrayRef, Cache
 from cellstrata.tasks.inputs.inspection import Input
 from cellstrata.tasks.inputs.plans import root_neighbors
 from cellstrata.tasks.kernels.placement import placement_of
+from cellstrata.tasks.trees.graphs import find_graph
 from cellstrata.tasks.trees.root_graph import compute_neighbors, find_neighbors
-from cellstrata.tasks.trees.split import find_graph
 
 AT_MOST = 2  # datasets; the others' graphs are computed when their turn comes
 NO_GRAPH = "0" * 64  # no key: to look for it makes a worker import what it needs, and open its cache

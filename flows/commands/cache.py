@@ -12,7 +12,7 @@ from typing import Any
 
 from cellstrata.configs.amounts import bytes_of, seconds_of, size_text
 from cellstrata.configs.errors import ConfigError, Problem, at_most
-from cellstrata.flows.commands.collect import storage_options
+from cellstrata.flows.commands.environment import storage_options
 from cellstrata.flows.commands.exit_codes import DONE, FAILED, INTERRUPTED, WRONG_INPUT
 from cellstrata.flows.commands.terminal import Terminal, unexpected
 from cellstrata.flows.credentials import with_blocks

@@ -21,7 +21,6 @@ from cellstrata.flows.executors.registry import shared_executor
 from cellstrata.flows.preparation import UnusableInputs, open_cache, ready, unavailable
 from cellstrata.tasks.cache.cache import ArrayRef, Cache
 from cellstrata.tasks.cache.leases import using
-from cellstrata.tasks.cache_care.uses import note_use
 from cellstrata.tasks.elements.opening import DataError
 from cellstrata.tasks.inputs.inspection import Input, inspect_level
 from cellstrata.tasks.inputs.pca import compute_pca
@@ -30,6 +29,7 @@ from cellstrata.tasks.kernels.placement import placement_of
 from cellstrata.tasks.results.level import Asked, NothingToDo, close, look, open_level, uncached
 from cellstrata.tasks.results.level_result import publish_kept, publish_level
 from cellstrata.tasks.results.result import Finished
+from cellstrata.tasks.results.uses import note_use
 from cellstrata.tasks.trees.plan import EmbeddingChoice
 from cellstrata.tasks.trees.root_graph import compute_neighbors, find_neighbors
 from cellstrata.tasks.trees.split import Job, key_of, run_job

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from cellstrata.configs.errors import ConfigError, Problem
+from cellstrata.configs.errors import ConfigError
 from cellstrata.configs.shown_urls import without_credentials
+from cellstrata.flows.commands.environment import storage_options
 from cellstrata.flows.commands.exit_codes import DONE, FAILED, INTERRUPTED, WRONG_INPUT
 from cellstrata.flows.commands.terminal import Terminal, unexpected
-from cellstrata.flows.credentials import BlockProblem, with_blocks
 from cellstrata.tasks.elements.opening import DataError
 from cellstrata.tasks.stores.credentials import Sealed
 from cellstrata.tasks.stores.store import absolute
 
 if TYPE_CHECKING:
-    from cellstrata.tasks.stores.store import StorageOptions
-
-VARIABLE = "CELLSTRATA_STORAGE_OPTIONS"
+    pass
 
 
 def collect(results: list[str], output: str, overwrite: bool) -> int:
@@ -59,21 +56,3 @@ def _collect(results: list[str], output: str, overwrite: bool, terminal: Termina
     for notice in collected.notices:
         terminal.notice(notice)
     return len(collected.columns), len(collected.names)
-
-
-def storage_options(env: Mapping[str, str]) -> StorageOptions:
-    """Return the storage options that an environment gives, by protocol.
-
-    Raises ConfigError if they cannot be read.
-    """
-    given = {name: text for name, text in env.items() if name.upper().startswith(VARIABLE)}
-    if not given:
-        return {}
-    from cellstrata.configs.load import with_environment
-
-    dataset = {"input": {"clustering": "any.zarr"}, "clustering": {"algorithm": "leiden", "resolutions": 1}}
-    config = with_environment({"output_dir": ".", "DATASETS": {"any": dataset}}, given)[0]
-    try:
-        return with_blocks(config.storage_options)
-    except BlockProblem as error:
-        raise ConfigError([Problem((), str(error))]) from error

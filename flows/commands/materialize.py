@@ -6,7 +6,7 @@ import os
 
 from cellstrata.configs.amounts import size_text
 from cellstrata.configs.errors import ConfigError
-from cellstrata.flows.commands.collect import storage_options
+from cellstrata.flows.commands.environment import storage_options
 from cellstrata.flows.commands.exit_codes import DONE, FAILED, INTERRUPTED, WRONG_INPUT
 from cellstrata.flows.commands.terminal import Terminal, unexpected
 from cellstrata.tasks.elements.opening import DataError

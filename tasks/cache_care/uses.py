@@ -9,19 +9,15 @@ records. Nothing is ever looked up through these notes but by `cellstrata cache`
 
 from __future__ import annotations
 
-import contextlib
 import json
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from cellstrata.tasks.cache.cache import Cache
 from cellstrata.tasks.cache.record import SCHEME
-from cellstrata.tasks.stores.digest import canonical_json, digest_values
 from cellstrata.tasks.stores.objects import StoredObject
 
 if TYPE_CHECKING:
-    from cellstrata.tasks.results.result import Finished
+    pass
 
 DATASETS = f"v{SCHEME}/datasets"
 
@@ -35,27 +31,6 @@ class DatasetUse:
     output: str
     keys: frozenset[str]
     arrays: frozenset[str]
-
-
-def note_use(cache: Cache, name: str, finished: Finished) -> None:
-    """Note what the published result of the dataset called `name` is made of; never fails."""
-    from cellstrata.tasks.trees.root_graph import knn_key
-
-    keys = {outcome.key for tree in finished.trees for outcome in tree.outcomes.values() if outcome.key}
-    if finished.graph:
-        keys |= {finished.graph, knn_key(finished.graph)}
-    refs = [*finished.source.embeddings.values(), finished.pca, finished.umap]
-    output = finished.source.output
-    note = {
-        "name": name,
-        "output": output,
-        "keys": sorted(keys),
-        "arrays": sorted({ref.digest for ref in refs if ref is not None}),
-        "written": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-    with contextlib.suppress(Exception):  # the result stands; the cache may be only readable
-        path = f"{DATASETS}/{digest_values(kind='dataset', name=name, output=output)}.json"
-        cache.store.write(path, canonical_json(note))
 
 
 def parse_use(raw: bytes, stored: StoredObject) -> DatasetUse:

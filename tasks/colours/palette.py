@@ -59,7 +59,7 @@ def category_palette(labels: Sequence[str]) -> dict[str, str]:
 def tree_palette(tree: pd.DataFrame, facts: Mapping[str, Mapping[str, object]]) -> Palette:
     """Return the colours of all clusters of a result.
 
-    `tree` is `uns['clustering']['tree']` (`cellstrata.tasks.results.provenance.tree_table`), `facts` are `column_facts`.
+    `tree` is `uns["clustering"]["tree"]` as `tasks.results.provenance.tree_table` makes it, `facts` are `column_facts`.
     Clusters of level 1 have distinct colours; those below have shades of their parent's, dark to light
     by their number, and no other parent's; an only child has its parent's colour.
     """

@@ -9,7 +9,7 @@ from typing import Literal
 from cellstrata.configs.clustering import ClusteringConfig
 from cellstrata.tasks.elements import reading as elements
 from cellstrata.tasks.elements.opening import InputError
-from cellstrata.tasks.publishing.publish import is_foreign
+from cellstrata.tasks.elements.ownership import is_foreign
 from cellstrata.tasks.stores.store import StorageOptions, is_local, real
 from cellstrata.tasks.stores.write_access import unusable
 from cellstrata.tasks.trees.labels import column_name

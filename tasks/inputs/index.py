@@ -16,11 +16,10 @@ from typing import Any
 from cellstrata.tasks.cache.cache import Cache, Record
 from cellstrata.tasks.overlays.linked_store import LinkedStore, overlay_marks
 from cellstrata.tasks.stores.digest import digest_values
+from cellstrata.tasks.stores.marks import SURE, TIMES
 from cellstrata.tasks.stores.store import StorageOptions, Store
 
 RECENT = 3.0  # seconds; file systems with times of one or two seconds are still in use
-SURE = ("ETag", "etag", "generation", "VersionId", "md5Hash", "content_md5")
-TIMES = ("LastModified", "last_modified", "mtime", "updated", "created")
 
 
 @dataclass(frozen=True)

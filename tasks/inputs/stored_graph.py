@@ -16,9 +16,9 @@ from cellstrata.tasks.elements.opening import reading
 from cellstrata.tasks.inputs.checks import Check
 from cellstrata.tasks.inputs.index import Remembered
 from cellstrata.tasks.kernels.graph import Graph, GraphError, from_adjacency
+from cellstrata.tasks.trees.graphs import find_graph, write_graph
 from cellstrata.tasks.trees.keys import stored_graph_key
 from cellstrata.tasks.trees.plan import EmbeddingChoice, NeighborsSpec
-from cellstrata.tasks.trees.split import find_graph, write_graph
 
 DEFAULT_NEIGHBORS, DEFAULT_REP = 15, "X_pca"
 DRAWINGS = ("X_umap", "X_tsne", "X_draw_graph_fa", "spatial")  # not what a graph is built from

@@ -1,7 +1,7 @@
 """Nearest neighbours on a GPU: cuVS compares every cell with every other, all else is as on the CPU.
 
 What it finds are candidates: their distances are computed again from the coordinates and ranked as
-`cellstrata.tasks.kernels.knn` does, the cell itself first, so that connectivities have one definition. Not yet run on a GPU.
+`kernels.knn` does, the cell itself first, so that connectivities have one definition. Not yet run on a GPU.
 """
 
 from __future__ import annotations

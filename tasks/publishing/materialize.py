@@ -9,10 +9,10 @@ from pathlib import Path
 
 from cellstrata.tasks.elements.linked_anndata import check_links, linked_store, links_in
 from cellstrata.tasks.elements.opening import kind_of, open_anndata
+from cellstrata.tasks.elements.ownership import is_foreign, is_ours
 from cellstrata.tasks.overlays.linked_store import LinkedStore
 from cellstrata.tasks.publishing.input_elements import copy_objects
 from cellstrata.tasks.publishing.link_targets import copy_resolved
-from cellstrata.tasks.publishing.publish import is_foreign, is_ours
 from cellstrata.tasks.publishing.upload import put_zarr
 from cellstrata.tasks.stores.data_errors import InputError, OutputError
 from cellstrata.tasks.stores.states import Listing

@@ -1,6 +1,6 @@
 """Making the result: a zarr with everything the input holds, and our columns, graph and record.
 
-What does not change is linked, copied or converted (`cellstrata.tasks.publishing.input_elements`); `obs`, `uns` and every
+What does not change is linked, copied or converted (`publishing.input_elements`); `obs`, `uns` and every
 other slot that gets entries are groups of the result's own. Its root metadata are its own as well
 and consolidated last: linked ones would go on listing the old columns.
 """
@@ -21,12 +21,12 @@ from cellstrata.tasks.elements.conversion import encoding_of
 from cellstrata.tasks.elements.legacy import is_legacy_frame, read_frame, uns_categories
 from cellstrata.tasks.elements.linked_anndata import RECORD
 from cellstrata.tasks.elements.opening import DataError, InputError, Root, kind_of, open_anndata, zarr_store, zipped
+from cellstrata.tasks.elements.ownership import MADE_BY, is_foreign, is_ours
 from cellstrata.tasks.elements.reading import n_obs, obs_index_column
 from cellstrata.tasks.elements.silence import quiet
 from cellstrata.tasks.elements.storage_nodes import attrs_of, index_key
-from cellstrata.tasks.overlays.document import INSIDE, OWN, has_document, read_references
+from cellstrata.tasks.overlays.document import INSIDE, OWN, has_document
 from cellstrata.tasks.overlays.linked_store import LinkedStore
-from cellstrata.tasks.overlays.own_folders import only_leftovers
 from cellstrata.tasks.publishing import links
 from cellstrata.tasks.publishing.input_elements import Converted, Copied, Linked, OutputError, Untouched
 from cellstrata.tasks.publishing.labels_parquet import write_labels_parquet
@@ -61,7 +61,6 @@ __all__ = [
     "write_labels_parquet",
 ]
 
-MADE_BY = "cellstrata"
 LAYOUT = 1  # of the stored elements; an older result of another layout is not taken over
 
 
@@ -170,35 +169,6 @@ def publish(
         else:
             size = upload(staged, target, untouched)
     return PublishReport(untouched.mode, untouched.linked, size, time.perf_counter() - started)
-
-
-def is_ours(output_url: str, storage_options: StorageOptions | None = None) -> bool:
-    """Tell whether a result of cellstrata stands at a URL: `uns/clustering/made_by` or its document says so.
-
-    True also for one whose upload to a bucket was interrupted.
-    """
-    place = Store.at(output_url, storage_options)
-    if has_document(place):
-        try:
-            return bool(read_references(place).own)
-        except InputError:
-            return False
-    if not place.exists():
-        return False
-    mark = Store.at(join(output_url, "uns", "clustering", "made_by"), storage_options)
-    try:
-        with quiet():
-            return str(zarr.open_array(zarr_store(mark), mode="r")[()]) == MADE_BY
-    except (OSError, ValueError, KeyError):
-        return False
-
-
-def is_foreign(output_url: str, storage_options: StorageOptions | None = None) -> bool:
-    """Tell whether something stands at a URL that cellstrata did not make; an empty folder is nothing."""
-    there = Store.at(output_url, storage_options)
-    if not there.exists():
-        return False
-    return there.is_file() or not (only_leftovers(there.list()) or is_ours(output_url, storage_options))
 
 
 def _build(root: Root, staged: Path, untouched: Untouched, changes: _Changes) -> None:

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cellstrata.tasks.elements.opening import open_anndata
+from cellstrata.tasks.elements.ownership import is_foreign, is_ours
 from cellstrata.tasks.elements.reading import obs_columns, read_uns, uns_keys
 from cellstrata.tasks.elements.silence import quiet
 from cellstrata.tasks.publishing.input_elements import OutputError
 from cellstrata.tasks.publishing.labels_parquet import INDEX_NAME, write_labels_parquet
 from cellstrata.tasks.publishing.links import real_place
-from cellstrata.tasks.publishing.publish import is_foreign, is_ours, publish
+from cellstrata.tasks.publishing.publish import publish
 from cellstrata.tasks.results.collect import Collected, Column
 from cellstrata.tasks.stores.store import StorageOptions, Store, absolute, is_local, local_path, real
 from cellstrata.tasks.stores.write_access import unusable

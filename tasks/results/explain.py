@@ -28,7 +28,7 @@ class Split:
     """A split that was tried: with what, by what, and when. None is what was not recorded.
 
     `fallback` says why the CPU stood in for a GPU, and `gpu_check` what the CPU found of a GPU's split,
-    as `cellstrata.tasks.kernels.gpu_check` returns it. `cells` is the digest of what was split; `n_neighbors`, `embedding` and
+    as `kernels.gpu_check` returns it. `cells` is the digest of what was split; `n_neighbors`, `embedding` and
     `metric` are None for a graph that came with the input. `from_cache` tells whether the run that wrote
     the column found it there.
     """

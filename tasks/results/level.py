@@ -11,8 +11,9 @@ from cellstrata.configs.single_level import NAME, LevelCall
 from cellstrata.tasks.cache.cache import Cache
 from cellstrata.tasks.elements import reading as elements
 from cellstrata.tasks.elements.opening import InputError, open_anndata, reading
+from cellstrata.tasks.elements.ownership import is_foreign, is_ours
 from cellstrata.tasks.inputs.checks import overlap
-from cellstrata.tasks.publishing.publish import OutputError, is_foreign, is_ours
+from cellstrata.tasks.publishing.publish import OutputError
 from cellstrata.tasks.results.level_result import COMMAND
 from cellstrata.tasks.results.result import older_record
 from cellstrata.tasks.stores.identity import identity

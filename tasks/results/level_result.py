@@ -12,8 +12,9 @@ from cellstrata.tasks.colours.palette import color_entries, tree_palette
 from cellstrata.tasks.elements import reading as elements
 from cellstrata.tasks.elements.linked_anndata import refers_rightly
 from cellstrata.tasks.elements.opening import Root, open_anndata
+from cellstrata.tasks.elements.ownership import is_ours
 from cellstrata.tasks.publishing.link_mode import link_mode
-from cellstrata.tasks.publishing.publish import is_ours, publish
+from cellstrata.tasks.publishing.publish import publish
 from cellstrata.tasks.results.provenance import column_facts, completed_table, provenance
 from cellstrata.tasks.results.result import Finished, columns, computed_elements, older_record
 from cellstrata.tasks.stores.identity import identity

@@ -15,12 +15,13 @@ from cellstrata.tasks.cache.cache import ArrayRef, Cache
 from cellstrata.tasks.colours.palette import SCHEME, color_entries, tree_palette
 from cellstrata.tasks.elements.linked_anndata import refers_rightly
 from cellstrata.tasks.elements.opening import DataError, kind_of
+from cellstrata.tasks.elements.ownership import is_ours
 from cellstrata.tasks.elements.reading import obs_names, open_anndata
 from cellstrata.tasks.inputs.inspection import Input
 from cellstrata.tasks.inputs.stored_graph import DEFAULT_REP
 from cellstrata.tasks.publishing.labels_parquet import has_key, write_labels_parquet
 from cellstrata.tasks.publishing.link_mode import tied_to_this_machine
-from cellstrata.tasks.publishing.publish import is_ours, publish
+from cellstrata.tasks.publishing.publish import publish
 from cellstrata.tasks.results.provenance import column_facts, provenance, versions
 from cellstrata.tasks.stores.digest import digest_array, digest_values
 from cellstrata.tasks.stores.store import StorageOptions

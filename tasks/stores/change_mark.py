@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from cellstrata.tasks.inputs.index import SURE, TIMES
 from cellstrata.tasks.stores.digest import digest_values
+from cellstrata.tasks.stores.marks import SURE, TIMES
 from cellstrata.tasks.stores.store import StorageOptions, Store
 
 

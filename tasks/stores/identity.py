@@ -6,6 +6,7 @@ import contextlib
 from pathlib import Path
 from typing import Any
 
+from cellstrata.tasks.stores.marks import TAGS
 from cellstrata.tasks.stores.store import StorageOptions, Store
 
 MARKS = ("references.json", "zarr.json", ".zmetadata", ".zgroup")  # of the root of a zarr, or of an overlay
@@ -34,5 +35,5 @@ def identity(url: str, storage_options: StorageOptions | None = None) -> dict[st
                 break
     if "error" in info:
         raise info["error"]
-    kept = {k: str(info[k]) for k in ("ETag", "etag", "generation", "VersionId", "LastModified", "mtime") if k in info}
+    kept = {k: str(info[k]) for k in (*TAGS, "VersionId", "LastModified", "mtime") if k in info}
     return {"url": store.url, "size": info.get("size"), **kept}

@@ -11,9 +11,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from cellstrata.tasks.stores.marks import TIMES
 from cellstrata.tasks.stores.store import Store
-
-_TIMES = ("LastModified", "last_modified", "mtime", "updated", "modified", "created")  # as each store calls it
 
 
 @dataclass(frozen=True)
@@ -126,7 +125,7 @@ def _list_local(store: Store, key: str, found: Listing) -> None:
 
 def _time(info: Mapping[str, Any]) -> float:
     """When an object was written, as its store says; now where it does not say, so that it is not taken for old."""
-    for value in (info[name] for name in _TIMES if info.get(name)):
+    for value in (info[name] for name in TIMES if info.get(name)):
         if isinstance(value, datetime):
             return (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()
         with contextlib.suppress(TypeError, ValueError):

@@ -14,10 +14,8 @@ from datetime import datetime
 from typing import Any
 
 from cellstrata.tasks.stores.digest import digest_values
+from cellstrata.tasks.stores.marks import SURE, TIMES
 from cellstrata.tasks.stores.store import Store
-
-SURE = ("ETag", "etag", "generation", "VersionId", "md5Hash", "content_md5")
-TIMES = ("mtime", "LastModified", "last_modified", "updated", "created")
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ from fsspec.spec import AbstractFileSystem
 
 from cellstrata.tasks.stores.exchange import exchange
 from cellstrata.tasks.stores.faults import ShortRead, StoreError
+from cellstrata.tasks.stores.marks import TAGS
 from cellstrata.tasks.stores.options import options_for, whole_url
 from cellstrata.tasks.stores.ranges import RangeFile
 from cellstrata.tasks.stores.retries import Retrying, insist
@@ -208,7 +209,7 @@ class Store:
             raise IsADirectoryError(path)
         if (size := info.get("size")) is None:
             raise StoreError(self.url, "its server does not tell its size", "download it, and give its path", True)
-        tag = next((info[name] for name in ("ETag", "etag", "generation") if info.get(name)), "")
+        tag = next((info[name] for name in TAGS if info.get(name)), "")
         return RangeFile(  # type: ignore[return-value]
             join(self.url, key) if key else self.url, size,
             lambda start, end: self.fs.cat_file(path, start=start, end=end),

@@ -50,3 +50,8 @@ def split_key(graph: str, spec: PartitionSpec, engine: Engine, max_cluster_facto
         engine_version=engine_version(engine),
         **guard,
     )
+
+
+def knn_key(graph: str) -> str:
+    """Return the key of the neighbours from which a graph was made."""
+    return digest_values(kind="knn", graph=graph)

@@ -12,16 +12,10 @@ from cellstrata.tasks.cache.cache import ArrayRef, Cache
 from cellstrata.tasks.kernels.connectivities import connectivities
 from cellstrata.tasks.kernels.knn import Neighbors
 from cellstrata.tasks.kernels.knn_cuvs import neighbors_by
-from cellstrata.tasks.stores.digest import digest_values
-from cellstrata.tasks.trees.keys import graph_key
-from cellstrata.tasks.trees.split import find_graph, read_graph, write_graph
+from cellstrata.tasks.trees.graphs import find_graph, read_graph, write_graph
+from cellstrata.tasks.trees.keys import graph_key, knn_key
 
 T = TypeVar("T")
-
-
-def knn_key(graph: str) -> str:
-    """Return the key of the neighbours from which a graph was made."""
-    return digest_values(kind="knn", graph=graph)
 
 
 def find_neighbors(

@@ -6,7 +6,6 @@ needs its digest alone; its rows are read only when it has to be computed.
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -25,11 +24,11 @@ from cellstrata.tasks.kernels.graph import Graph
 from cellstrata.tasks.kernels.knn_cuvs import neighbors_by
 from cellstrata.tasks.kernels.partition import Guard, partition
 from cellstrata.tasks.stores.digest import digest_array, digest_values
+from cellstrata.tasks.trees.graphs import read_graph, write_graph
 from cellstrata.tasks.trees.keys import graph_key, split_key
 from cellstrata.tasks.trees.plan import TreePlan
 from cellstrata.tasks.trees.tree import Node, Pending, Tree
 
-log = logging.getLogger("cellstrata.cache")
 KEPT_GRAPH = 1_000  # cells: a smaller graph is built as fast as it is found, and is not kept
 
 
@@ -251,30 +250,6 @@ def root_node(plan: TreePlan) -> Node:
 def first_nodes(tree: Tree) -> list[Node]:
     """Return what a tree begins with: its root, or the clusters of the partition that it is given."""
     return [root_node(tree.plan)] if tree.given is None else list(tree.given.nodes)
-
-
-def find_graph(cache: Cache, key: str) -> Record | None:
-    """Return the record of a graph in the cache."""
-    return cache.find(key, "graph")
-
-
-def read_graph(cache: Cache, key: str) -> tuple[Graph, str] | None:
-    """Read a graph and how its neighbours were found; None where the cache has none that is intact."""
-    record = cache.read_record(key)
-    if record is None or record.kind != "graph":
-        return None
-    try:
-        edges, weights = cache.array(record, "edges"), cache.array(record, "weights")
-    except DamagedEntry as error:
-        log.warning("the graph %s is computed again: %s", key, error)
-        return None
-    return Graph(int(record.body["n_cells"]), edges, weights), str(record.body["method"])
-
-
-def write_graph(cache: Cache, key: str, graph: Graph, method: str) -> Record:
-    """Store a graph under its key."""
-    arrays = {"edges": graph.edges, "weights": graph.weights}
-    return cache.write_record("graph", key, {"n_cells": graph.n_vertices, "method": method}, arrays)
 
 
 def _cells_of(plan: TreePlan, pending: Pending, cache: Cache) -> str:

@@ -11,8 +11,8 @@ import anndata as ad
 import pandas as pd
 import pytest
 
-from cellstrata.flows.commands.collect import storage_options
 from cellstrata.flows.commands.command import main
+from cellstrata.flows.commands.environment import storage_options
 from cellstrata.tasks.publishing.publish import publish
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -15,8 +15,9 @@ import pytest
 import zarr
 
 from cellstrata.tasks.elements.opening import open_anndata
+from cellstrata.tasks.elements.ownership import is_ours
 from cellstrata.tasks.elements.storage_nodes import encoding
-from cellstrata.tasks.publishing.publish import OutputError, is_ours, publish
+from cellstrata.tasks.publishing.publish import OutputError, publish
 from cellstrata.tasks.results.collect import collect_columns
 from cellstrata.tasks.results.collection_output import write_collected
 from cellstrata.tasks.stores.store import Store

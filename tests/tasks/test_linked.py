@@ -18,10 +18,11 @@ import zarr
 
 from cellstrata.tasks.elements.linked_anndata import linked_store, open_linked
 from cellstrata.tasks.elements.opening import DataError, InputError, kind_of
+from cellstrata.tasks.elements.ownership import is_foreign, is_ours
 from cellstrata.tasks.overlays.document import DOCUMENT
 from cellstrata.tasks.publishing.link_mode import link_problem
 from cellstrata.tasks.publishing.materialize import materialize
-from cellstrata.tasks.publishing.publish import OutputError, is_foreign, is_ours, publish
+from cellstrata.tasks.publishing.publish import OutputError, publish
 from cellstrata.tasks.stores.states import Listing
 from cellstrata.tasks.stores.store import Store
 from tests.tasks.everything import FORMATS, assert_kept, load, save, saved, tree_hash

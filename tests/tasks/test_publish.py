@@ -14,15 +14,9 @@ import pytest
 import scipy.sparse as sp
 import zarr
 
+from cellstrata.tasks.elements.ownership import is_ours
 from cellstrata.tasks.publishing.input_elements import Converted, Copied
-from cellstrata.tasks.publishing.publish import (
-    InputError,
-    OutputError,
-    PublishReport,
-    is_ours,
-    publish,
-    write_labels_parquet,
-)
+from cellstrata.tasks.publishing.publish import InputError, OutputError, PublishReport, publish, write_labels_parquet
 from cellstrata.tasks.stores.states import Listing
 from cellstrata.tasks.stores.store import Store
 from tests.tasks.everything import FORMATS, N, assert_kept, load, save, saved, tree_hash

@@ -1,0 +1,34 @@
+"""Graphs in the cache: found, read and written under their key."""
+
+from __future__ import annotations
+
+import logging
+
+from cellstrata.tasks.cache.cache import Cache, DamagedEntry, Record
+from cellstrata.tasks.kernels.graph import Graph
+
+log = logging.getLogger("cellstrata.cache")
+
+
+def find_graph(cache: Cache, key: str) -> Record | None:
+    """Return the record of a graph in the cache."""
+    return cache.find(key, "graph")
+
+
+def read_graph(cache: Cache, key: str) -> tuple[Graph, str] | None:
+    """Read a graph and how its neighbours were found; None where the cache has none that is intact."""
+    record = cache.read_record(key)
+    if record is None or record.kind != "graph":
+        return None
+    try:
+        edges, weights = cache.array(record, "edges"), cache.array(record, "weights")
+    except DamagedEntry as error:
+        log.warning("the graph %s is computed again: %s", key, error)
+        return None
+    return Graph(int(record.body["n_cells"]), edges, weights), str(record.body["method"])
+
+
+def write_graph(cache: Cache, key: str, graph: Graph, method: str) -> Record:
+    """Store a graph under its key."""
+    arrays = {"edges": graph.edges, "weights": graph.weights}
+    return cache.write_record("graph", key, {"n_cells": graph.n_vertices, "method": method}, arrays)
