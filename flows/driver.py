@@ -22,7 +22,8 @@ from cellstrata.tasks.cache.cache import Cache
 from cellstrata.tasks.cache.claims import Claims
 from cellstrata.tasks.cache.known_entries import Listing
 from cellstrata.tasks.cache.recent_entries import listed_as
-from cellstrata.tasks.trees.split import Job, bundle_key, first_nodes, key_of, split
+from cellstrata.tasks.trees.jobs import Job, bundle_key
+from cellstrata.tasks.trees.split import first_nodes, key_of, split
 from cellstrata.tasks.trees.tree import Node, Pending, Tree
 
 LOOK_AGAIN = 0.3  # seconds, at what another run is computing

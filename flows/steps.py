@@ -47,7 +47,7 @@ RETRYING: dict[str, Any] = {
 )
 def split(name: str, key: str, job: Any) -> dict[str, Any]:
     """Split one cluster, or several small ones with all that is below them."""
-    from cellstrata.tasks.trees.split import run_job
+    from cellstrata.tasks.trees.jobs import run_job
 
     result: dict[str, Any] = current_executor().run(run_job, job)
     for record in result.pop("entries"):

@@ -30,9 +30,10 @@ from cellstrata.tasks.results.level import Asked, NothingToDo, close, look, open
 from cellstrata.tasks.results.level_result import publish_kept, publish_level
 from cellstrata.tasks.results.result import Finished
 from cellstrata.tasks.results.uses import note_use
+from cellstrata.tasks.trees.jobs import Job, run_job
 from cellstrata.tasks.trees.plan import EmbeddingChoice
 from cellstrata.tasks.trees.root_graph import compute_neighbors, find_neighbors
-from cellstrata.tasks.trees.split import Job, key_of, run_job
+from cellstrata.tasks.trees.split import key_of
 from cellstrata.tasks.trees.tree import Pending, Tree
 
 WORTH_PROCESSES = 20_000  # cells to be split: below, starting processes takes longer than splitting

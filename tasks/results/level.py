@@ -18,10 +18,11 @@ from cellstrata.tasks.results.level_result import COMMAND
 from cellstrata.tasks.results.result import older_record
 from cellstrata.tasks.stores.identity import identity
 from cellstrata.tasks.stores.store import absolute
+from cellstrata.tasks.trees.jobs import Job
 from cellstrata.tasks.trees.labels import column_name
 from cellstrata.tasks.trees.parent_column import NoParent, Parent, clusters_of, find_parent
 from cellstrata.tasks.trees.plan import TreePlan
-from cellstrata.tasks.trees.split import Job, first_nodes, split
+from cellstrata.tasks.trees.split import first_nodes, split
 from cellstrata.tasks.trees.tree import Given, Pending, Tree
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -23,7 +23,7 @@ from cellstrata.tasks.kernels.gpu_check import agreement, in_sample
 from cellstrata.tasks.kernels.graph import Graph
 from cellstrata.tasks.kernels.knn_cuvs import neighbors_by
 from cellstrata.tasks.kernels.partition import Guard, partition
-from cellstrata.tasks.stores.digest import digest_array, digest_values
+from cellstrata.tasks.stores.digest import digest_array
 from cellstrata.tasks.trees.graphs import read_graph, write_graph
 from cellstrata.tasks.trees.keys import graph_key, split_key
 from cellstrata.tasks.trees.plan import TreePlan
@@ -54,110 +54,10 @@ _prepared: dict[tuple[str, str], _Held] = {}
 _preparing = threading.RLock()
 
 
-@dataclass(frozen=True)
-class Job:
-    """One piece of work: these nodes, and all that is below them if `recurse`.
-
-    Picklable and small: a plan, row numbers, and the address of the cache. `looked_up` says that just now
-    the cache had no entry of its key; `listed` are the entries that it had, where that is known.
-    """
-
-    key: str
-    plan: TreePlan
-    nodes: tuple[Pending, ...]
-    cache: Cache
-    recurse: bool = False
-    refresh: bool = False
-    looked_up: bool = False
-    listed: frozenset[str] | None = None
-
-    @property
-    def n_cells(self) -> int:
-        """The cells of the topmost nodes."""
-        return sum(pending.n_cells for pending in self.nodes)
-
-    @property
-    def on_gpu(self) -> bool:
-        """Tell whether a GPU is to do it, or the first and largest part of it."""
-        return any(self.plan.placement.choose(pending.n_cells).on_gpu for pending in self.nodes)
-
-
-def run_job(job: Job) -> dict[str, Any]:
-    """Split the nodes of a job, finding in the cache what is there.
-
-    Returns `key`, `executed` (the keys of splits really computed), `splits` (how many in all), `seconds`:
-    plain JSON values; and `entries`, the records of all, which whoever asked need not read again.
-
-    Raises
-    ------
-    DamagedEntry
-        If an embedding in the cache is not what it was when the run began.
-    """
-    started = time.perf_counter()
-    with job.cache.for_job(job.listed) as cache:
-        if job.looked_up:
-            cache.note_absent(job.key)
-        entries, executed = _grown(job, cache)
-        seconds = round(time.perf_counter() - started, 4)
-        splits = len(entries)
-        if job.recurse:
-            facts = {"splits": [record.key for record in entries], "n_cells": job.n_cells, "seconds": seconds}
-            entries.append(cache.write_record("bundle", job.key, facts))  # whose splits are looked up one by one
-        cache.settle()
-    return {"key": job.key, "executed": executed, "splits": splits, "seconds": seconds, "entries": entries}
-
-
-def _grown(job: Job, cache: Cache) -> tuple[list[Record], list[str]]:
-    """Return the records of all splits of a job, and the keys of those that were computed."""
-    executed: list[str] = []
-    entries: list[Record] = []
-    tree = Tree(job.plan)
-    waiting = _looked_ahead(job, cache, job.nodes)
-    while waiting:
-        pending = waiting.pop()
-        record, computed = split(job.plan, pending, cache, refresh=job.refresh)
-        entries.append(record)
-        if computed:
-            executed.append(record.key)
-        if job.recurse:
-            labels = cache.array(record, "labels")
-            children = tree.close(pending, record.key, record.body, labels, computed)
-            waiting += _looked_ahead(job, cache, [opened for child in children if (opened := tree.open(child))])
-    return entries, executed
-
-
-def _looked_ahead(job: Job, cache: Cache, nodes: Sequence[Pending]) -> list[Pending]:
-    """Return the nodes, what the cache has of them looked up together."""
-    if not job.refresh and len(nodes) > 1:
-        cache.look_ahead(key_of(job.plan, node, cache) for node in nodes)
-    return list(nodes)
-
-
 def key_of(plan: TreePlan, pending: Pending, cache: Cache) -> str:
     """Return the key of a node's split; its rows are read only if their digest is not known."""
     cells = _cells_of(plan, pending, cache)
     return _key_of(plan, pending, _graph_key_of(plan, pending, cells), plan.placement.engine_for(pending.n_cells))
-
-
-def bundle_key(plan: TreePlan, nodes: tuple[Pending, ...], cache: Cache) -> str:
-    """Return the key of small clusters that are split together with all that is below them."""
-    asked = plan.hierarchy
-    below = [
-        asked.depth,
-        asked.deepest_blanket,
-        sorted([level, p.model_dump()] for level, p in asked.levels.items()),
-        sorted([list(path), p and p.model_dump()] for path, p in asked.clusters.items()),
-    ]
-    parts = [[list(node.path), key_of(plan, node, cache)] for node in nodes]
-    base = [plan.partition.resolution, plan.partition.n_iterations, plan.partition.seed, plan.min_cells]
-    neighbors = [plan.neighbors.n_neighbors, plan.neighbors.metric, str(plan.neighbors.embedding)]
-    own = {node.spec.neighbors.embedding for node in nodes}  # their rows are part of the nodes' keys
-    others = sorted([str(choice), ref.digest] for choice, ref in plan.embeddings.items() if {choice} != own)
-    place = plan.placement  # on which side of its threshold are those below?
-    gpu = {"n_cell_cpu": place.n_cell_cpu} if any(place.choose(node.n_cells).on_gpu for node in nodes) else {}
-    return digest_values(
-        kind="bundle", parts=parts, hierarchy=below, base=base, neighbors=neighbors, embeddings=others, **gpu
-    )
 
 
 def split(plan: TreePlan, pending: Pending, cache: Cache, *, refresh: bool = False) -> tuple[Record, bool]:

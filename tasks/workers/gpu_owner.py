@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from cellstrata.tasks.cache.cache import ArrayRef
 from cellstrata.tasks.kernels.gpu import GpuStatus, free_memory, gpu_status, withheld
-from cellstrata.tasks.trees.split import Job
+from cellstrata.tasks.trees.jobs import Job
 from cellstrata.tasks.workers.process import start_worker
 
 T = TypeVar("T")

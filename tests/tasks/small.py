@@ -21,11 +21,12 @@ from cellstrata.tasks.kernels.knn import nearest_neighbors
 from cellstrata.tasks.kernels.placement import Placement
 from cellstrata.tasks.stores.store import Store
 from cellstrata.tasks.trees.graphs import write_graph
+from cellstrata.tasks.trees.jobs import Job, bundle_key, run_job
 from cellstrata.tasks.trees.keys import stored_graph_key
 from cellstrata.tasks.trees.labels import level_column
 from cellstrata.tasks.trees.plan import EmbeddingChoice, NeighborsSpec, TreePlan, lay_over
 from cellstrata.tasks.trees.root_graph import compute_neighbors
-from cellstrata.tasks.trees.split import Job, bundle_key, key_of, root_node, run_job, split
+from cellstrata.tasks.trees.split import key_of, root_node, split
 from cellstrata.tasks.trees.tree import Pending, Tree
 
 Floats = npt.NDArray[np.float32]

@@ -28,9 +28,10 @@ from cellstrata.tasks.kernels.partition import partition
 from cellstrata.tasks.kernels.placement import Placement
 from cellstrata.tasks.results.provenance import column_facts, gpu_facts, tree_table
 from cellstrata.tasks.trees import split as split_module
+from cellstrata.tasks.trees.jobs import Job, bundle_key
 from cellstrata.tasks.trees.keys import graph_key
 from cellstrata.tasks.trees.plan import TreePlan
-from cellstrata.tasks.trees.split import Job, bundle_key, key_of, root_node, split
+from cellstrata.tasks.trees.split import key_of, root_node, split
 from cellstrata.tasks.trees.tree import Pending, Tree
 from cellstrata.tasks.trees.umap import compute_umap, find_umap
 from tests.tasks.finished_results import make_result, write_input

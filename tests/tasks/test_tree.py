@@ -19,10 +19,11 @@ from cellstrata.tasks.kernels.graph import from_adjacency
 from cellstrata.tasks.results.provenance import tree_table
 from cellstrata.tasks.stores.digest import digest_array
 from cellstrata.tasks.trees import split as split_module
+from cellstrata.tasks.trees.jobs import bundle_key, run_job
 from cellstrata.tasks.trees.keys import graph_key, split_key
 from cellstrata.tasks.trees.labels import column_name, label_of, level_column
 from cellstrata.tasks.trees.plan import LAST_LEVEL, NOT_ASKED, ONE_COMMUNITY, EmbeddingChoice, SplitSpec, TreePlan
-from cellstrata.tasks.trees.split import bundle_key, key_of, root_node, run_job
+from cellstrata.tasks.trees.split import key_of, root_node
 from cellstrata.tasks.trees.tree import Tree
 from tests.tasks.small import (
     BASE,
@@ -403,7 +404,7 @@ def test_facts_are_the_same_whoever_had_the_graph_at_hand(cache: Cache) -> None:
 def test_job_is_small_and_picklable(cache: Cache) -> None:
     import pickle
 
-    from cellstrata.tasks.trees.split import Job
+    from cellstrata.tasks.trees.jobs import Job
 
     plan = plan_for(cache, CELLS, 2)
     pending = Tree(plan).open(root_node(plan))
