@@ -15,7 +15,8 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
-from pathlib import Path
+
+from tests import ROOT
 
 SETTINGS = {
     "AWS_ACCESS_KEY_ID": "testing",
@@ -36,7 +37,7 @@ def moto_server() -> Iterator[str]:
     url = f"http://127.0.0.1:{port}"
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.s3_server", str(port)],
-        cwd=Path(__file__).resolve().parent.parent,
+        cwd=ROOT,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+from tests import ROOT
+
 PACKAGES = ("configs", "tasks", "flows")
 FILES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 

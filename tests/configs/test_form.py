@@ -11,8 +11,9 @@ from jsonschema import Draft202012Validator
 from cellstrata.configs import load_config
 from cellstrata.configs.form import form_schema
 from cellstrata.configs.schema import json_schema
+from tests import ROOT
 
-EXAMPLES = sorted((Path(__file__).parents[2] / "configs" / "examples").glob("*.yaml"))
+EXAMPLES = sorted((ROOT / "configs" / "examples").glob("*.yaml"))
 GOOD: dict[str, Any] = {
     "output_dir": "out",
     "DATASETS": {

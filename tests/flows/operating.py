@@ -20,7 +20,8 @@ from typing import Any
 
 import psutil
 
-from tests.flows.test_command import ROOT, cellstrata
+from tests import ROOT
+from tests.flows.commands.test_command import cellstrata
 
 ENDED = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 POOL = "operations"

@@ -29,8 +29,9 @@ from cellstrata.tasks.cache.cache import Cache
 from cellstrata.tasks.inputs.inspection import inspect_input
 from cellstrata.tasks.inputs.plans import tree_plans
 from cellstrata.tasks.trees.labels import level_column
+from tests import ROOT
+from tests.flows.commands.test_command import COMMAND, cellstrata, config
 from tests.flows.conftest import Cluster, Run
-from tests.flows.test_command import COMMAND, ROOT, cellstrata, config
 from tests.tasks.small import cache_at, grow
 
 SETTINGS: dict[str, Any] = {"neighbors": {"use_rep": "X_latent"}, "hierarchy": 4, "resolutions": [0.5, 1.0, 2.0]}
@@ -101,7 +102,7 @@ def test_a_cluster_that_takes_its_worker_along(
     run: Run, whole: dict[str, Any], blobs: Path, pbmc: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is tried once more, named with its size, and fails its dataset alone; its siblings are kept."""
-    import cellstrata.tasks.trees.split
+    import cellstrata.tasks.trees.jobs
     from tests.flows import mortal
 
     noted = tmp_path / "noted"
@@ -112,7 +113,7 @@ def test_a_cluster_that_takes_its_worker_along(
     config: dict[str, Any] = {"DATASETS": {"bad": bad, "good": good}, "grain": 200}
     config |= {"output_dir": str(tmp_path / "out"), "cache": str(tmp_path / "cache")}
     with monkeypatch.context() as patch:
-        patch.setattr(cellstrata.tasks.trees.split, "run_job", mortal.run_job)
+        patch.setattr(cellstrata.tasks.trees.jobs, "run_job", mortal.run_job)
         reports = run(**config, runner="processes")["datasets"]
     assert "error" not in reports["good/f"]
     assert re.search(r"bad/f · leiden 1.0 · 0 · \d\d\d cells: WorkerDied: .*out of memory", reports["bad/f"]["error"])

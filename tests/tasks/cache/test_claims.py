@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from cellstrata.tasks.cache.cache import claims
+from cellstrata.tasks.cache.claims import Claims
+from tests import ROOT
+from tests.tasks.small import cache_at
+
+
+def test_one_has_it_at_a_time(tmp_path: Path) -> None:
+    cache = cache_at(tmp_path)
+    with Claims(cache) as first, Claims(cache) as second:
+        assert first.take("k")
+        assert not first.take("k")  # it is under way here
+        assert not second.take("k")
+        assert second.take("other")
+        first.release("k")
+        assert second.take("k")
+        first.release("k")  # not its own any more
+        assert not first.take("k")
+    assert Claims(cache).take("k")
+    assert os.listdir(tmp_path / "v1/claims") == ["k.json"]
+
+
+def test_the_dead_have_no_claims(tmp_path: Path) -> None:
+    script = (
+        "import os, sys; from tests.tasks.small import cache_at; from cellstrata.tasks.cache.claims import Claims\n"
+        "assert Claims(cache_at(sys.argv[1])).take('k'); os.kill(os.getpid(), 9)"
+    )
+    root = ROOT
+    done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], cwd=root, check=False)
+    assert done.returncode == -9
+    claim = json.loads((tmp_path / "v1/claims/k.json").read_text())
+    assert claim["pid"] != os.getpid()
+    assert Claims(cache_at(tmp_path)).take("k")
+
+
+def test_another_machines_claim_runs_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = cache_at(tmp_path)
+    path = "v1/claims/k.json"
+    for age, free in ((0.0, False), (claims.VALID + 1, True), (-3600.0, True), (float("nan"), True)):
+        claim = {"run": "x", "host": "elsewhere", "pid": 1, "time": time.time() - age}
+        cache.store.write(path, json.dumps(claim).encode())
+        assert Claims(cache).take("k") is free
+    for rubbish in (b"", b"[]", b'{"run": 1}', b"\x00\xff", b'{"run": "x", "host": 1, "pid": 1e99, "time": []}'):
+        cache.store.write(path, rubbish)
+        assert Claims(cache).take("k")
+    monkeypatch.setattr(claims, "RENEW", 0.05)
+    with Claims(cache) as own:
+        own.take("k2")
+        first = json.loads(cache.store.read("v1/claims/k2.json"))["time"]
+        time.sleep(0.3)
+        assert json.loads(cache.store.read("v1/claims/k2.json"))["time"] > first
+
+
+@pytest.mark.parametrize("error", [PermissionError("read-only"), RuntimeError("whatever a bucket raises")])
+def test_a_cache_that_cannot_be_written_hinders_nobody(
+    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = cache_at(tmp_path)
+
+    def refuse(*_: object) -> None:
+        raise error
+
+    for method in ("write", "remove"):
+        monkeypatch.setattr(type(cache.store), method, refuse)
+    before = set(threading.enumerate())  # other tests of this process left fsspec's and moto's
+    with Claims(cache) as own:
+        assert own.take("k")
+    for thread in set(threading.enumerate()) - before:
+        thread.join(10)
+        assert not thread.is_alive()
+
+
+def test_a_claim_in_a_bucket_that_is_done_stays_until_the_run_ends(s3: str) -> None:
+    cache = cache_at(f"{s3}/cache")
+    with Claims(cache) as own:
+        assert own.take("done")
+        assert own.take("failed")
+        own.finish("done")
+        own.release("failed")
+        other = Claims(cache)
+        assert not other.take("done")  # so that it looks for the entry again
+        assert other.met
+        assert other.take("failed")
+        assert not own.met
+    assert cache.store.list("v1/claims") == ["failed.json"]

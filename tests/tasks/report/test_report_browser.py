@@ -1,0 +1,263 @@
+"""The report in a real browser, headless and without a network: nothing fails, and it can be used by mouse and keys."""
+
+from __future__ import annotations
+
+import base64
+import io
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cellstrata.tasks.evaluation.covariates import Numbers
+from cellstrata.tasks.report.page import page as write_page
+from tests.tasks.report.reports import TYPE, made, report
+from tests.tasks.small_subjects import subject_of_size
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+DRIVER = shutil.which("chromedriver")
+pytestmark = pytest.mark.skipif(
+    not (CHROMIUM and DRIVER), reason="no Chromium here (Debian: apt-get install chromium chromium-driver)"
+)
+FLAGS = (
+    "--headless=new --no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-sync "
+    "--disable-component-update --disable-dev-shm-usage --force-device-scale-factor=1 --window-size=1300,1000"
+)
+
+
+@pytest.fixture(scope="module")
+def page_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("pages")
+    return Path(report(folder, made(folder))["report"])
+
+
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for flag in [*FLAGS.split(), f"--user-data-dir={tmp_path_factory.mktemp('profile')}"]:
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+    driver.set_script_timeout(60)
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture
+def page(chromium: Any, page_path: Path) -> Any:
+    """The report, opened anew with the network off; afterwards the console has to be silent."""
+    chromium.get("about:blank")
+    chromium.execute_cdp_cmd("Network.enable", {})
+    offline = {"offline": True, "latency": 0, "downloadThroughput": 0, "uploadThroughput": 0}
+    chromium.execute_cdp_cmd("Network.emulateNetworkConditions", offline)
+    chromium.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme("light")]})
+    chromium.get_log("browser")
+    chromium.get(f"file://{page_path}")
+    wait(chromium, "document.body.dataset.ready")
+    yield chromium
+    assert chromium.get_log("browser") == []
+    assert chromium.execute_script("return performance.getEntriesByType('resource').length") == 0
+
+
+@pytest.mark.parametrize("without", ["view", "trees", "everything"])
+def test_what_is_not_there_is_not_shown(chromium: Any, tmp_path: Path, without: str) -> None:
+    subject = subject_of_size(400, 2)
+    if without != "trees":
+        subject = replace(subject, view=None)
+    if without != "view":
+        subject = replace(subject, tree=subject.tree[:0], facts={}, labels={})
+    (tmp_path / "page.html").write_bytes(write_page(subject, "key"))
+    chromium.get_log("browser")
+    chromium.get(f"file://{tmp_path}/page.html")
+    wait(chromium, "document.body.dataset.ready")
+    shown = {section.get_attribute("id") for section in chromium.find_elements("css selector", "section:not([hidden])")}
+    assert shown >= {"notices", "overview"}
+    assert ("explore" in shown) == (without != "everything")
+    assert ("clusters" in shown) == ("composition" in shown) == (without == "view")
+    assert find(chromium, "#plot").is_displayed() == (without == "trees")
+    if without == "view":
+        assert "no UMAP" in find(chromium, "#explore-hint").text
+        find(chromium, "#tree .row").click()
+        assert "Cluster 0 of leiden_0.1_1" in find(chromium, "#detail").text
+    assert chromium.get_log("browser") == []
+
+
+def test_a_gene_is_a_colour(chromium: Any, tmp_path: Path) -> None:
+    """Cells that have more of it are drawn later: of all in one place the last one is seen, whatever their order."""
+    from selenium.webdriver.support.ui import Select
+
+    subject = subject_of_size(2000, 1)
+    assert subject.view is not None
+    points = np.zeros_like(subject.view.points)
+    points[0] = (1, 1)
+    genes = tuple(Numbers(name, np.roll(np.arange(2000.0), at)) for name, at in (("CD3E", 0), ("MKI67", 900)))
+    stacked = replace(subject, genes=genes, view=replace(subject.view, points=points))
+    (tmp_path / "page.html").write_bytes(write_page(stacked, "key"))
+    chromium.get_log("browser")
+    chromium.get(f"file://{tmp_path}/page.html")
+    wait(chromium, "document.body.dataset.ready")
+    groups = chromium.find_elements("css selector", "#color-choice optgroup")
+    assert [group.get_attribute("label") for group in groups] == ["Clusters", "Covariates", "Genes"]
+    seen = []
+    for name in ("CD3E", "MKI67"):
+        Select(find(chromium, "#color-choice")).select_by_visible_text(name)
+        image = pixels(chromium)
+        seen.append(max(map(tuple, image[np.ptp(image, axis=2) > 150]), key=lambda rgb: rgb[0]))
+        assert find(chromium, "#legend .ramp").is_displayed()
+        assert f"color={name}" in chromium.execute_script("return location.hash")
+    assert seen[0] == seen[1]  # the end of the ramp, though other cells have most of it
+    assert seen[0][1] > 180 > seen[0][2]
+    assert chromium.get_log("browser") == []
+
+
+def scheme(name: str) -> dict[str, str]:
+    return {"name": "prefers-color-scheme", "value": name}
+
+
+def wait(driver: Any, condition: str) -> None:
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    WebDriverWait(driver, 60, 0.05).until(lambda _: driver.execute_script(f"return Boolean({condition})"))
+
+
+def settled(driver: Any) -> None:
+    """Wait until what was changed has been drawn."""
+    driver.execute_async_script("const done = arguments[0]; requestAnimationFrame(() => requestAnimationFrame(done))")
+
+
+def pixels(driver: Any) -> np.ndarray[Any, Any]:
+    """The plot's pixels as (height, width, 3)."""
+    from PIL import Image
+
+    settled(driver)
+    data = driver.execute_script("return document.getElementById('plot').toDataURL('image/png')").partition(",")[2]
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB")).astype(int)
+
+
+def colorful(image: np.ndarray[Any, Any]) -> int:
+    return int((np.ptp(image, axis=2) > 40).sum())
+
+
+def find(driver: Any, css: str) -> Any:
+    return driver.find_element("css selector", css)
+
+
+def test_a_click_in_the_tree_shows_its_cells(page: Any) -> None:
+    whole = colorful(pixels(page))
+    assert whole > 500
+    find(page, '#tree [aria-label^="1, "] > .row').click()
+    shown = pixels(page)
+    assert 0 < colorful(shown) < whole / 2
+    assert (
+        find(page, "#tree [aria-selected='true']").get_attribute("aria-label").startswith("1, 100 cells, 33 % of all")
+    )
+    detail = find(page, "#detail").text
+    assert "Cluster 1 of leiden_0.3_1" in detail
+    assert "100, 33 % of all" in detail
+    assert "<i>type 1</i></script>" in detail
+    assert TYPE in detail
+    assert "Cluster 1 of leiden_0.3_1: 100 cells" in find(page, "#said").get_attribute("textContent")
+    assert find(page, "#clusters-rows tr.chosen th").text == "1"
+    assert page.execute_script("return location.hash").startswith("#column=leiden_0.3_1&cluster=1")
+
+
+def test_the_keyboard_moves_through_the_tree_and_the_plot(page: Any) -> None:
+    from selenium.webdriver.common.keys import Keys
+
+    page.execute_script("document.querySelector('#tree [tabindex=\"0\"]').focus()")
+    before = page.switch_to.active_element.get_attribute("aria-label")
+    assert before.startswith("0, 150 cells")
+    for key in (Keys.ARROW_RIGHT, Keys.ENTER):
+        page.switch_to.active_element.send_keys(key)
+    assert find(page, "#tree [aria-selected='true']").get_attribute("aria-label").startswith("0_0, ")
+    page.switch_to.active_element.send_keys(Keys.ARROW_LEFT, Keys.ARROW_LEFT)
+    assert page.switch_to.active_element.get_attribute("aria-label") == before
+    page.switch_to.active_element.send_keys(Keys.ESCAPE)
+    assert "No cluster is chosen" in find(page, "#detail").text
+    assert len(page.find_elements("css selector", "#tree [tabindex='0']")) == 1
+
+    first = pixels(page)
+    canvas = find(page, "#plot")
+    canvas.send_keys("+", Keys.ARROW_LEFT)
+    assert (pixels(page) != first).any()
+    canvas.send_keys("0")
+    assert (pixels(page) == first).all()
+
+
+def test_a_click_in_the_plot_chooses_the_cluster_there(page: Any) -> None:
+    from selenium.webdriver import ActionChains
+
+    image = pixels(page)
+    rows, columns = np.nonzero(np.ptp(image, axis=2) > 60)
+    canvas = find(page, "#plot")
+    page.execute_script("arguments[0].scrollIntoView({block: 'center'})", canvas)
+    height, width, _ = image.shape
+    ActionChains(page).move_to_element_with_offset(
+        canvas, int(columns[0]) - width // 2, int(rows[0]) + 3 - height // 2
+    ).click().perform()
+    assert "of leiden_0.3_1" in find(page, "#detail h3").text
+    assert "leiden_0.3_1" in find(page, "#tip").text
+    assert "donor" in find(page, "#tip").text
+
+
+def test_colours_legend_and_tables(page: Any) -> None:
+    from selenium.webdriver.support.ui import Select
+
+    Select(find(page, "#color-choice")).select_by_visible_text("donor")
+    entries = page.find_elements("css selector", "#legend button")
+    assert [entry.find_element("css selector", ".text").text for entry in entries] == [f"d{i}" for i in range(12)]
+    whole = colorful(pixels(page))
+    entries[0].click()
+    assert entries[0].get_attribute("aria-pressed") == "false"
+    assert colorful(pixels(page)) < whole
+    find(page, "#legend-none").click()
+    assert colorful(pixels(page)) == 0
+    Select(find(page, "#color-choice")).select_by_visible_text("depth")
+    assert "no value: 3 cells" in find(page, "#legend").text
+    assert colorful(pixels(page)) > 500
+
+    heads = page.find_elements("css selector", "#columns thead button")
+    heads[2].click()
+    column = [int(cell.text) for cell in page.find_elements("css selector", "#columns tbody td:nth-child(3)")]
+    assert column == sorted(column, reverse=True)
+    heads[2].click()
+    column = [int(cell.text) for cell in page.find_elements("css selector", "#columns tbody td:nth-child(3)")]
+    assert column == sorted(column)
+    find(page, "#clusters-find").send_keys("1")
+    assert [row.text for row in page.find_elements("css selector", "#clusters-rows tbody th")] == ["1"]
+
+
+def test_light_and_dark(page: Any, tmp_path: Path) -> None:
+    def background() -> str:
+        return str(page.execute_script("return getComputedStyle(document.body).backgroundColor"))
+
+    def corner() -> int:
+        return int(pixels(page)[2, 2].sum())
+
+    assert background() == "rgb(244, 245, 247)"
+    assert corner() > 700
+    assert page.save_screenshot(str(tmp_path / "light.png"))
+    page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme("dark")]})
+    settled(page)
+    assert background() == "rgb(15, 18, 22)"
+    assert corner() < 100
+    assert page.save_screenshot(str(tmp_path / "dark.png"))
+    find(page, "#theme").click()
+    assert background() == "rgb(244, 245, 247)"
+    page.execute_script("localStorage.clear()")
+
+
+def test_on_a_small_screen_nothing_is_cut_off(page: Any) -> None:
+    metrics = {"width": 390, "height": 800, "deviceScaleFactor": 1, "mobile": True}
+    page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    try:
+        settled(page)
+        assert page.execute_script("return document.documentElement.scrollWidth") <= 390
+    finally:
+        page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
