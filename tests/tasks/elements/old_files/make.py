@@ -5,7 +5,7 @@ for is that nothing newer had a hand in it. This makes one (in a folder of the c
 
     python3.11 -m venv old
     old/bin/pip install <the packages of the row>
-    old/bin/python tests/tasks/old_files/make.py tests/tasks/old_files
+    old/bin/python tests/tasks/elements/old_files/make.py tests/tasks/elements/old_files
 
 anndata       Python  packages
 0.6.22.post1  3.7     anndata==0.6.22.post1 numpy==1.17.5 pandas==0.25.3 scipy==1.4.1 h5py==2.9.0 "natsort<8.4"
