@@ -10,6 +10,21 @@ import pytest
 from tests import ROOT
 
 PACKAGES = ("configs", "tasks", "flows")
+# From the ground up: a room imports what stands on a lower floor, and nothing else of ours.
+FLOORS: tuple[tuple[str, ...], ...] = (
+    ("configs",),
+    ("configs.migration", "tasks.stores", "tasks.kernels"),
+    ("tasks.cache", "tasks.overlays"),
+    ("tasks.elements", "tasks.trees", "tasks.cache_care"),
+    ("tasks.inputs", "tasks.publishing", "tasks.colours", "tasks.workers"),
+    ("tasks.results", "tasks.evaluation", "tasks.forecast"),
+    ("tasks.figures", "tasks.report"),
+    ("flows.executors", "flows.server", "flows.monitor"),
+    ("flows",),
+    ("flows.commands",),
+)
+MOST_FLOORS, MOST_LINES = 10, 3_000  # of all, and of a room
+ROOMS = {room: number for number, floor in enumerate(FLOORS) for room in floor}
 FILES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 
 
@@ -52,6 +67,31 @@ def test_imports_point_left(path: Path) -> None:
         assert not {name for name in imports(path) if name.split(".")[0] == "prefect"}
 
 
+def package_of(name: str) -> str:
+    """Return the room, `tasks.stores`, of a module of ours."""
+    parts = name.removeprefix("cellstrata.").split(".")
+    return ".".join(parts[: max(n for n in range(len(parts) + 1) if n == 0 or ".".join(parts[:n]) in ROOMS)])
+
+
+def test_every_room_has_a_floor_and_a_face() -> None:
+    folders = {path.parent for path in FILES if path.parent.name not in ("tasks", "configs", "flows")}
+    rooms = {".".join(folder.relative_to(ROOT).parts) for folder in folders} | {"configs", "flows"}
+    assert rooms == set(ROOMS)
+    assert len(FLOORS) <= MOST_FLOORS
+    for room in rooms:
+        text = (ROOT / room.replace(".", "/") / "__init__.py").read_text()
+        assert (ast.get_docstring(ast.parse(text)) or "").count("\n") >= 2, f"{room} does not say what is inside"
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_rooms_import_what_is_below_them(room: str) -> None:
+    files = [path for path in FILES if package_of(module_of(path)) == room and path.stem != "__init__"]
+    found = {package_of(name) for path in files for name in imports(path) if room_of(name)} - {room, ""}
+    assert {other for other in found if ROOMS[other] >= ROOMS[room]} == set()
+    assert sum(len(path.read_text().splitlines()) for path in files) <= MOST_LINES
+    assert files
+
+
 def test_no_circles() -> None:
     modules = {module_of(path): path for path in FILES}
     edges = {name: {other for other in imports(path) if other in modules} for name, path in modules.items()}
@@ -72,6 +112,8 @@ def test_rooms_are_small_and_named_for_what_they_hold() -> None:
     for path in FILES:
         assert len(path.read_text().splitlines()) <= 350, path
         assert path.stem not in ("util", "utils", "helper", "helpers", "misc", "common", "manager")
+    beside = {package: len(list((ROOT / package).glob("*.py"))) for package in PACKAGES}
+    assert max(beside.values()) <= 30, beside
 
 
 def test_only_the_store_touches_fsspec() -> None:
