@@ -36,10 +36,24 @@ def load_config(
 ) -> tuple[RunConfig, list[str]]:
     """Read a run's configuration, and notices about it.
 
-    `path` is the YAML file, or None for none; `overrides` are options as on the command line, such as
-    `["--workers", "2", "--refresh"]`; `env` is the environment, by default that of this process.
+    Parameters
+    ----------
+    path
+        The YAML file, or None for none.
+    overrides
+        Options as on the command line, such as `["--workers", "2", "--refresh"]`.
+    env
+        The environment. Default: that of this process.
 
-    Raises ConfigError with every problem, each with its place.
+    Returns
+    -------
+    tuple[RunConfig, list[str]]
+        The configuration, and what a reader should know about it, a sentence each.
+
+    Raises
+    ------
+    ConfigError
+        With every problem of the configuration, each with its place.
     """
     document = read_document(path) if path is not None else Document({}, {})
     from_env, notices = from_environment(os.environ if env is None else env, document.data)

@@ -1,5 +1,63 @@
 """cellstrata: cluster single-cell atlases at many resolutions and many levels of sub-clustering.
 
-`configs` says what is asked for, `tasks` what one step does, `flows` in which order and where. Each
-imports only what stands left of it. The three folders lie at the top of the repository; here they are linked.
+The names below are what programs use. Each is loaded when it is first asked for, so `import cellstrata`
+costs next to nothing.
+
+`configs` says what is asked for, `tasks` what one step does, `flows` in which order and where. Each imports
+only what stands left of it. The three folders are at the top of the repository; here they are linked.
 """
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cellstrata.configs.errors import ConfigError
+    from cellstrata.configs.load import load_config
+    from cellstrata.configs.model import RunConfig
+    from cellstrata.tasks.elements.linked_anndata import linked_store, open_linked
+    from cellstrata.tasks.publishing.materialize import materialize
+    from cellstrata.tasks.stores.data_errors import InputError, OutputError
+
+    __version__: str
+
+__all__ = [
+    "ConfigError",
+    "InputError",
+    "OutputError",
+    "RunConfig",
+    "__version__",
+    "linked_store",
+    "load_config",
+    "materialize",
+    "open_linked",
+]
+
+_MODULES = {
+    "ConfigError": "configs.errors",
+    "InputError": "tasks.stores.data_errors",
+    "OutputError": "tasks.stores.data_errors",
+    "RunConfig": "configs.model",
+    "linked_store": "tasks.elements.linked_anndata",
+    "load_config": "configs.load",
+    "materialize": "tasks.publishing.materialize",
+    "open_linked": "tasks.elements.linked_anndata",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        found: Any = version("cellstrata")
+    elif name in _MODULES:
+        found = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = found  # looked up once
+    return found
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

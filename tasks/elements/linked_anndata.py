@@ -1,6 +1,6 @@
 """Opening a result, however it holds what its input held: linked, referred to, copied or converted.
 
-    from cellstrata.tasks.elements.linked_anndata import linked_store, open_linked
+    from cellstrata import linked_store, open_linked
 
     adata = open_linked("s3://lab/out/clustering/dataset~lung/file_id~core.zarr")
     root = zarr.open_group(linked_store("s3://lab/out/…/file_id~core.zarr"), mode="r")
@@ -33,9 +33,20 @@ RECORD = "cellstrata"  # the attribute of uns/clustering that says how a result 
 def linked_store(url: str, storage_options: StorageOptions | None = None) -> ZarrStore:
     """Return a read-only zarr store of a result, or of any AnnData zarr.
 
-    `storage_options` are by protocol: `{"s3": {"profile": "lab"}}`. Of an overlay each element is
-    compared with what was recorded of its source when it is first read, and an InputError says which
-    source has changed or gone.
+    A result that refers to its input compares each element with the recorded state of its source when the
+    element is first read. An InputError then says which source has changed or gone.
+
+    Parameters
+    ----------
+    url
+        A path or URL of a zarr, plain, linked, zipped or referring to its input.
+    storage_options
+        Options of stores by protocol: `{"s3": {"profile": "lab"}}`.
+
+    Returns
+    -------
+    zarr.abc.store.Store
+        For `zarr.open_group(..., mode="r")`.
 
     Raises
     ------
@@ -54,6 +65,18 @@ def linked_store(url: str, storage_options: StorageOptions | None = None) -> Zar
 
 def open_linked(url: str, storage_options: StorageOptions | None = None) -> anndata.AnnData:
     """Read a result of any kind into memory, as `anndata.read_zarr` reads a plain zarr.
+
+    Parameters
+    ----------
+    url
+        A path or URL of a result, or of any AnnData zarr.
+    storage_options
+        Options of stores by protocol: `{"s3": {"profile": "lab"}}`.
+
+    Returns
+    -------
+    anndata.AnnData
+        With everything that the input held, and the new columns.
 
     Raises
     ------

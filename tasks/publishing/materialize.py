@@ -34,17 +34,33 @@ def materialize(
 ) -> Materialized:
     """Copy a result, with all that it links or refers to, to `destination`, which becomes a plain zarr.
 
-    Within one bucket service objects are copied there, elsewhere streamed through this machine. What
+    Within one bucket service the service copies the objects; elsewhere they pass through this machine. What
     the result refers to is compared with its recorded state first. On a local disk the copy appears
     in one step; in a bucket its root metadata are written last.
+
+    Parameters
+    ----------
+    url
+        A path or URL of a result.
+    destination
+        A path or URL of the zarr to write.
+    overwrite
+        Whether a result of cellstrata at `destination` may be replaced.
+    storage_options
+        Options of stores by protocol: `{"s3": {"profile": "lab"}}`.
+
+    Returns
+    -------
+    Materialized
+        Where the copy is, its objects and bytes, and the seconds it took.
 
     Raises
     ------
     InputError
         If there is no result at `url`, or what it refers to has changed or gone.
     OutputError
-        If something stands at `destination` that is not ours, or that is and `overwrite` is false; if
-        it is the result, lies in it or holds it.
+        If something that cellstrata did not write is at `destination`, or a result is there and `overwrite` is
+        false. If `destination` is the result, is in it, or holds it.
     """
     started = time.perf_counter()
     source, target = Store.at(url, storage_options), Store.at(destination, storage_options)
