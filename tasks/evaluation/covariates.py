@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+from natsort import natsorted, ns
 
 from cellstrata.tasks.colours.palette import category_palette
 from cellstrata.tasks.elements import reading as elements
 from cellstrata.tasks.elements.opening import DataError
-from cellstrata.tasks.evaluation.natural_order import natural
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,6 +57,11 @@ class Numbers:
 Covariate = Categories | Numbers
 
 
+def natural_order(names: Iterable[str]) -> list[str]:
+    """Return names as people expect them: 2 before 10, `Donor 9` before `donor 10`; equal ones by their characters."""
+    return natsorted(sorted(names), alg=ns.IGNORECASE)
+
+
 def read_covariate(root: elements.Root, name: str) -> Covariate:
     """Read an obs column.
 
@@ -86,7 +91,7 @@ def categories_of(column: pd.Series, name: str, stored: list[str] | None = None)
     there = np.bincount(codes[codes >= 0], minlength=len(texts)) > 0
     kept = [text for text, any_ in zip(texts, there, strict=True) if any_ and text.strip().lower() not in MEANS_MISSING]
     kept = list(dict.fromkeys(kept))
-    labels = kept if values.cat.ordered else natural(kept)
+    labels = kept if values.cat.ordered else natural_order(kept)
     index = {label: number for number, label in enumerate(labels)}
     lookup = np.array([*(index.get(text, -1) for text in texts), -1], np.int32)
     given = dict(zip(texts, stored, strict=True)) if stored and len(stored) == len(texts) else None

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+from natsort import natsorted
 
-from cellstrata.tasks.evaluation.natural_order import natural
 from cellstrata.tasks.trees.rows import Row, TreeRows
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def _depth_first(rows: TreeRows, columns: Sequence[str]) -> tuple[list[Row], npt
 
 def _last_first(rows: list[Row]) -> list[Row]:
     by_label = {row["cluster"]: row for row in rows}
-    return [by_label[label] for label in reversed(natural(by_label))]
+    return [by_label[label] for label in reversed(natsorted(by_label))]
 
 
 def document(tree: Grown, colors: Sequence[str]) -> dict[str, Any]:
