@@ -10,7 +10,8 @@ from cellstrata.configs.clustering import ClusteringConfig
 from cellstrata.tasks.elements import reading as elements
 from cellstrata.tasks.elements.opening import InputError
 from cellstrata.tasks.elements.ownership import is_foreign
-from cellstrata.tasks.stores.store import StorageOptions, is_local, real
+from cellstrata.tasks.stores.locations import overlap
+from cellstrata.tasks.stores.store import StorageOptions, is_local
 from cellstrata.tasks.stores.write_access import unusable
 from cellstrata.tasks.trees.labels import column_name
 from cellstrata.tasks.trees.parent_column import NoParent, clusters_of
@@ -71,12 +72,6 @@ def check_names(check: Check, made: list[str]) -> None:
             check.wrong(f"obs[{name!r}]", "is the index of obs, where this column would be made: rename the index")
         elif below:
             check.wrong(f"obs[{below[0]!r}]", f"stands where the column {name} would be made: rename it")
-
-
-def overlap(url: str, output: str) -> bool:
-    """Tell whether an output is its input, lies in it, or holds it."""
-    source, target = f"{real(url)}/", f"{real(output)}/"
-    return target.startswith(source) or source.startswith(target)
 
 
 def check_umap(check: Check) -> Literal["stored", "compute", "none"]:

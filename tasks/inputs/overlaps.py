@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from cellstrata.configs.model import RunConfig
 from cellstrata.tasks.inputs.inspection import output_url
+from cellstrata.tasks.stores.locations import Location
 from cellstrata.tasks.stores.store import real
 
 
@@ -22,20 +23,19 @@ def conflicts(config: RunConfig) -> list[str]:
         if place in seen:
             problems.append(f"{name}: its result would be {output}, as that of {seen[place]}; rename one")
         seen.setdefault(place, name)
+    written = {name: Location.of(output) for name, output in outputs.items()}
+    cache, images = Location.of(config.cache_url), Location.of(config.images_url)
     for name, url in inputs.items():
-        for other, output in outputs.items():
-            if other != name and _within(output, url):
+        read = Location.of(url)
+        for other, place_of_other in written.items():
+            if other != name and place_of_other.within(read):
                 problems.append(f"{name}: the result of {other} would be written into {url}; change `output_dir`")
-        if _within(outputs[name], url) or _within(url, outputs[name]):
+        if written[name].overlaps(read):
             continue  # which is said when it is inspected
-        for key, place in (("cache", config.cache_url), ("images", config.images_url)):
-            if _within(place, url):
+        for key, folder in (("cache", cache), ("images", images)):
+            if folder.within(read):
                 problems.append(f"{name}: `{key}` lies in the input {url}; name another place")
     for name, output in outputs.items():
-        if _within(config.cache_url, output):
+        if cache.within(written[name]):
             problems.append(f"cache: lies in the result of {name}, {output}, which is replaced; name another place")
     return problems
-
-
-def _within(place: str, folder: str) -> bool:
-    return f"{real(place)}/".startswith(f"{real(folder)}/")

@@ -25,6 +25,7 @@ from cellstrata.tasks.publishing import links as link
 from cellstrata.tasks.publishing.staging import StagedStore
 from cellstrata.tasks.stores.data_errors import InputError
 from cellstrata.tasks.stores.data_errors import OutputError as OutputError
+from cellstrata.tasks.stores.locations import Location
 from cellstrata.tasks.stores.states import Listing
 from cellstrata.tasks.stores.store import Store
 
@@ -140,7 +141,7 @@ class Linked(_Zarr):
 
     def __init__(self, source: Store, root: Root, staged: Path, final: Path) -> None:
         super().__init__(source, root, staged)
-        self.final = link.real_place(final)
+        self.final = Location.of(str(final))
         self._copied = Copied(source, root, staged)
         self._states: dict[str, Any] = {}
 
@@ -149,9 +150,9 @@ class Linked(_Zarr):
         real = os.path.realpath(here)
         if not os.path.isdir(real):
             raise InputError(self.source.url, path, f"is a link to {real}, which is gone; restore it")
-        if link.is_below(real, os.path.realpath(self.final)) or link.is_below(real, self.final):
+        if Location.of(real).within(self.final):
             message = f"is replaced, but the input links to {path} in it; choose another output_dir"
-            raise OutputError(self.final, "", message)
+            raise OutputError(self.final.stands, "", message)
         staged = self.staged.path(path)
         if not os.path.islink(here) and link.has_links(real):
             # A result of ours as input: link to what its links mean, so that no chain grows.
@@ -160,7 +161,7 @@ class Linked(_Zarr):
             copy_objects(self.source, [f"{path}/{name}" for name in own], self.staged)
             for name in self.children(path):
                 self.place(f"{path}/{name}")
-        elif link.symlink(real, staged, os.path.join(self.final, path)):
+        elif link.symlink(real, staged, os.path.join(self.final.stands, path)):
             self.linked += 1
             self._states[path] = asdict(Listing.of(Store(real)).state(""))
         else:

@@ -10,11 +10,6 @@ from pathlib import Path
 UNSUPPORTED = (errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.EXDEV, errno.EMLINK)
 
 
-def real_place(folder: Path) -> str:
-    """Return where `folder` itself will really stand: links in its parents resolved, it not."""
-    return os.path.join(os.path.realpath(folder.parent), folder.name)
-
-
 def symlink(real: str, staged: str, final: str) -> bool:
     """Make `staged` a relative link to the folder `real` that holds once it stands at `final`.
 
@@ -33,11 +28,6 @@ def has_links(folder: str) -> bool:
     """Tell whether some entry directly in `folder` is a symbolic link."""
     with os.scandir(folder) as entries:
         return any(entry.is_symlink() for entry in entries)
-
-
-def is_below(path: str, folder: str) -> bool:
-    """Tell whether a real path is `folder` itself or lies in it."""
-    return os.path.commonpath([path, folder]) == folder
 
 
 def hardlink_tree(source: str, target: str) -> None:

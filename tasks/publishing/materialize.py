@@ -15,8 +15,9 @@ from cellstrata.tasks.publishing.input_elements import copy_objects
 from cellstrata.tasks.publishing.link_targets import copy_resolved
 from cellstrata.tasks.publishing.upload import put_zarr
 from cellstrata.tasks.stores.data_errors import InputError, OutputError
+from cellstrata.tasks.stores.locations import overlap
 from cellstrata.tasks.stores.states import Listing
-from cellstrata.tasks.stores.store import StorageOptions, Store, real, staged_folder
+from cellstrata.tasks.stores.store import StorageOptions, Store, staged_folder
 
 
 @dataclass(frozen=True)
@@ -122,6 +123,5 @@ def _check_destination(source: Store, target: Store, overwrite: bool, options: S
 
 
 def _check_apart(url: str, target: Store) -> None:
-    a, b = f"{real(url)}/", f"{real(target.url)}/"
-    if a.startswith(b) or b.startswith(a):
+    if overlap(url, target.url):
         raise OutputError(target.url, "", f"is {url}, lies in it or holds it; choose another place")

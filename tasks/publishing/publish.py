@@ -7,7 +7,6 @@ and consolidated last: linked ones would go on listing the old columns.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -36,6 +35,7 @@ from cellstrata.tasks.publishing.overlay import commit_overlay, finish_overlay, 
 from cellstrata.tasks.publishing.references import Referenced, ReferencedChunks
 from cellstrata.tasks.publishing.staging import StagedStore
 from cellstrata.tasks.publishing.upload import upload
+from cellstrata.tasks.stores.locations import overlap
 from cellstrata.tasks.stores.store import (
     StorageOptions,
     Store,
@@ -261,13 +261,7 @@ def _workplace(target: Store) -> Iterator[Path]:
 
 
 def _check_places(source: Store, target: Store, storage_options: StorageOptions | None) -> None:
-    if source.is_local and target.is_local:
-        a, b = os.path.realpath(source.root), links.real_place(Path(target.root))
-        overlap = any(links.is_below(p, q) for p, q in ((a, b), (b, a), (os.path.realpath(b), a)))
-    else:
-        a, b = source.url, target.url
-        overlap = f"{a}/".startswith(f"{b}/") or f"{b}/".startswith(f"{a}/")
-    if overlap:
+    if overlap(source.url, target.url):
         raise OutputError(target.url, "", f"lies in the input {source.url}, or holds it; choose another output_dir")
     if is_foreign(target.url, storage_options):
         raise OutputError(target.url, "", "was not made by cellstrata and is left alone; move it away")

@@ -20,8 +20,9 @@ from cellstrata.tasks.overlays.hdf5_chunks import create_array, layout_of, refs_
 from cellstrata.tasks.overlays.linked_store import AT_ONCE, LinkedStore
 from cellstrata.tasks.publishing.input_elements import METADATA, Converted, Untouched
 from cellstrata.tasks.stores.data_errors import InputError, OutputError
+from cellstrata.tasks.stores.locations import overlap
 from cellstrata.tasks.stores.states import ElementState, Listing, file_state
-from cellstrata.tasks.stores.store import StorageOptions, Store, join, real
+from cellstrata.tasks.stores.store import StorageOptions, Store, join
 
 
 def is_metadata(key: str) -> bool:
@@ -140,8 +141,7 @@ class Referenced(Untouched):
 
     def _number(self, url: str, kind: str, state: dict[str, Any] | None = None) -> int:
         if url not in self._sources:
-            source, target = f"{real(url)}/", f"{real(self.target.url)}/"
-            if source.startswith(target) or target.startswith(source):
+            if overlap(url, self.target.url):
                 message = f"is replaced, but the input refers to {url}; choose another output_dir"
                 raise OutputError(self.target.url, "", message)
             self._sources[url] = len(self._sources)

@@ -16,10 +16,10 @@ from cellstrata.tasks.elements.reading import obs_columns, read_uns, uns_keys
 from cellstrata.tasks.elements.silence import quiet
 from cellstrata.tasks.publishing.input_elements import OutputError
 from cellstrata.tasks.publishing.labels_parquet import INDEX_NAME, write_labels_parquet
-from cellstrata.tasks.publishing.links import real_place
 from cellstrata.tasks.publishing.publish import publish
 from cellstrata.tasks.results.collect import Collected, Column
-from cellstrata.tasks.stores.store import StorageOptions, Store, absolute, is_local, local_path, real
+from cellstrata.tasks.stores.locations import Location
+from cellstrata.tasks.stores.store import StorageOptions, Store, absolute, is_local, real
 from cellstrata.tasks.stores.write_access import unusable
 
 if TYPE_CHECKING:
@@ -45,9 +45,9 @@ def check_collected_output(
     suffix = _suffix(url)
     if not suffix:
         problems.append("must end in .parquet, .csv or .zarr, which says what is written")
-    places = [real(url), *([real_place(local_path(url))] if is_local(url) else [])]
+    place = Location.of(url)
     for source in dict.fromkeys(map(real, urls)):
-        if any(f"{place}/".startswith(f"{source}/") or f"{source}/".startswith(f"{place}/") for place in places):
+        if place.overlaps(Location.of(source)):
             problems.append(f"is a result that is collected, lies in it or holds it ({source}); choose another output")
             break
     else:

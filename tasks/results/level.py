@@ -12,11 +12,11 @@ from cellstrata.tasks.cache.cache import Cache
 from cellstrata.tasks.elements import reading as elements
 from cellstrata.tasks.elements.opening import InputError, open_anndata, reading
 from cellstrata.tasks.elements.ownership import is_foreign, is_ours
-from cellstrata.tasks.inputs.checks import overlap
 from cellstrata.tasks.publishing.publish import OutputError
 from cellstrata.tasks.results.level_result import COMMAND
 from cellstrata.tasks.results.result import older_record
 from cellstrata.tasks.stores.identity import identity
+from cellstrata.tasks.stores.locations import overlap
 from cellstrata.tasks.stores.store import absolute
 from cellstrata.tasks.trees.jobs import Job
 from cellstrata.tasks.trees.labels import column_name
