@@ -20,7 +20,7 @@ from cellstrata.flows.preparation import UnusableInputs, ready
 from cellstrata.tasks.stores.options import options_for, whole_url
 from cellstrata.tasks.stores.store import Store
 from tests.flows.conftest import HOME, Run
-from tests.tasks.stores import web
+from tests.tasks.stores.emulators import web
 
 SECRET = "HUSHwJalrXUtnFEMI"
 CLUSTERING = {"algorithm": "leiden", "resolutions": [0.5], "recompute_neighbors": True}

@@ -27,7 +27,7 @@ from cellstrata.tasks.stores.digest import digest_array
 from cellstrata.tasks.stores.store import StorageOptions, Store
 from tests.faulty_proxy import FaultyProxy
 from tests.tasks.small import CELLS, cache_at
-from tests.tasks.stores import azure, google, web
+from tests.tasks.stores.emulators import azure, google, web
 
 SETTINGS: dict[str, Any] = {"recompute_neighbors": True, "neighbors": {"use_rep": "X_scvi"}, "hierarchy": 2}
 CONFIG = ClusteringConfig(algorithm="leiden", resolutions=[0.5], **SETTINGS)
