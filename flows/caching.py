@@ -26,6 +26,7 @@ from pydantic import Field, PrivateAttr
 
 from cellstrata.tasks.cache.cache import Cache, Record
 from cellstrata.tasks.stores.store import StorageOptions, Store
+from cellstrata.tasks.trees.jobs import JobReport
 
 ATTEMPTS = 5
 _saving = threading.Lock()
@@ -81,7 +82,7 @@ class CellstrataCache(WritableFileSystem):
         record = intact(self.cache(), path)
         if record is None:
             raise KeyError(path)
-        return _envelope(path, result_of(record))
+        return _envelope(path, JobReport.of_cached(record).to_json())
 
     def write_path(self, path: str, content: bytes, **_: Any) -> None:  # type: ignore[override]
         """Write nothing: whoever computed the entry has committed it, and an exception is no result."""
@@ -110,12 +111,6 @@ def intact(cache: Cache, key: str) -> Record | None:
     return cache.find(key, record.kind)  # type: ignore[arg-type]
 
 
-def result_of(record: Record) -> dict[str, Any]:
-    """Return what a task's result is when it comes from the cache: nothing was executed."""
-    splits = len(record.body["splits"]) if record.kind == "bundle" else 1
-    return {"key": record.key, "executed": [], "splits": splits, "seconds": record.body.get("seconds", 0.0)}
-
-
 def cache_block(cache: Cache) -> CellstrataCache:
     """Make the block of a run's cache and save it, as Prefect demands of a result storage.
 
@@ -141,7 +136,7 @@ def cache_block(cache: Cache) -> CellstrataCache:
     return block
 
 
-def _envelope(key: str, result: Mapping[str, Any]) -> bytes:
+def _envelope(key: str, result: Mapping[str, object]) -> bytes:
     """Wrap plain values as Prefect's result record; its serializer is ours to say, and is JSON."""
     serializer = JSONSerializer(jsonlib="json")
     metadata = ResultRecordMetadata(storage_key=key, serializer=serializer)

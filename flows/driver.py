@@ -22,8 +22,8 @@ from cellstrata.tasks.cache.cache import Cache
 from cellstrata.tasks.cache.claims import Claims
 from cellstrata.tasks.cache.known_entries import Listing
 from cellstrata.tasks.cache.recent_entries import listed_as
-from cellstrata.tasks.trees.jobs import Job, bundle_key
-from cellstrata.tasks.trees.split import first_nodes, key_of, split
+from cellstrata.tasks.trees.jobs import Job, JobReport, bundle_key
+from cellstrata.tasks.trees.split import first_nodes, node_key, split
 from cellstrata.tasks.trees.tree import Node, Pending, Tree
 
 LOOK_AGAIN = 0.3  # seconds, at what another run is computing
@@ -120,8 +120,10 @@ class Driver:
         """Submit a piece of work; None if another run is at it."""
         plan = work.tree.plan
         if not work.key:
-            recurse = work.recurse
-            work.key = bundle_key(plan, work.nodes, self.cache) if recurse else key_of(plan, work.nodes[0], self.cache)
+            if work.recurse:
+                work.key = bundle_key(plan, work.nodes, self.cache)
+            else:
+                work.key = node_key(plan, work.nodes[0], self.cache)
         known, listed = self.refresh, None if claims.met else self._listing.entries()
         if not known and (listed is None or listed_as(work.key) in listed):
             known = self.cache.read_record(work.key) is not None
@@ -131,7 +133,10 @@ class Driver:
             known = True
         absent = not known and not claims.met  # another run may have written it since
         passed = listed | {listed_as(plan.root_graph)} if absent and listed is not None and work.recurse else None
-        job = Job(work.key, plan, work.nodes, self.cache, work.recurse, self.refresh, absent, passed)
+        job = Job(
+            key=work.key, plan=plan, nodes=work.nodes, cache=self.cache, recurse=work.recurse, refresh=self.refresh,
+            looked_up=absent, listed=passed,
+        )  # fmt: skip
         parents = [work.parent] if work.parent else None
         return self.submit(name=work.name, key=work.key, job=quote(job), wait_for=parents)
 
@@ -141,9 +146,9 @@ class Driver:
         if not future.state.is_completed():
             return await _reason(future)
         try:
-            result = future.result()
+            report = JobReport.from_json(future.result())
             from_cache = future.state.name == "Cached"
-            await asyncio.to_thread(self._take, work, future, [] if from_cache else result["executed"])
+            await asyncio.to_thread(self._take, work, future, () if from_cache else report.executed)
         except Exception as error:
             return str(error)
         return ""
@@ -170,7 +175,7 @@ class Driver:
         what = first if len(nodes) == 1 else f"{first} and {len(nodes) - 1} more"
         return f"{self.dataset} · {tree.plan.name} · {what} · {cells:,} cells"
 
-    def _take(self, work: _Work, future: Any, executed: list[str]) -> None:
+    def _take(self, work: _Work, future: Any, executed: Sequence[str]) -> None:
         """Take a finished task's splits into the tree."""
         tree, made = work.tree, set(executed)
         waiting = list(work.nodes)
@@ -179,14 +184,13 @@ class Driver:
             self.cache.look_ahead(bundle.body["splits"])
         while waiting:
             pending = waiting.pop()
-            record, computed = split(tree.plan, pending, self.cache)
-            self._listing.saw([record.key])
-            labels = self.cache.array(record, "labels")
-            computed = computed or record.key in made
-            made.discard(record.key)  # the same cells again, further down, are found and not computed
+            found = split(tree.plan, pending, self.cache)
+            self._listing.saw([found.key])
+            computed = found.computed or found.key in made
+            made.discard(found.key)  # the same cells again, further down, are found and not computed
             self.counts.executed += computed
             self.counts.cached += not computed
-            children = tree.close(pending, record.key, record.body, labels, computed)
+            children = tree.close(pending, found.key, found.facts, found.labels(self.cache), executed=computed)
             if work.recurse:
                 waiting.extend(opened for child in children if (opened := tree.open(child)))
             else:

@@ -15,6 +15,7 @@ from cellstrata.flows.executors.executor import Stopped, WorkerDied
 from cellstrata.flows.executors.registry import current_executor
 from cellstrata.tasks.elements.opening import DataError
 from cellstrata.tasks.stores.faults import StoreError
+from cellstrata.tasks.trees.jobs import Job
 
 
 def store_failed(task: Any, run: Any, state: Any) -> bool:
@@ -45,14 +46,14 @@ RETRYING: dict[str, Any] = {
     cache_result_in_memory=False,
     **RETRYING,
 )
-def split(name: str, key: str, job: Any) -> dict[str, Any]:
+def split(name: str, key: str, job: Job) -> dict[str, object]:
     """Split one cluster, or several small ones with all that is below them."""
     from cellstrata.tasks.trees.jobs import run_job
 
-    result: dict[str, Any] = current_executor().run(run_job, job)
-    for record in result.pop("entries"):
+    report = current_executor().run(run_job, job)
+    for record in report.entries:
         job.cache.note(record)
-    return result
+    return report.to_json()
 
 
 @task(

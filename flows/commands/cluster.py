@@ -30,10 +30,10 @@ from cellstrata.tasks.results.level import Asked, NothingToDo, close, look, open
 from cellstrata.tasks.results.level_result import publish_kept, publish_level
 from cellstrata.tasks.results.result import Finished
 from cellstrata.tasks.results.uses import note_use
-from cellstrata.tasks.trees.jobs import Job, run_job
+from cellstrata.tasks.trees.jobs import Job, JobReport, run_job
 from cellstrata.tasks.trees.plan import EmbeddingChoice
 from cellstrata.tasks.trees.root_graph import compute_neighbors, find_neighbors
-from cellstrata.tasks.trees.split import key_of
+from cellstrata.tasks.trees.split import node_key
 from cellstrata.tasks.trees.tree import Pending, Tree
 
 WORTH_PROCESSES = 20_000  # cells to be split: below, starting processes takes longer than splitting
@@ -124,7 +124,10 @@ def _graph(call: LevelCall, source: Input, cache: Cache, embeddings: dict[Embedd
 
 def _split(tree: Tree, pending: list[Pending], cache: Cache, threads: int, refresh: bool) -> set[str]:
     """Split all clusters, in processes if that is worth it; returns the keys of those really computed."""
-    jobs = [Job(key_of(tree.plan, node, cache), tree.plan, (node,), cache, refresh=refresh) for node in pending]
+    jobs = [
+        Job(key=node_key(tree.plan, node, cache), plan=tree.plan, nodes=(node,), cache=cache, refresh=refresh)
+        for node in pending
+    ]
     work = sum(job.n_cells for job in jobs if refresh or uncached(job, cache))
     apart = threads > 1 and len(jobs) > 1 and work >= WORTH_PROCESSES
     with (
@@ -132,10 +135,10 @@ def _split(tree: Tree, pending: list[Pending], cache: Cache, threads: int, refre
         shared_executor(Settings("processes" if apart else "threads", cpus=threads)) as executor,
     ):
         reports = list(pool.map(lambda job: _run(executor, tree, job), jobs))
-    return {key for report in reports for key in report["executed"]}
+    return {key for report in reports for key in report.executed}
 
 
-def _run(executor: Executor, tree: Tree, job: Job) -> dict[str, Any]:
+def _run(executor: Executor, tree: Tree, job: Job) -> JobReport:
     try:
         return executor.run(run_job, job)
     except Exception as error:

@@ -143,7 +143,7 @@ def column_rows(published: Mapping[str, Any], trees: Sequence[Tree]) -> list[dic
                     "clusters": published["clusters"][name],
                     "modularity": None if modularity is None else round(modularity, 4),
                     "splits": len(splits),
-                    "seconds": round(sum(float(o.facts["seconds"]) for o in splits), 2),
+                    "seconds": round(sum(o.facts.seconds for o in splits if o.facts), 2),
                     "cached": sum(not o.executed for o in splits),
                 }
             )

@@ -11,13 +11,14 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import get_args
 
 import numpy as np
 
 from cellstrata.tasks.cache.cache import Cache, DamagedEntry, Record
 from cellstrata.tasks.cache.record import SCHEME, parse_record
 from cellstrata.tasks.kernels.engines import Algorithm
+from cellstrata.tasks.stores.json_values import WrongJson
+from cellstrata.tasks.trees.facts import SplitFacts
 
 AT_MOST, AT_MOST_AFAR = 3_000, 300  # records that are looked at: on a local disk, in a bucket
 CHILDREN = 5  # of a cluster, where nothing is known
@@ -139,10 +140,13 @@ def _sample(record: Record) -> tuple[str, int, float] | None:
     if record.kind != "split":
         what = {"knn": "neighbors", "umap": "umap"}.get(record.kind)
         return None if what is None else (what, n_cells, seconds * threads)
-    algorithm, built, sizes = (body.get(name) for name in ("algorithm", "graph_built", "sizes"))
-    if algorithm not in get_args(Algorithm) or not isinstance(built, bool) or not isinstance(sizes, list):
+    try:
+        facts = SplitFacts.from_json(body)
+    except WrongJson:
         return None
-    return f"{algorithm}{WITH_GRAPH * built}", n_cells, seconds
+    if facts.graph_built is None:
+        return None
+    return f"{facts.algorithm}{WITH_GRAPH * facts.graph_built}", n_cells, seconds
 
 
 def _built_in(what: str, n_cells: float) -> float:

@@ -17,7 +17,7 @@ from cellstrata.tasks.forecast.split_times import SplitTimes
 from cellstrata.tasks.kernels.engines import Algorithm
 from cellstrata.tasks.trees.labels import Path
 from cellstrata.tasks.trees.plan import LAST_LEVEL, TreePlan
-from cellstrata.tasks.trees.split import first_nodes, key_of
+from cellstrata.tasks.trees.split import find_split, first_nodes, node_key
 from cellstrata.tasks.trees.tree import Node, Pending, Tree
 
 Seen = set[Hashable]
@@ -110,7 +110,7 @@ def forecast_tree(
             continue
         level, n_cells = levels[len(pending.path) + 1], pending.n_cells
         key = _key(plan, pending, cache)
-        found = cache.find(key, "split") if key is not None else None
+        found = find_split(cache, key) if key is not None else None
         if key is None:
             level.unknown_cells += n_cells
         elif not refresh and (found is not None or key in seen):
@@ -123,8 +123,8 @@ def forecast_tree(
             own = times.split(n_cells, algorithm, with_graph=bool(pending.path)) if refresh else 0.0
             level.seconds += own
             forecast.chain = max(forecast.chain, before + own)
-            labels = cache.array(found, "labels")
-            waiting += [(child, before + own) for child in tree.close(pending, found.key, found.body, labels, False)]
+            children = tree.close(pending, found.key, found.facts, found.labels(cache), executed=False)
+            waiting += [(child, before + own) for child in children]
         else:
             guess = Guess(plan, times, grain, set() if refresh else seen)
             expected = guess.of(pending.path, n_cells, pending.spec, key or (plan.name, id(tree), pending.path))
@@ -160,6 +160,6 @@ def _first_nodes(tree: Tree) -> list[Node]:
 def _key(plan: TreePlan, pending: Pending, cache: Cache) -> str | None:
     """Return the key of a split, None where the rows or the graph that it depends on are not known yet."""
     if not pending.path:
-        return key_of(plan, pending, cache) if plan.root_graph else None
+        return node_key(plan, pending, cache) if plan.root_graph else None
     known = pending.node.digest is not None or pending.spec.neighbors.embedding in plan.embeddings
-    return key_of(plan, pending, cache) if known else None
+    return node_key(plan, pending, cache) if known else None

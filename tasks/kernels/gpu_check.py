@@ -6,6 +6,7 @@ index is 0.5 to 0.75 on atlases; what should be small is the gap in modularity.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -23,21 +24,31 @@ def in_sample(key: str, share: float) -> bool:
     return int(key[:_DIGITS], 16) < share * float(16**_DIGITS)
 
 
-def agreement(graph: Graph, spec: PartitionSpec, gpu: Partition) -> dict[str, Any]:
-    """Compute a GPU's partition on the CPU too, with the same parameters, and compare.
+@dataclass(frozen=True, kw_only=True)
+class GpuCheck:
+    """What the CPU found of the same graph with the same parameters.
 
-    Returns `engine` (the CPU's, with its version), `modularity_gap` (how much more modularity the CPU
-    found, at the resolution that was used; negative where the GPU found more), `ari` and the numbers of
-    clusters, `n_clusters_gpu` and `n_clusters_cpu`.
+    `engine` is the CPU's, with its version. `modularity_gap` is how much more modularity the CPU found, at the
+    resolution that was used; negative where the GPU found more. `ari` is the adjusted Rand index of the two.
     """
+
+    engine: str
+    modularity_gap: float
+    ari: float
+    n_clusters_gpu: int
+    n_clusters_cpu: int
+
+
+def check_on_cpu(graph: Graph, spec: PartitionSpec, gpu: Partition) -> GpuCheck:
+    """Compute a GPU's partition on the CPU too, with the same parameters, and compare."""
     cpu = partition(graph, spec, load_engine(STAND_IN))
-    return {
-        "engine": cpu.engine_version,
-        "modularity_gap": round(cpu.quality - gpu.quality, 6),
-        "ari": round(adjusted_rand_index(gpu.labels, cpu.labels), 4),
-        "n_clusters_gpu": len(gpu.sizes),
-        "n_clusters_cpu": len(cpu.sizes),
-    }
+    return GpuCheck(
+        engine=cpu.engine_version,
+        modularity_gap=round(cpu.quality - gpu.quality, 6),
+        ari=round(adjusted_rand_index(gpu.labels, cpu.labels), 4),
+        n_clusters_gpu=len(gpu.sizes),
+        n_clusters_cpu=len(cpu.sizes),
+    )
 
 
 def adjusted_rand_index(one: npt.NDArray[Any], other: npt.NDArray[Any]) -> float:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-import numpy as np
-
 from cellstrata.configs.single_level import NAME, LevelCall
 from cellstrata.tasks.cache.cache import Cache
 from cellstrata.tasks.elements import reading as elements
@@ -100,9 +98,9 @@ def uncached(job: Job, cache: Cache) -> bool:
 
 def close(tree: Tree, pending: Pending, cache: Cache, executed: set[str]) -> None:
     """Take a split that is done into the tree."""
-    record, computed = split(tree.plan, pending, cache)
-    labels: np.ndarray = cache.array(record, "labels")
-    for child in tree.close(pending, record.key, record.body, labels, computed or record.key in executed):
+    found = split(tree.plan, pending, cache)
+    computed = found.computed or found.key in executed
+    for child in tree.close(pending, found.key, found.facts, found.labels(cache), executed=computed):
         tree.open(child)
 
 

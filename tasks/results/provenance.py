@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from platform import python_version
 from typing import TYPE_CHECKING, Any
 
+from cellstrata.tasks.trees.facts import SplitFacts
 from cellstrata.tasks.trees.labels import column_name
 from cellstrata.tasks.trees.plan import LAST_LEVEL
 from cellstrata.tasks.trees.tree import Outcome, Tree
@@ -45,8 +47,8 @@ def tree_table(trees: Iterable[Tree]) -> pd.DataFrame:
     split on a stored graph, its key; empty where an older cache does not tell), when it was `created`,
     whether the run that wrote this found it in the cache (`from_cache`), by what its neighbours were found
     (`knn`), why that engine was chosen (`engine_reason`), why the CPU stood in for a GPU (`fallback`,
-    empty where it did not), and what a check of the GPU on the CPU found (`gpu_check`, JSON as
-    `agreement` returns it, empty where there was none). The rows of `cluster` `all`
+    empty where it did not), and what a check of the GPU on the CPU found (`gpu_check`, a
+    `GpuCheck` as JSON, empty where there was none). The rows of `cluster` `all`
     describe level 1 itself.
     """
     import pandas as pd
@@ -79,38 +81,38 @@ def completed_table(table: Any) -> pd.DataFrame | None:
     return table.assign(**missing)[list(_ROW)]  # type: ignore[arg-type]
 
 
-def _row(tree: Tree, outcome: Outcome) -> dict[str, Any]:
-    plan, level = tree.plan, len(outcome.path)
-    row = dict(
+def _row(tree: Tree, outcome: Outcome) -> dict[str, object]:
+    plan, level, facts = tree.plan, len(outcome.path), outcome.facts
+    row: dict[str, object] = dict(
         _ROW,
         column=_column(tree, max(level, 1)),
         cluster=tree.label(outcome.path),
         parent=tree.parent_label(outcome.path),
         level=level,
         n_cells=outcome.n_cells,
-        n_children=len(outcome.facts.get("sizes", ())) or int(outcome.reason != LAST_LEVEL),
+        n_children=(len(facts.sizes) if facts else 0) or int(outcome.reason != LAST_LEVEL),
         reason=outcome.reason or "",
     )
-    if outcome.spec is not None:
+    if outcome.spec is not None and facts is not None:
         stored = not level and plan.root_graph_stored
         row |= {
             "resolution": outcome.spec.partition.resolution,
             "n_neighbors": 0 if stored else outcome.spec.neighbors.n_neighbors,
             "embedding": "" if stored else str(outcome.spec.neighbors.embedding),
             "metric": "" if stored else outcome.spec.neighbors.metric,
-            "modularity": float(outcome.facts["modularity"]),
-            "engine": str(outcome.facts["engine_version"]),
+            "modularity": facts.modularity,
+            "engine": facts.engine_version,
             "key": outcome.key or "",
-            "seconds": float(outcome.facts["seconds"]),
+            "seconds": facts.seconds,
             "n_iterations": outcome.spec.partition.n_iterations if plan.algorithm == "leiden" else 0,
             "seed": outcome.spec.partition.seed,
-            "cells": str(outcome.facts.get("cells", "")),
-            "created": str(outcome.facts.get("created", "")),
+            "cells": facts.cells or "",
+            "created": facts.created,
             "from_cache": not outcome.executed,
-            "knn": "" if stored else str(outcome.facts.get("method", "")),
+            "knn": "" if stored else facts.method,
             "engine_reason": plan.placement.choose(outcome.n_cells).reason,
-            "fallback": str(outcome.facts.get("fallback") or ""),
-            "gpu_check": json.dumps(check, sort_keys=True) if (check := outcome.facts.get("gpu_check")) else "",
+            "fallback": facts.fallback or "",
+            "gpu_check": json.dumps(asdict(facts.gpu_check), sort_keys=True) if facts.gpu_check else "",
         }
     return row
 
@@ -140,39 +142,39 @@ def column_facts(trees: Iterable[Tree]) -> dict[str, dict[str, Any]]:
                 "resolutions_used": used,
                 "n_clusters": len(clusters),
                 "splits": len(splits),
-                "engine": ", ".join(sorted({str(o.facts["engine"]) for o in splits})),
+                "engine": ", ".join(sorted({o.facts.engine for o in splits if o.facts})),
                 "engine_reason": plan.placement.choose(max((o.n_cells for o in splits), default=0)).reason,
                 "n_iterations": plan.partition.n_iterations if plan.algorithm == "leiden" else None,
                 "seed": plan.partition.seed,
                 "use_weights": plan.partition.use_weights,
                 "graph": "stored" if level == 1 and plan.root_graph_stored else "computed",
-                "modularity": float(splits[0].facts["modularity"]) if level == 1 and splits else None,
-                **gpu_facts([o.facts for o in splits]),
+                "modularity": splits[0].facts.modularity if level == 1 and splits and splits[0].facts else None,
+                **gpu_facts([o.facts for o in splits if o.facts]),
             }
     return facts
 
 
-def gpu_facts(splits: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def gpu_facts(splits: Sequence[SplitFacts]) -> dict[str, Any]:
     """Sum up what records of splits say of a GPU: nothing where none was asked.
 
     `fallbacks` counts the splits that the CPU repeated, `gpu_checked` those that it computed too; of these
     the largest gap in modularity, the mean adjusted Rand index, and both mean numbers of clusters.
     """
-    fallbacks = sum(1 for facts in splits if facts.get("fallback"))
-    checks = [check for facts in splits if (check := facts.get("gpu_check"))]
+    fallbacks = sum(1 for facts in splits if facts.fallback)
+    checks = [check for facts in splits if (check := facts.gpu_check)]
     if not fallbacks and not checks:
         return {}
 
-    def mean(name: str) -> float:
-        return round(sum(float(check[name]) for check in checks) / len(checks), 4)
+    def mean(values: Iterable[float]) -> float:
+        return round(sum(map(float, values)) / len(checks), 4)
 
     found: dict[str, Any] = {"fallbacks": fallbacks, "gpu_checked": len(checks)}
     if checks:
         found["gpu_check"] = {
-            "largest_modularity_gap": max(check["modularity_gap"] for check in checks),
-            "mean_ari": mean("ari"),
-            "mean_n_clusters_gpu": mean("n_clusters_gpu"),
-            "mean_n_clusters_cpu": mean("n_clusters_cpu"),
+            "largest_modularity_gap": max(check.modularity_gap for check in checks),
+            "mean_ari": mean(check.ari for check in checks),
+            "mean_n_clusters_gpu": mean(check.n_clusters_gpu for check in checks),
+            "mean_n_clusters_cpu": mean(check.n_clusters_cpu for check in checks),
         }
     return found
 

@@ -93,10 +93,10 @@ class Finished:
 
     def _fallbacks(self) -> list[str]:
         reasons = [
-            str(outcome.facts["fallback"])
+            outcome.facts.fallback
             for tree in self.trees
             for outcome in tree.outcomes.values()
-            if outcome.facts.get("fallback")
+            if outcome.facts and outcome.facts.fallback
         ]
         if not reasons:
             return []

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from cellstrata.tasks.cache.cache import Cache, Record
 from cellstrata.tasks.stores.digest import digest_values
+from cellstrata.tasks.stores.json_values import JsonObject
 from cellstrata.tasks.trees.plan import TreePlan
-from cellstrata.tasks.trees.split import key_of, split
+from cellstrata.tasks.trees.split import node_key, split
 from cellstrata.tasks.trees.tree import Pending, Tree
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Job:
     """One piece of work: these nodes, and all that is below them if `recurse`.
 
@@ -42,11 +42,43 @@ class Job:
         return any(self.plan.placement.choose(pending.n_cells).on_gpu for pending in self.nodes)
 
 
-def run_job(job: Job) -> dict[str, Any]:
-    """Split the nodes of a job, finding in the cache what is there.
+@dataclass(frozen=True, kw_only=True)
+class JobReport:
+    """What came of a job: `executed` are the keys of the splits that were really computed, of `splits` in all.
 
-    Returns `key`, `executed` (the keys of splits really computed), `splits` (how many in all), `seconds`:
-    plain JSON values; and `entries`, the records of all, which whoever asked need not read again.
+    `entries` are the records of all, which whoever asked need not read again; its JSON is without them.
+    """
+
+    key: str
+    executed: tuple[str, ...]
+    splits: int
+    seconds: float
+    entries: tuple[Record, ...] = ()
+
+    @classmethod
+    def of_cached(cls, record: Record) -> JobReport:
+        """Tell of a job whose record, of a split or a bundle, the cache has: nothing was executed."""
+        splits = record.body["splits"] if record.kind == "bundle" else [record.key]
+        return cls(key=record.key, executed=(), splits=len(splits), seconds=record.body.get("seconds", 0.0))
+
+    def to_json(self) -> dict[str, object]:
+        """Return plain JSON values, as Prefect keeps them."""
+        return {"key": self.key, "executed": list(self.executed), "splits": self.splits, "seconds": self.seconds}
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, object]) -> JobReport:
+        """Read what `to_json` wrote. Raises WrongJson if it is not that."""
+        said = JsonObject.of(document)
+        return cls(
+            key=said.text("key"),
+            executed=said.texts("executed"),
+            splits=said.whole("splits"),
+            seconds=said.number("seconds"),
+        )
+
+
+def run_job(job: Job) -> JobReport:
+    """Split the nodes of a job, finding in the cache what is there.
 
     Raises
     ------
@@ -64,7 +96,7 @@ def run_job(job: Job) -> dict[str, Any]:
             facts = {"splits": [record.key for record in entries], "n_cells": job.n_cells, "seconds": seconds}
             entries.append(cache.write_record("bundle", job.key, facts))  # whose splits are looked up one by one
         cache.settle()
-    return {"key": job.key, "executed": executed, "splits": splits, "seconds": seconds, "entries": entries}
+    return JobReport(key=job.key, executed=tuple(executed), splits=splits, seconds=seconds, entries=tuple(entries))
 
 
 def _grown(job: Job, cache: Cache) -> tuple[list[Record], list[str]]:
@@ -75,13 +107,12 @@ def _grown(job: Job, cache: Cache) -> tuple[list[Record], list[str]]:
     waiting = _looked_ahead(job, cache, job.nodes)
     while waiting:
         pending = waiting.pop()
-        record, computed = split(job.plan, pending, cache, refresh=job.refresh)
-        entries.append(record)
-        if computed:
-            executed.append(record.key)
+        found = split(job.plan, pending, cache, refresh=job.refresh)
+        entries.append(found.record)
+        if found.computed:
+            executed.append(found.key)
         if job.recurse:
-            labels = cache.array(record, "labels")
-            children = tree.close(pending, record.key, record.body, labels, computed)
+            children = tree.close(pending, found.key, found.facts, found.labels(cache), executed=found.computed)
             waiting += _looked_ahead(job, cache, [opened for child in children if (opened := tree.open(child))])
     return entries, executed
 
@@ -89,7 +120,7 @@ def _grown(job: Job, cache: Cache) -> tuple[list[Record], list[str]]:
 def _looked_ahead(job: Job, cache: Cache, nodes: Sequence[Pending]) -> list[Pending]:
     """Return the nodes, what the cache has of them looked up together."""
     if not job.refresh and len(nodes) > 1:
-        cache.look_ahead(key_of(job.plan, node, cache) for node in nodes)
+        cache.look_ahead(node_key(job.plan, node, cache) for node in nodes)
     return list(nodes)
 
 
@@ -102,7 +133,7 @@ def bundle_key(plan: TreePlan, nodes: tuple[Pending, ...], cache: Cache) -> str:
         sorted([level, p.model_dump()] for level, p in asked.levels.items()),
         sorted([list(path), p and p.model_dump()] for path, p in asked.clusters.items()),
     ]
-    parts = [[list(node.path), key_of(plan, node, cache)] for node in nodes]
+    parts = [[list(node.path), node_key(plan, node, cache)] for node in nodes]
     base = [plan.partition.resolution, plan.partition.n_iterations, plan.partition.seed, plan.min_cells]
     neighbors = [plan.neighbors.n_neighbors, plan.neighbors.metric, str(plan.neighbors.embedding)]
     own = {node.spec.neighbors.embedding for node in nodes}  # their rows are part of the nodes' keys

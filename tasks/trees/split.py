@@ -6,6 +6,7 @@ needs its digest alone; its rows are read only when it has to be computed.
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -18,18 +19,21 @@ import numpy.typing as npt
 
 from cellstrata.tasks.cache.cache import Cache, DamagedEntry, Record
 from cellstrata.tasks.kernels.connectivities import connectivities
-from cellstrata.tasks.kernels.engines import Engine, PartitionSpec, engine_version
-from cellstrata.tasks.kernels.gpu_check import agreement, in_sample
+from cellstrata.tasks.kernels.engines import Engine, engine_version
+from cellstrata.tasks.kernels.gpu_check import check_on_cpu, in_sample
 from cellstrata.tasks.kernels.graph import Graph
 from cellstrata.tasks.kernels.knn_cuvs import neighbors_by
 from cellstrata.tasks.kernels.partition import Guard, partition
 from cellstrata.tasks.stores.digest import digest_array
+from cellstrata.tasks.stores.json_values import WrongJson
+from cellstrata.tasks.trees.facts import SplitFacts
 from cellstrata.tasks.trees.graphs import read_graph, write_graph
 from cellstrata.tasks.trees.keys import graph_key, split_key
 from cellstrata.tasks.trees.plan import TreePlan
 from cellstrata.tasks.trees.tree import Node, Pending, Tree
 
 KEPT_GRAPH = 1_000  # cells: a smaller graph is built as fast as it is found, and is not kept
+log = logging.getLogger("cellstrata.cache")
 
 
 @dataclass
@@ -54,29 +58,63 @@ _prepared: dict[tuple[str, str], _Held] = {}
 _preparing = threading.RLock()
 
 
-def key_of(plan: TreePlan, pending: Pending, cache: Cache) -> str:
+@dataclass(frozen=True)
+class NodeSplit:
+    """A node's split: its facts, the record of the cache that has its labels, and whether it was computed just now."""
+
+    facts: SplitFacts
+    record: Record
+    computed: bool
+
+    @property
+    def key(self) -> str:
+        """Its key in the cache."""
+        return self.record.key
+
+    def labels(self, cache: Cache) -> npt.NDArray[np.int32]:
+        """Read its labels, (n,) int32 in the order of the node's rows: the clusters' positions in `facts.sizes`.
+
+        Raises
+        ------
+        DamagedEntry
+            If they are missing or not what the record says.
+        """
+        return cache.array(self.record, "labels")
+
+
+def node_key(plan: TreePlan, pending: Pending, cache: Cache) -> str:
     """Return the key of a node's split; its rows are read only if their digest is not known."""
     cells = _cells_of(plan, pending, cache)
     return _key_of(plan, pending, _graph_key_of(plan, pending, cells), plan.placement.engine_for(pending.n_cells))
 
 
-def split(plan: TreePlan, pending: Pending, cache: Cache, *, refresh: bool = False) -> tuple[Record, bool]:
-    """Find or compute the split of one node; the second value tells whether it was computed.
+def find_split(cache: Cache, key: str) -> NodeSplit | None:
+    """Return a split that the cache has, whole and with all that every revision tells."""
+    record = cache.find(key, "split")
+    if record is None:
+        return None
+    try:
+        return NodeSplit(SplitFacts.from_json(record.body), record, computed=False)
+    except WrongJson as error:
+        log.warning("cache entry %s in %s is damaged (%s): computed again", key, cache.store.url, error)
+        return None
 
-    The record's facts: `sizes`, `modularity`, `quality`, `note`, `cells` (the digest of the node's rows
-    in its embedding, or the key of the graph that came with the input), `children` (digests of the
-    children's rows in the same embedding), parameters, `engine` and `engine_version` that made the labels,
-    `engine_reason`, `fallback` (why the CPU did, where a GPU was asked), `gpu_check` (how far the CPU
-    agrees, of those in the sample), `seconds` and whether the graph was `graph_built` in them; its array
-    `labels` is (n,) int32 in the order of the node's rows.
+
+def split(plan: TreePlan, pending: Pending, cache: Cache, *, refresh: bool = False) -> NodeSplit:
+    """Find or compute the split of one node.
+
+    Raises
+    ------
+    DamagedEntry
+        If the embedding or graph is not what it was when the run began.
     """
     placement, spec = plan.placement, pending.spec
     choice, engine = placement.choose(pending.n_cells), placement.engine_for(pending.n_cells)
     cells = _cells_of(plan, pending, cache)
     graph_id = _graph_key_of(plan, pending, cells)
     key = _key_of(plan, pending, graph_id, engine)
-    if not refresh and (found := cache.find(key, "split")):
-        return found, False
+    if not refresh and (found := find_split(cache, key)):
+        return found
     started = time.perf_counter()
     stored = not pending.path and plan.root_graph_stored
     rows = None if stored else rows_of(plan, pending, cache)
@@ -88,31 +126,37 @@ def split(plan: TreePlan, pending: Pending, cache: Cache, *, refresh: bool = Fal
     seconds = round(time.perf_counter() - started, 4)
     made_on_gpu = choice.on_gpu and result.engine == engine.name and result.note is None
     checked = made_on_gpu and in_sample(key, placement.gpu_check)
-    body: dict[str, Any] = {
-        "n_cells": pending.n_cells,
-        "sizes": result.sizes,
-        "cells": cells,
-        "children": None if rows is None else child_digests(rows, result.labels, result.sizes),
-        "modularity": result.modularity,
-        "quality": result.quality,
-        "note": result.note,
-        "graph": graph_id,
-        "graph_built": built,
-        "n_edges": len(graph.edges),
-        "method": method,
-        "engine": result.engine,
-        "engine_version": result.engine_version,
-        "engine_reason": choice.reason,
-        "asked_engine": engine_version(engine),
-        "fallback": result.fallback,
-        "gpu_check": agreement(graph, spec.partition, result) if checked else None,
-        **_facts(spec.partition),
-        "n_neighbors": None if stored else spec.neighbors.n_neighbors,
-        "metric": None if stored else spec.neighbors.metric,
-        "seconds": seconds,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-    return cache.write_record("split", key, body, {"labels": result.labels}), True
+    asked = spec.partition
+    facts = SplitFacts(
+        n_cells=pending.n_cells,
+        sizes=tuple(result.sizes),
+        modularity=result.modularity,
+        quality=result.quality,
+        note=result.note,
+        graph=graph_id,
+        n_edges=len(graph.edges),
+        method=method,
+        n_neighbors=None if stored else spec.neighbors.n_neighbors,
+        metric=None if stored else spec.neighbors.metric,
+        algorithm=asked.algorithm,
+        resolution=asked.resolution,
+        n_iterations=asked.n_iterations if asked.algorithm == "leiden" else None,
+        seed=asked.seed,
+        use_weights=asked.use_weights,
+        engine=result.engine,
+        engine_version=result.engine_version,
+        seconds=seconds,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        children=None if rows is None else child_digests(rows, result.labels, result.sizes),
+        cells=cells,
+        graph_built=built,
+        engine_reason=choice.reason,
+        asked_engine=engine_version(engine),
+        fallback=result.fallback,
+        gpu_check=check_on_cpu(graph, asked, result) if checked else None,
+    )
+    record = cache.write_record("split", key, facts.to_json(), {"labels": result.labels})
+    return NodeSplit(facts, record, computed=True)
 
 
 def rows_of(plan: TreePlan, pending: Pending, cache: Cache) -> npt.NDArray[np.float32]:
@@ -132,10 +176,10 @@ def rows_of(plan: TreePlan, pending: Pending, cache: Cache) -> npt.NDArray[np.fl
     return rows
 
 
-def child_digests(rows: npt.NDArray[np.float32], labels: npt.NDArray[np.int32], sizes: list[int]) -> list[str]:
+def child_digests(rows: npt.NDArray[np.float32], labels: npt.NDArray[np.int32], sizes: list[int]) -> tuple[str, ...]:
     """Return the digest of each child's rows, in the order of the clusters."""
     order = np.argsort(labels, kind="stable")
-    return [digest_array(rows[part]) for part in np.split(order, np.cumsum(sizes)[:-1])]
+    return tuple(digest_array(rows[part]) for part in np.split(order, np.cumsum(sizes)[:-1]))
 
 
 def root_node(plan: TreePlan) -> Node:
@@ -212,13 +256,3 @@ def _found_or_built(
     if kept:
         write_graph(cache, key, graph, found.method)
     return graph, found.method, True
-
-
-def _facts(spec: PartitionSpec) -> dict[str, Any]:
-    return {
-        "algorithm": spec.algorithm,
-        "resolution": spec.resolution,
-        "n_iterations": spec.n_iterations if spec.algorithm == "leiden" else None,
-        "seed": spec.seed,
-        "use_weights": spec.use_weights,
-    }

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from cellstrata.tasks.trees.facts import SplitFacts
 from cellstrata.tasks.trees.labels import Path, label_of
 from cellstrata.tasks.trees.plan import LAST_LEVEL, ONE_COMMUNITY, SplitSpec, TreePlan
 
@@ -50,14 +50,14 @@ class Pending:
 @dataclass(frozen=True)
 class Outcome:
     """What became of one cluster. `reason` says why it has no children of its own, None if it was
-    split; `facts` are those of the split's record, absent where none was tried."""
+    split; `spec`, `key` and `facts` are those of the split, None where none was tried."""
 
     path: Path
     n_cells: int
     reason: str | None
     spec: SplitSpec | None = None
     key: str | None = None
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    facts: SplitFacts | None = None
     executed: bool = False
 
 
@@ -136,17 +136,18 @@ class Tree:
         self,
         pending: Pending,
         key: str,
-        facts: Mapping[str, Any],
+        facts: SplitFacts,
         labels: npt.NDArray[np.int32],
+        *,
         executed: bool,
     ) -> list[Node]:
         """Record a split and return its children, which are to be opened."""
-        sizes = facts["sizes"]
-        reason = (facts.get("note") or ONE_COMMUNITY) if len(sizes) < 2 else None
+        sizes = facts.sizes
+        reason = (facts.note or ONE_COMMUNITY) if len(sizes) < 2 else None
         self._settle(Outcome(pending.path, pending.n_cells, reason, pending.spec, key, facts, executed))
         order = np.argsort(labels, kind="stable")
         parts = np.split(pending.node.rows[order], np.cumsum(sizes)[:-1])
-        digests = facts.get("children") or [None] * len(sizes)
+        digests = facts.children or [None] * len(sizes)
         children = []
         for number, (rows, digest) in enumerate(zip(parts, digests, strict=True)):
             path = (*pending.path, number)

@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import signal
 from pathlib import Path
-from typing import Any
 
 import cellstrata.tasks.trees.jobs
 
 _run_job = cellstrata.tasks.trees.jobs.run_job
 
 
-def run_job(job: cellstrata.tasks.trees.jobs.Job) -> dict[str, Any]:
+def run_job(job: cellstrata.tasks.trees.jobs.Job) -> cellstrata.tasks.trees.jobs.JobReport:
     """Split, but for the cluster that `KILLS_AT` names: note that in the file `KILLS_NOTED`, and die."""
     if f"{job.plan.name} {job.nodes[0].path}" == os.environ["KILLS_AT"]:
         with Path(os.environ["KILLS_NOTED"]).open("a") as file:

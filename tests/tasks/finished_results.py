@@ -65,7 +65,6 @@ def _grown(tree: Tree, cache: Cache) -> Tree:
     while waiting:
         pending = tree.open(waiting.pop())
         if pending is not None:
-            record, computed = split(tree.plan, pending, cache)
-            labels = cache.array(record, "labels")
-            waiting += tree.close(pending, record.key, record.body, labels, computed)
+            found = split(tree.plan, pending, cache)
+            waiting += tree.close(pending, found.key, found.facts, found.labels(cache), executed=found.computed)
     return tree

@@ -26,7 +26,7 @@ from cellstrata.tasks.trees.keys import stored_graph_key
 from cellstrata.tasks.trees.labels import level_column
 from cellstrata.tasks.trees.plan import EmbeddingChoice, NeighborsSpec, TreePlan, lay_over
 from cellstrata.tasks.trees.root_graph import compute_neighbors
-from cellstrata.tasks.trees.split import key_of, root_node, split
+from cellstrata.tasks.trees.split import node_key, root_node, split
 from cellstrata.tasks.trees.tree import Pending, Tree
 
 Floats = npt.NDArray[np.float32]
@@ -172,20 +172,19 @@ def grow(plan: TreePlan, cache: Cache, grain: int = 0, refresh: bool = False) ->
     while waiting:
         nodes = waiting.pop()
         recurse = bool(nodes[0].path) and nodes[0].n_cells < grain
-        key = bundle_key(plan, nodes, cache) if recurse else key_of(plan, nodes[0], cache)
-        report = run_job(Job(key, plan, nodes, cache, recurse, refresh))
-        assert report["key"] == key
+        key = bundle_key(plan, nodes, cache) if recurse else node_key(plan, nodes[0], cache)
+        report = run_job(Job(key=key, plan=plan, nodes=nodes, cache=cache, recurse=recurse, refresh=refresh))
+        assert report.key == key
         grown.jobs += 1
-        grown.executed += report["executed"]
+        grown.executed += report.executed
         inside = list(nodes)
         while inside:
             pending = inside.pop()
             grown.pending.append(pending)
-            record, computed = split(plan, pending, cache)
-            assert not computed
-            labels = cache.array(record, "labels")
-            made = record.key in report["executed"]
-            children = grown.tree.close(pending, record.key, record.body, labels, made)
+            found = split(plan, pending, cache)
+            assert not found.computed
+            made = found.key in report.executed
+            children = grown.tree.close(pending, found.key, found.facts, found.labels(cache), executed=made)
             opened = [node for child in children if (node := grown.tree.open(child))]
             if recurse:
                 inside += opened

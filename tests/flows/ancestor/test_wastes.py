@@ -16,6 +16,7 @@ import pytest
 from cellstrata.tasks.elements import reading as elements
 from cellstrata.tasks.kernels.engine_igraph import to_igraph
 from cellstrata.tasks.trees import labels, split
+from cellstrata.tasks.trees.jobs import Job
 from tests.flows.conftest import Cluster, Run
 from tests.tasks.everything import load
 from tests.tasks.small import blobs, cache_at, graph_of, grow, plan_for
@@ -63,7 +64,8 @@ def test_c29_a_worker_is_sent_row_numbers_and_no_data(tmp_path: Path) -> None:
     cells, _ = blobs([300, 200, 100], d=50)
     cache = cache_at(tmp_path)
     grown = grow(plan_for(cache, cells, 3), cache)
-    jobs = [split.Job("k" * 32, grown.tree.plan, (pending,), cache) for pending in grown.pending if pending.path]
+    below = [pending for pending in grown.pending if pending.path]
+    jobs = [Job(key="k" * 32, plan=grown.tree.plan, nodes=(pending,), cache=cache) for pending in below]
     assert len(jobs) >= 3
     for job in jobs:
         assert len(pickle.dumps(job)) < 4 * job.n_cells + 4000  # 4 bytes a cell; 200 would be its embedding

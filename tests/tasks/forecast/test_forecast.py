@@ -21,6 +21,7 @@ from cellstrata.tasks.cache.cache import Cache, Record, record_path
 from cellstrata.tasks.forecast.expected_work import Guess, may_be_split
 from cellstrata.tasks.forecast.split_times import AT_MOST, CHILDREN, SplitTimes, past_records
 from cellstrata.tasks.forecast.trees import Seen, TreeForecast, forecast_tree
+from cellstrata.tasks.trees.facts import SplitFacts
 from cellstrata.tasks.trees.parent_column import clusters_of
 from cellstrata.tasks.trees.plan import SplitSpec, TreePlan
 from cellstrata.tasks.trees.tree import Tree
@@ -220,9 +221,13 @@ def test_guesses_follow_the_hierarchy(cache: Cache) -> None:
 
 
 def made(n_cells: int, seconds: float, sizes: int = 2, kind: str = "split", **more: Any) -> Record:
-    body = {"n_cells": n_cells, "seconds": seconds, "algorithm": "leiden", "graph_built": True,
-            "sizes": [1] * sizes, **more}  # fmt: skip
-    return Record(kind, "0" * 32, body)
+    facts = SplitFacts(
+        n_cells=n_cells, sizes=(1,) * sizes, modularity=0.5, quality=0.5, note=None, graph="", n_edges=7, method="",
+        n_neighbors=10, metric="euclidean", algorithm="leiden", resolution=0.5, n_iterations=2, seed=0,
+        use_weights=True, engine="igraph", engine_version="igraph 1", seconds=seconds, created="", children=None,
+        graph_built=True,
+    )  # fmt: skip
+    return Record(kind, "0" * 32, {**facts.to_json(), **more})
 
 
 SAMPLES = st.lists(st.tuples(st.integers(1, 10**6), st.floats(1e-4, 1e3)), max_size=30)

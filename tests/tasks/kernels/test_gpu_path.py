@@ -9,7 +9,7 @@ import json
 import pickle
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +21,18 @@ from cellstrata.tasks.cache.cache import Cache
 from cellstrata.tasks.kernels import engine_rapids
 from cellstrata.tasks.kernels.engines import PartitionSpec, load_engine
 from cellstrata.tasks.kernels.gpu import gpu_status
-from cellstrata.tasks.kernels.gpu_check import adjusted_rand_index, agreement, in_sample
+from cellstrata.tasks.kernels.gpu_check import adjusted_rand_index, check_on_cpu, in_sample
 from cellstrata.tasks.kernels.knn import nearest_neighbors
 from cellstrata.tasks.kernels.knn_cuvs import neighbors_by
 from cellstrata.tasks.kernels.partition import partition
 from cellstrata.tasks.kernels.placement import Placement
 from cellstrata.tasks.results.provenance import column_facts, gpu_facts, tree_table
 from cellstrata.tasks.trees import split as split_module
+from cellstrata.tasks.trees.facts import SplitFacts
 from cellstrata.tasks.trees.jobs import Job, bundle_key
 from cellstrata.tasks.trees.keys import graph_key
 from cellstrata.tasks.trees.plan import TreePlan
-from cellstrata.tasks.trees.split import key_of, root_node, split
+from cellstrata.tasks.trees.split import node_key, root_node, split
 from cellstrata.tasks.trees.tree import Pending, Tree
 from cellstrata.tasks.trees.umap import compute_umap, find_umap
 from tests.tasks.finished_results import make_result, write_input
@@ -68,8 +69,8 @@ def root(plan: TreePlan) -> Pending:
     return found
 
 
-def record(plan: TreePlan, cache: Cache) -> dict[str, Any]:
-    return split(plan, root(plan), cache)[0].body
+def facts_of(plan: TreePlan, cache: Cache) -> SplitFacts:
+    return split(plan, root(plan), cache).facts
 
 
 def test_every_level_has_its_threshold(installed: Installed, tmp_path: Path) -> None:
@@ -77,15 +78,15 @@ def test_every_level_has_its_threshold(installed: Installed, tmp_path: Path) -> 
     plan = plan_for(cache_at(tmp_path), CELLS, 3, placement=placed(60))
     grown = grow(plan, cache_at(tmp_path))
     tried = [outcome for outcome in grown.tree.outcomes.values() if outcome.spec]
-    engines = {outcome.facts["engine"] for outcome in tried}
+    engines = {outcome.facts.engine for outcome in tried}
     assert engines == {"igraph", "rapids"}
     for outcome in tried:
-        assert outcome.facts["engine"] == ("rapids" if outcome.n_cells >= 60 else "igraph")
-        told = outcome.facts["engine_reason"]
+        assert outcome.facts.engine == ("rapids" if outcome.n_cells >= 60 else "igraph")
+        told = outcome.facts.engine_reason
         assert told == plan.placement.choose(outcome.n_cells).reason
         assert (f"{outcome.n_cells} cells < n_cell_cpu 60" == told) == (outcome.n_cells < 60)
-        assert outcome.facts["fallback"] is None
-        assert outcome.facts["gpu_check"] is None
+        assert outcome.facts.fallback is None
+        assert outcome.facts.gpu_check is None
     table = tree_table([grown.tree]).set_index("cluster")
     assert table.loc["all", "engine"] == "pylibcugraph 26.10.0, cupy 14.1.1, float64"
     assert table["engine_reason"].str.contains("n_cell_cpu").any()
@@ -96,7 +97,7 @@ def test_every_level_has_its_threshold(installed: Installed, tmp_path: Path) -> 
 def test_one_upload_serves_all_resolutions_of_a_graph(installed: Installed, tmp_path: Path) -> None:
     made, cache = installed(*PLAIN), cache_at(tmp_path)
     for resolution in (0.2, 0.5, 1.0):
-        record(plan_for(cache, CELLS, resolution=resolution, placement=placed()), cache)
+        facts_of(plan_for(cache, CELLS, resolution=resolution, placement=placed()), cache)
     assert made.uploads == 3  # offsets, indices, weights: once
     assert [call["resolution"] for call in made.named("leiden")] == [0.2, 0.5, 1.0]
 
@@ -105,14 +106,14 @@ def test_rapids_singlecell_is_called_once_for_all_resolutions(installed: Install
     made, cache = installed(*WHOLE), cache_at(tmp_path)
     resolutions = (0.2, 0.5, 1.0)
     plans = [plan_for(cache, CELLS, resolution=r, placement=placed(), resolutions=resolutions) for r in resolutions]
-    found = [record(plan, cache) for plan in plans]
+    found = [facts_of(plan, cache) for plan in plans]
     (call,) = made.named("leiden")
     assert call["resolution"] == list(resolutions)
-    assert found[0]["engine_version"].startswith("rapids-singlecell 0.18.1, pylibcugraph 26.10.0")
+    assert found[0].engine_version.startswith("rapids-singlecell 0.18.1, pylibcugraph 26.10.0")
     engine, graph = load_engine("rapids"), graph_of(CELLS)
     alone = partition(graph, PartitionSpec("leiden", 1.0), engine)
-    again, _ = split(plans[2], root(plans[2]), cache)
-    np.testing.assert_array_equal(cache.array(again, "labels"), alone.labels)
+    again = split(plans[2], root(plans[2]), cache)
+    np.testing.assert_array_equal(again.labels(cache), alone.labels)
 
 
 @pytest.mark.parametrize("packages", [PLAIN, WHOLE])
@@ -153,31 +154,31 @@ def test_hosts_with_and_without_a_gpu_never_share_labels(installed: Installed, t
     assert small <= set(theirs.values())  # what the CPU does on both, it does once
     for change in ({"max_cluster_factor": 9}, {"status": replace(gpu_status(), version="pylibcugraph 27")}):
         changed = replace(with_gpu, placement=replace(with_gpu.placement, **change))  # type: ignore[arg-type]
-        assert key_of(changed, root(changed), cache) != mine[()]
+        assert node_key(changed, root(changed), cache) != mine[()]
     same = replace(with_gpu, placement=replace(with_gpu.placement, gpu_check=1.0, n_cell_cpu=7))
-    assert key_of(same, root(same), cache) == mine[()]
+    assert node_key(same, root(same), cache) == mine[()]
 
 
 def test_a_fallback_is_kept_under_the_key_of_what_was_asked(installed: Installed, tmp_path: Path, caplog: Any) -> None:
     installed(*PLAIN)
     cache = cache_at(tmp_path)
     plan, plain = plan_for(cache, CELLS, placement=placed(factor=0)), plan_for(cache, CELLS)
-    key = key_of(plan, root(plan), cache)
+    key = node_key(plan, root(plan), cache)
     sys.modules["pylibcugraph"].leiden = lambda **_: 1 / 0  # type: ignore[attr-defined]
-    found, computed = split(plan, root(plan), cache)
-    assert computed
-    assert found.key == key != key_of(plain, root(plain), cache)
-    assert found.body["fallback"] == "the GPU failed (ZeroDivisionError: division by zero)"
-    assert found.body["fallback"] in caplog.text
-    assert found.body["engine"] == "igraph"
-    assert found.body["asked_engine"].startswith("pylibcugraph")
-    assert not cache.find(key_of(plain, root(plain), cache), "split")
-    again, computed = split(plan, root(plan), cache)
-    assert not computed
-    assert again.body["fallback"] == found.body["fallback"]
+    found = split(plan, root(plan), cache)
+    assert found.computed
+    assert found.key == key != node_key(plain, root(plain), cache)
+    assert found.facts.fallback == "the GPU failed (ZeroDivisionError: division by zero)"
+    assert found.facts.fallback in caplog.text
+    assert found.facts.engine == "igraph"
+    assert found.facts.asked_engine.startswith("pylibcugraph")
+    assert not cache.find(node_key(plain, root(plain), cache), "split")
+    again = split(plan, root(plan), cache)
+    assert not again.computed
+    assert again.facts.fallback == found.facts.fallback
     grown = grow(plan, cache)
     row = tree_table([grown.tree]).set_index("cluster").loc["all"]
-    assert row["fallback"] == found.body["fallback"]
+    assert row["fallback"] == found.facts.fallback
     assert column_facts([grown.tree])["leiden_0.5_1"]["fallbacks"] == 1
     assert column_facts([grown.tree])["leiden_0.5_1"]["engine"] == "igraph"
 
@@ -186,14 +187,14 @@ def test_a_worker_that_sees_no_device_says_so(installed: Installed, tmp_path: Pa
     installed(*PLAIN)
     cache = cache_at(tmp_path)
     plan = pickle.loads(pickle.dumps(plan_for(cache, CELLS, placement=placed())))
-    key = key_of(plan, root(plan), cache)
+    key = node_key(plan, root(plan), cache)
     installed()  # as on another machine
-    assert key_of(plan, root(plan), cache) == key
-    found = record(plan, cache)
-    assert "no device: cupy" in found["fallback"]
-    assert found["asked_engine"] == "pylibcugraph 26.10.0, cupy 14.1.1, float64"
+    assert node_key(plan, root(plan), cache) == key
+    found = facts_of(plan, cache)
+    assert "no device: cupy" in found.fallback
+    assert found.asked_engine == "pylibcugraph 26.10.0, cupy 14.1.1, float64"
     installed(*WHOLE)  # and on one with other versions
-    assert "planned for pylibcugraph 26.10.0" in split(plan, root(plan), cache, refresh=True)[0].body["fallback"]
+    assert "planned for pylibcugraph 26.10.0" in split(plan, root(plan), cache, refresh=True).facts.fallback
 
 
 def test_small_clusters_of_a_bundle(installed: Installed, tmp_path: Path) -> None:
@@ -205,7 +206,7 @@ def test_small_clusters_of_a_bundle(installed: Installed, tmp_path: Path) -> Non
     assert bundle_key(plan, nodes, cache) != bundle_key(other, nodes, cache)  # other engines below
     cpu, cpu_other = (replace(plan, placement=placed(n)) for n in (10**6, 10**7))
     assert bundle_key(cpu, nodes, cache) == bundle_key(cpu_other, nodes, cache)
-    jobs = [Job("k", each, nodes, cache) for each in (plan, cpu)]
+    jobs = [Job(key="k", plan=each, nodes=nodes, cache=cache) for each in (plan, cpu)]
     assert [job.on_gpu for job in jobs] == [True, False]
 
 
@@ -215,32 +216,34 @@ def test_a_sample_is_checked_on_the_cpu(installed: Installed, tmp_path: Path) ->
     plan = plan_for(cache, CELLS, 2, placement=placed(60, check=1.0))
     grown = grow(plan, cache)
     for outcome in grown.tree.outcomes.values():
-        check = outcome.facts.get("gpu_check")
+        check = outcome.facts and outcome.facts.gpu_check
         assert (check is not None) == (outcome.spec is not None and outcome.n_cells >= 60)
         if check:
-            assert check["n_clusters_gpu"] == len(outcome.facts["sizes"])
-            assert set(check) == {"engine", "modularity_gap", "ari", "n_clusters_gpu", "n_clusters_cpu"}
+            assert check.n_clusters_gpu == len(outcome.facts.sizes)
+            assert set(asdict(check)) == {"engine", "modularity_gap", "ari", "n_clusters_gpu", "n_clusters_cpu"}
     told = column_facts([grown.tree])["leiden_0.5_1"]
     assert told["gpu_checked"] == 1
-    assert told["gpu_check"]["mean_ari"] == grown.tree.outcomes[()].facts["gpu_check"]["ari"]
+    assert told["gpu_check"]["mean_ari"] == grown.tree.outcomes[()].facts.gpu_check.ari
     assert json.loads(tree_table([grown.tree])["gpu_check"].iloc[0])["engine"].startswith("igraph")
 
 
-def test_the_comparison_with_the_cpu() -> None:
+def test_the_comparison_with_the_cpu(tmp_path: Path) -> None:
+    cache = cache_at(tmp_path)
     graph, spec = graph_of(CELLS), PartitionSpec("leiden", 0.5)
     same = partition(graph, spec, load_engine("igraph"))
-    found = agreement(graph, spec, same)
-    assert (found["ari"], found["modularity_gap"]) == (1.0, 0.0)
+    found = check_on_cpu(graph, spec, same)
+    assert (found.ari, found.modularity_gap) == (1.0, 0.0)
     worse = replace(same, labels=np.arange(len(CELLS), dtype=np.int32), sizes=[1] * len(CELLS), quality=-0.5)
-    found = agreement(graph, spec, worse)
-    assert found["ari"] == pytest.approx(0, abs=1e-3)
-    assert found["modularity_gap"] == pytest.approx(same.quality + 0.5, abs=1e-5)
-    assert (found["n_clusters_gpu"], found["n_clusters_cpu"]) == (len(CELLS), len(same.sizes))
-    checks: list[dict[str, Any]] = [{"gpu_check": found}, {"gpu_check": {**found, "ari": 1.0, "modularity_gap": 0.0}}]
-    told = gpu_facts([*checks, {"fallback": "x"}, {}])
+    found = check_on_cpu(graph, spec, worse)
+    assert found.ari == pytest.approx(0, abs=1e-3)
+    assert found.modularity_gap == pytest.approx(same.quality + 0.5, abs=1e-5)
+    assert (found.n_clusters_gpu, found.n_clusters_cpu) == (len(CELLS), len(same.sizes))
+    plain = facts_of(plan_for(cache, CELLS), cache)
+    checks = [replace(plain, gpu_check=check) for check in (found, replace(found, ari=1.0, modularity_gap=0.0))]
+    told = gpu_facts([*checks, replace(plain, fallback="x"), plain])
     assert (told["fallbacks"], told["gpu_checked"]) == (1, 2)
-    assert told["gpu_check"]["largest_modularity_gap"] == found["modularity_gap"]
-    assert gpu_facts([{"fallback": None, "gpu_check": None}]) == {}
+    assert told["gpu_check"]["largest_modularity_gap"] == found.modularity_gap
+    assert gpu_facts([plain]) == {}
 
 
 def test_adjusted_rand_index_is_scikit_learns() -> None:
@@ -319,7 +322,7 @@ def test_level_one_and_deeper_graphs_are_the_gpus_where_large_enough(installed: 
     for outcome in grown.tree.outcomes.values():
         if outcome.spec:
             by = "cuvs-26.10.0-brute-force" if outcome.n_cells >= 60 else "faiss"
-            assert outcome.facts["method"].startswith(by)
+            assert outcome.facts.method.startswith(by)
     assert tree_table([grown.tree]).set_index("cluster").loc["all", "knn"] == "cuvs-26.10.0-brute-force"
     assert grown.labels() == grow(plan_for(cache, CELLS, 2, placement=placed(60)), cache).labels()
 

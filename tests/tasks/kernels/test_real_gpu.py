@@ -59,7 +59,7 @@ def test_a_tree_at_every_level(tmp_path: Path) -> None:
     cache = cache_at(tmp_path)
     placement = Placement("required", 500, 50, 1.0, gpu_status())
     outcomes = grow(plan_for(cache, cells, 2, placement=placement), cache).tree.outcomes.values()
-    checks = [outcome.facts["gpu_check"] for outcome in outcomes if outcome.facts.get("gpu_check")]
+    checks = [outcome.facts.gpu_check for outcome in outcomes if outcome.facts and outcome.facts.gpu_check]
     assert checks
     assert max(check["modularity_gap"] for check in checks) <= 0.05
 

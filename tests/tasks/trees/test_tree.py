@@ -23,7 +23,7 @@ from cellstrata.tasks.trees.jobs import bundle_key, run_job
 from cellstrata.tasks.trees.keys import graph_key, split_key
 from cellstrata.tasks.trees.labels import column_name, label_of, level_column
 from cellstrata.tasks.trees.plan import LAST_LEVEL, NOT_ASKED, ONE_COMMUNITY, EmbeddingChoice, SplitSpec, TreePlan
-from cellstrata.tasks.trees.split import key_of, root_node
+from cellstrata.tasks.trees.split import node_key, root_node
 from cellstrata.tasks.trees.tree import Tree
 from tests.tasks.small import (
     BASE,
@@ -132,7 +132,7 @@ def check_outcomes(grown: Grown) -> None:
         embedding = {BASE: CELLS, "other": OTHER}[used["use_rep"]]
         if path or not plan.root_graph_stored:
             graph = graph_key(digest_array(embedding[rows]), len(rows), used["n_neighbors"], used["metric"])
-            assert outcome.facts["graph"] == graph
+            assert outcome.facts.graph == graph
             assert outcome.key == split_key(graph, outcome.spec.partition, plan.placement.engine_for(outcome.n_cells))
     for pending in grown.pending:
         digest = pending.node.digest
@@ -257,7 +257,7 @@ def test_other_embedding_at_a_level(cache: Cache) -> None:
     for pending in tried:
         outcome = grown.tree.outcomes[pending.path]
         expected = graph_key(digest_array(other[grown.rows(pending.path)]), 60, 10, "euclidean")
-        assert outcome.facts["graph"] == expected
+        assert outcome.facts.graph == expected
 
 
 def test_stored_graph_needs_no_embedding_for_one_level(cache: Cache) -> None:
@@ -267,7 +267,7 @@ def test_stored_graph_needs_no_embedding_for_one_level(cache: Cache) -> None:
     assert root_node(plan).digest is None
     grown = grow(plan, cache)
     check_columns(grown)
-    assert grown.tree.outcomes[()].facts["method"] == "stored"
+    assert grown.tree.outcomes[()].facts.method == "stored"
 
 
 def test_stored_graph_and_computed_graph_give_the_same_first_level(cache: Cache) -> None:
@@ -281,9 +281,9 @@ def test_stored_graph_and_computed_graph_give_the_same_first_level(cache: Cache)
 def test_stored_graphs_that_differ_in_isolated_cells_alone(cache: Cache) -> None:
     triangle = [(0, 1), (1, 2), (0, 2)]
     cells = np.zeros((9, 2), np.float32)
-    for n, sizes in [(5, [3, 1, 1]), (9, [3] + 6 * [1]), (4, [3, 1])]:
+    for n, sizes in [(5, (3, 1, 1)), (9, (3, *6 * [1])), (4, (3, 1))]:
         grown = grow(plan_for(cache, cells[:n], 1, stored=as_graph(n, triangle)), cache)
-        assert grown.tree.outcomes[()].facts["sizes"] == sizes
+        assert grown.tree.outcomes[()].facts.sizes == sizes
         check_columns(grown)
 
 
@@ -398,7 +398,7 @@ def test_key_of_a_bundle_holds_all_that_is_below(cache: Cache) -> None:
 
 def test_facts_are_the_same_whoever_had_the_graph_at_hand(cache: Cache) -> None:
     facts = [grow(plan_for(cache, CELLS, 1, resolution=r), cache).tree.outcomes[()].facts for r in (0.5, 1.0)]
-    assert facts[0]["method"] == facts[1]["method"] != ""
+    assert facts[0].method == facts[1].method != ""
 
 
 def test_job_is_small_and_picklable(cache: Cache) -> None:
@@ -409,11 +409,11 @@ def test_job_is_small_and_picklable(cache: Cache) -> None:
     plan = plan_for(cache, CELLS, 2)
     pending = Tree(plan).open(root_node(plan))
     assert pending is not None
-    job = Job(key_of(plan, pending, cache), plan, (pending,), cache)
+    job = Job(key=node_key(plan, pending, cache), plan=plan, nodes=(pending,), cache=cache)
     data = pickle.dumps(job)
     assert len(data) < 5000 + 4 * len(CELLS)
     report = run_job(pickle.loads(data))
-    assert report["executed"] == [job.key]
+    assert report.executed == (job.key,)
 
 
 def test_table_has_a_row_for_each_cluster(cache: Cache) -> None:
