@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from pydantic.fields import FieldInfo
@@ -13,7 +13,7 @@ from cellstrata.configs.assignments import Assignment, assign
 from cellstrata.configs.errors import ConfigError, Path, Problem, did_you_mean, shown
 from cellstrata.configs.model import RunConfig
 from cellstrata.configs.notices import notices_of
-from cellstrata.configs.options import from_environment, from_options
+from cellstrata.configs.options import from_environment, from_keywords, from_options
 from cellstrata.configs.yaml_reader import Document, read_config
 
 
@@ -56,9 +56,37 @@ def load_config(
         With every problem of the configuration, each with its place.
     """
     document = read_document(path) if path is not None else Document({}, {})
-    from_env, notices = from_environment(os.environ if env is None else env, document.data)
+    return _layered(document, path, os.environ if env is None else env, lambda data: from_options(overrides, data))
+
+
+def config_from(
+    source: RunConfig | str | os.PathLike[str] | Mapping[str, Any], overrides: Mapping[str, Any]
+) -> tuple[RunConfig, list[str]]:
+    """Make a run's configuration of what a program gives, and notices about it.
+
+    `source` is a path or a mapping, over which the environment goes, or a configuration, which is taken as
+    it is; `overrides` are values by key, as `workers` or `DATASETS__lung__clustering__seed`.
+
+    Raises ConfigError with every problem, each with its place.
+    """
+    if isinstance(source, RunConfig):
+        if not overrides:
+            return source, []
+        written = source.model_dump(mode="python", exclude_unset=True)
+        return _layered(Document(written, {}), None, {}, lambda data: from_keywords(overrides, data))
+    path = None if isinstance(source, Mapping) else os.fspath(source)
+    document = Document(dict(source), {}) if isinstance(source, Mapping) else read_document(os.fspath(source))
+    return _layered(document, path, os.environ, lambda data: from_keywords(overrides, data))
+
+
+def _layered(
+    document: Document, path: str | None, env: Mapping[str, str],
+    overrides: Callable[[Mapping[str, Any]], tuple[list[Assignment], list[Problem]]],
+) -> tuple[RunConfig, list[str]]:  # fmt: skip
+    """Lay the environment and then the overrides over a document. Raises ConfigError with every problem."""
+    from_env, notices = from_environment(env, document.data)
     data = assign(document.data, from_env)
-    given, problems = from_options(overrides, data)
+    given, problems = overrides(data)
     data = assign(data, given)
     try:
         config = RunConfig(_build_sources=((_Layers(data),), {}))

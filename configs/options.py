@@ -1,4 +1,4 @@
-"""`--key value` and `CELLSTRATA_KEY=value`, read into assignments."""
+"""`--key value`, `CELLSTRATA_KEY=value` and `key=value` of a call in Python, read into assignments."""
 
 from __future__ import annotations
 
@@ -60,6 +60,24 @@ def from_options(words: Sequence[str], data: Mapping[str, Any]) -> tuple[list[As
                 found.append(Assignment(tuple(paths), value_of(text, paths[0]), source))
         except ConfigError as error:
             problems += [Problem((), problem.message, source=source) for problem in error.problems]
+    return found, problems + _unknown_datasets(found, data)
+
+
+def from_keywords(values: Mapping[str, Any], data: Mapping[str, Any]) -> tuple[list[Assignment], list[Problem]]:
+    """Read values that a program gives by key, given what stands below them.
+
+    Nested keys are joined by two underscores, or by dots where the name of a dataset holds two underscores.
+    Returns the assignments and what is wrong with the rest.
+    """
+    found: list[Assignment] = []
+    problems: list[Problem] = []
+    for name, value in values.items():
+        source = f"argument {name}"
+        words = name.split("." if "." in name else "__")
+        try:
+            found.append(Assignment(tuple(paths_of(words, data, shortcuts=True, free_case=True)), value, source))
+        except UnknownKeyError as error:
+            problems.append(Problem((), "unknown key", str(error) or None, source=source))
     return found, problems + _unknown_datasets(found, data)
 
 

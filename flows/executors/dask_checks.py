@@ -14,6 +14,7 @@ from distributed.security import Security
 
 from cellstrata.configs.dask import DaskConfig
 from cellstrata.configs.errors import at_most
+from cellstrata.flows.executors.bare_spawn import bare_main
 from cellstrata.flows.executors.executor import WORKER_ENVIRONMENT, RunnerUnusable, Settings
 from cellstrata.tasks.cache.cache import Cache
 from cellstrata.tasks.stores.store import protocol_of
@@ -44,7 +45,8 @@ def local_cluster(settings: Settings, make: Any = LocalCluster, **more: Any) -> 
     if asked.local_directory is not None:
         options["local_directory"] = asked.local_directory
     try:
-        return make(**options | more)
+        with bare_main():
+            return make(**options | more)
     except Exception as error:
         raise RunnerUnusable([f"dask: no cluster can be started on this machine ({_short(error)})"]) from error
 

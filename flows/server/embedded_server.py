@@ -22,7 +22,7 @@ import threading
 import time
 import tomllib
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
@@ -165,29 +165,6 @@ def _url_of_folder() -> str | None:
     lines = Path(".env").read_text(errors="replace").splitlines() if Path(".env").is_file() else []
     named = [line.split("=", 1)[1].strip(" '\"") for line in lines if line.startswith("PREFECT_API_URL=")]
     return next(iter([*named, *(str(url) for table in tables if (url := table.get("api", {}).get("url")))]), None)
-
-
-@contextlib.contextmanager
-def no_certificates_for(url: str) -> Iterator[None]:
-    """Keep Prefect's client from loading all root certificates for a server on plain http.
-
-    It does so anew for each task run (50 ms), though no TLS is spoken there. Its own setting for the
-    certificate file is pointed at one that holds a single certificate.
-    """
-    name = "PREFECT_API_SSL_CERT_FILE"
-    if not url.startswith("http://") or name in os.environ:
-        yield
-        return
-    import certifi
-
-    with tempfile.NamedTemporaryFile("w", suffix=".pem") as file:
-        file.write(certifi.contents().partition("-----END CERTIFICATE-----")[0] + "-----END CERTIFICATE-----\n")
-        file.flush()
-        os.environ[name] = file.name
-        try:
-            yield
-        finally:
-            del os.environ[name]
 
 
 def _toml(path: Path) -> dict[str, Any]:

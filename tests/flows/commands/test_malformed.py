@@ -19,6 +19,7 @@ from unittest.mock import patch
 import psutil
 import pytest
 
+from cellstrata.flows.server.connection import Connection
 from tests import ROOT
 from tests.flows.commands.broken_inputs import cells, holding, unreadable
 from tests.flows.commands.malformed_cases import AGAIN, NAN, TABLE, Case, data
@@ -28,11 +29,18 @@ COMMAND = str(Path(sys.executable).with_name("cellstrata"))
 NOT_PREFECT = """
 import contextlib, json, sys
 from unittest.mock import patch
+from cellstrata.flows.server.connection import Connection
+no_server = lambda: contextlib.nullcontext(Connection(None))
 from cellstrata.flows.commands.command import main
-with patch("cellstrata.flows.commands.run._prefect_server", contextlib.nullcontext):
+with patch("cellstrata.flows.launch.connection", no_server):
     codes = [main(arguments) for arguments in json.loads(sys.argv[1])]
 print(json.dumps([codes, "prefect" in sys.modules]))
 """
+
+
+def no_server() -> contextlib.AbstractContextManager[Connection]:
+    """A connection to no server."""
+    return contextlib.nullcontext(Connection(None))
 
 
 def environment(folder: Path) -> dict[str, str]:
@@ -49,7 +57,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A working folder in which no server is started; what `run` changes in the process is put back."""
     log = logging.getLogger("cellstrata")
     handlers, propagate = list(log.handlers), log.propagate
-    monkeypatch.setattr("cellstrata.flows.commands.run._prefect_server", contextlib.nullcontext)
+    monkeypatch.setattr("cellstrata.flows.launch.connection", no_server)
     monkeypatch.chdir(tmp_path)
     with patch.dict(os.environ, environment(tmp_path)):
         yield tmp_path

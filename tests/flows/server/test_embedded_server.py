@@ -19,7 +19,8 @@ import pytest
 
 from cellstrata.flows.server import idle_collection
 from cellstrata.flows.server import watch as server_watch
-from cellstrata.flows.server.embedded_server import configured_server, no_certificates_for
+from cellstrata.flows.server.connection import Connection
+from cellstrata.flows.server.embedded_server import configured_server
 from cellstrata.tasks.elements.opening import InputError
 from tests import ROOT
 from tests.flows.commands.test_command import COMMAND, config
@@ -67,13 +68,20 @@ def test_the_environment_comes_first(bare: Path, monkeypatch: pytest.MonkeyPatch
     assert configured_server() == ""
 
 
-def test_certificates_are_spared_on_plain_http_alone(bare: Path) -> None:
-    name = "PREFECT_API_SSL_CERT_FILE"
-    with no_certificates_for("http://127.0.0.1:4200/api"):
-        assert Path(os.environ[name]).read_text().count("BEGIN CERTIFICATE") == 1
-    with no_certificates_for("https://team.example/api"):
-        assert name not in os.environ
-    assert name not in os.environ
+def test_certificates_are_spared_on_plain_http_alone(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from prefect.settings import PREFECT_API_SSL_CERT_FILE, PREFECT_API_URL, temporary_settings
+
+    monkeypatch.delenv("PREFECT_API_SSL_CERT_FILE", raising=False)
+    before = PREFECT_API_SSL_CERT_FILE.value()
+    with Connection("http://127.0.0.1:4200/api").settings():
+        assert PREFECT_API_URL.value() == "http://127.0.0.1:4200/api"
+        assert Path(str(PREFECT_API_SSL_CERT_FILE.value())).read_text().count("BEGIN CERTIFICATE") == 1
+    with Connection("https://team.example/api").settings():
+        assert PREFECT_API_SSL_CERT_FILE.value() == before
+    with temporary_settings({PREFECT_API_SSL_CERT_FILE: "own.pem"}), Connection("http://127.0.0.1:4200/api").settings():
+        assert PREFECT_API_SSL_CERT_FILE.value() == "own.pem"
+    assert PREFECT_API_SSL_CERT_FILE.value() == before
+    assert "PREFECT_API_SSL_CERT_FILE" not in os.environ
 
 
 def test_the_server_ends_when_its_run_is_killed(tmp_path: Path) -> None:

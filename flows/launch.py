@@ -1,0 +1,282 @@
+"""A run as its caller starts it: the Prefect server it speaks to, its runner, its inputs, and then the flow `cluster`.
+
+Programs call `run`, also in a notebook; the command `run` shows a `Launch` on the terminal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+
+from cellstrata.configs.load import config_from
+from cellstrata.configs.model import RunConfig
+from cellstrata.flows.credentials import has_blocks
+from cellstrata.flows.early import start_graphs, wake_worker
+from cellstrata.flows.executors.executor import Settings
+from cellstrata.flows.executors.registry import shared_executor, stop_all
+from cellstrata.flows.monitor.summary import RunSummary
+from cellstrata.flows.preparation import UnusableInputs, prepare, ready, unavailable
+from cellstrata.flows.server.connection import Connection, connection
+from cellstrata.flows.server.embedded_server import ServerFailed
+from cellstrata.flows.server.watch import when_unreachable
+
+PATIENCE = 10.0  # seconds for a run that was interrupted to end
+log = logging.getLogger("cellstrata")
+
+
+class Interrupted(Exception):
+    """The user, or the system, asked the run to stop."""
+
+
+class RunFailed(RuntimeError):
+    """Datasets of a run failed; `summary` has what came of all of them. What is finished is kept."""
+
+    def __init__(self, summary: RunSummary) -> None:
+        self.summary = summary
+        super().__init__(summary)
+
+    def __str__(self) -> str:
+        return "\n".join(f"{name}: {self.summary.datasets[name].error}" for name in self.summary.failed)
+
+
+def run(config: RunConfig | str | os.PathLike[str] | Mapping[str, Any], /, **overrides: Any) -> RunSummary:
+    """Cluster what a configuration asks for, as `cellstrata run` does, and return what came of it.
+
+    Blocks until the run has ended. It can be called from any thread, within a running event loop (a
+    notebook) and within another Prefect flow, of which it is then a subflow.
+
+    Parameters
+    ----------
+    config
+        A path of a YAML file, a mapping of the same form, or a `RunConfig`. The environment
+        (`CELLSTRATA_WORKERS=4`) goes over a file and a mapping; a `RunConfig` is taken as it is.
+    overrides
+        Keys that go over all of these: `workers=4`, `seed=1` (of every dataset),
+        `DATASETS__lung__clustering__seed=1` (of one).
+
+    Raises
+    ------
+    ConfigError
+        If the configuration is wrong, with everything that is wrong.
+    UnusableInputs, RunnerUnusable
+        Before any work starts, with everything that is wrong with the inputs, or with the runner.
+    RunFailed
+        If datasets failed; the others are finished all the same. Its `summary` has both.
+    ServerFailed
+        If Prefect's server does not start, or is lost during the run.
+    """
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        raise RuntimeError("a worker process imports this script again: call `run` under `if __name__ == '__main__':`")
+    asked, notices = config_from(config, overrides)
+    for notice in notices:
+        log.warning(notice)
+    outcome: Future[RunSummary] = Future()
+    launch = Launch(asked)
+
+    def lost(reason: str) -> None:  # Prefect would go on trying for minutes: its thread is left to that
+        launch.stop()
+        with contextlib.suppress(Exception):
+            outcome.set_exception(ServerFailed(f"{reason}; every finished split is kept: run again to resume"))
+
+    surroundings = _surroundings()
+
+    def work() -> None:
+        try:
+            with surroundings:
+                found = RunSummary.of(launch.summary(lost))
+        except BaseException as error:
+            with contextlib.suppress(Exception):  # it has been given up
+                outcome.set_exception(error)
+        else:
+            with contextlib.suppress(Exception):
+                outcome.set_result(found)
+
+    # A thread of its own: here an event loop may be running, and that of a flow must not be in it.
+    thread = threading.Thread(target=work, name="cellstrata-run", daemon=True)
+    thread.start()
+    try:
+        summary = outcome.result()
+    except KeyboardInterrupt:
+        launch.stop()
+        thread.join(PATIENCE)
+        raise
+    for notice in summary.notices:
+        log.warning(notice)
+    if summary.failed:
+        raise RunFailed(summary)
+    return summary
+
+
+class Display(Protocol):
+    """Where a run is shown while it lasts."""
+
+    def notice(self, text: str) -> None:
+        """Say what the user may want to know."""
+
+    def say(self, text: str) -> None:
+        """Say what is being done."""
+
+    def status(self, text: str) -> AbstractContextManager[Callable[[str], None]]:
+        """Say within the block what is done before there is progress to show."""
+
+    def progress(self) -> AbstractContextManager[None]:
+        """Show progress within the block."""
+
+
+class LogDisplay:
+    """Shows notices in the log `cellstrata`, and no progress."""
+
+    def notice(self, text: str) -> None:
+        """Say what the user may want to know."""
+        log.warning(text)
+
+    def say(self, text: str) -> None:
+        """Say what is being done."""
+        log.info(text)
+
+    @contextlib.contextmanager
+    def status(self, text: str) -> Iterator[Callable[[str], None]]:
+        """Say what is done before there is progress to show."""
+        yield log.info
+
+    @contextlib.contextmanager
+    def progress(self) -> Iterator[None]:
+        """Show nothing: the log of the flow has it."""
+        yield
+
+
+class Launch:
+    """One run, from its configuration to its summary; `stop` may be called from any thread."""
+
+    def __init__(
+        self, config: RunConfig, display: Display | None = None, signals: Sequence[signal.Signals] = ()
+    ) -> None:
+        """`signals` are those that stop the run once its flow has begun; only for a main thread."""
+        self._config, self._display, self._signals = config, display or LogDisplay(), signals
+        self._stopped = False
+        self._stop_flow: Callable[[], object] = lambda: None
+        self._lock = threading.Lock()
+
+    def summary(self, lost: Callable[[str], None], before_flow: Callable[[], None] = lambda: None) -> dict[str, Any]:
+        """Run, and return the result of the flow `cluster`.
+
+        `lost` is called, from another thread, with a reason if Prefect's server is lost; `before_flow` when
+        all is imported.
+
+        Raises
+        ------
+        UnusableInputs, RunnerUnusable
+            Before any work starts.
+        ServerFailed
+            If the embedded server does not start.
+        Interrupted
+            If the run was stopped.
+        """
+        config = self._config
+        if not has_blocks(config):  # before a server is started
+            config = checked(config)
+        with connection() as server, self._display.status("inspecting the inputs") as say:
+            if has_blocks(config):
+                say("reading Prefect's blocks")
+                server.wait()
+                with server.settings():
+                    config = checked(config)
+            say(f"starting the runner {config.runner}")
+            with shared_executor(Settings.of(config)) as executor:
+                for notice in executor.notices:
+                    self._display.notice(notice)
+                wake_worker(config, executor)
+                inputs = prepare(config, lambda name: say(f"inspecting {name}"))
+                say("starting Prefect")
+                start_graphs(config, inputs, executor)
+                return self._flow(config, server, lost, before_flow)
+
+    def stop(self) -> None:
+        """Stop the run and its workers at once; whoever waits for it gets Interrupted."""
+        stop_all()
+        with self._lock:
+            self._stopped = True
+            self._stop_flow()
+
+    def _flow(
+        self, config: RunConfig, server: Connection, lost: Callable[[str], None], before_flow: Callable[[], None]
+    ) -> dict[str, Any]:
+        with server.settings():
+            from cellstrata.flows.cluster import cluster  # here: Prefect takes 2 s to import, and workers must not
+            from cellstrata.flows.monitor.outcome import summary_of
+
+            before_flow()
+            server.wait()
+            ended = threading.Event()
+            if server.embedded is not None:
+                server.embedded.when_lost(lost)
+            elif server.url:
+                when_unreachable(server.url, lost, ended)
+            self._display.say("clustering")
+
+            async def until_stopped() -> dict[str, Any]:
+                loop = asyncio.get_running_loop()
+                task = asyncio.ensure_future(cluster(config, return_state=True))
+                with self._lock:
+                    self._stop_flow = lambda: loop.call_soon_threadsafe(task.cancel)
+                    if self._stopped:
+                        task.cancel()
+                for sign in self._signals:
+                    loop.add_signal_handler(sign, self.stop)
+                try:
+                    return await summary_of(await task)
+                except asyncio.CancelledError:
+                    raise Interrupted from None
+                finally:
+                    with self._lock:
+                        self._stop_flow = lambda: None
+                    for sign in self._signals:
+                        loop.remove_signal_handler(sign)
+
+            with self._display.progress():
+                try:
+                    return asyncio.run(until_stopped())
+                finally:
+                    ended.set()
+                    if server.embedded is not None:
+                        _flush_records()
+
+
+def checked(config: RunConfig) -> RunConfig:
+    """Make the configuration ready, and see that what it names is there. Raises UnusableInputs."""
+    config = ready(config)
+    if problems := unavailable(config, devices=config.runner != "gpu"):
+        raise UnusableInputs(problems)
+    return config
+
+
+def _surroundings() -> AbstractContextManager[None]:
+    """Return the caller's Prefect context as another thread can enter it: settings, tags, and the flow around the run.
+
+    Not its clients, which belong to the caller's event loop.
+    """
+    if "prefect" not in sys.modules:
+        return contextlib.nullcontext()
+    from prefect.context import hydrated_context, serialize_context
+
+    return hydrated_context(serialize_context())
+
+
+def _flush_records() -> None:
+    """Send what Prefect's client still holds before the server stops."""
+    from prefect.events.worker import EventsWorker
+    from prefect.logging.handlers import APILogWorker
+
+    with contextlib.suppress(Exception):  # records, not results: nothing here may fail a run
+        EventsWorker.drain_all(timeout=10)
+        APILogWorker.drain_all(timeout=5)
