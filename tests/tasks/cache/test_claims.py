@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cellstrata.tasks.cache.cache import claims
+from cellstrata.tasks.cache import claims
 from cellstrata.tasks.cache.claims import Claims
 from tests import ROOT
 from tests.tasks.small import cache_at

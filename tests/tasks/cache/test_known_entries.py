@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cellstrata.tasks.cache import known_entries as listing
 from cellstrata.tasks.cache.cache import Cache
-from cellstrata.tasks.cache.cache import known_entries as listing
 from cellstrata.tasks.cache.known_entries import Listing
 from cellstrata.tasks.cache.recent_entries import listed_as
 from cellstrata.tasks.stores.store import Store

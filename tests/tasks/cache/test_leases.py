@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from cellstrata.tasks.cache.cache import Cache, leases
+from cellstrata.tasks.cache import leases
+from cellstrata.tasks.cache.cache import Cache
 from cellstrata.tasks.cache.leases import DEAD_AFTER, LEASES, live_leases, using
 from cellstrata.tasks.cache_care.prune import prune
 from cellstrata.tasks.stores.store import Store

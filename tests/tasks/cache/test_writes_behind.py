@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cellstrata.tasks.cache import writes_behind as writing
 from cellstrata.tasks.cache.cache import Cache
-from cellstrata.tasks.cache.cache import writes_behind as writing
 from cellstrata.tasks.cache.writes_behind import AT_ONCE, WritesBehind
 from cellstrata.tasks.stores.store import Store
 
