@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import tempfile
 import threading
-from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from cachetools import LRUCache
 
 KEPT = 4  # arrays: the embeddings that are being split; the one not used for longest goes first
 
 Array = np.ndarray[Any, Any]
-_kept: OrderedDict[str, Array] = OrderedDict()
+_kept: LRUCache[str, Array] = LRUCache(KEPT)
 _lock = threading.Lock()
 
 
@@ -25,7 +25,6 @@ def fetched(name: str, fetch: Callable[[], Array]) -> Array:
     """Return the array called `name`, which never changes; it is fetched if this process has not got it."""
     with _lock:  # threads that want the same array wait for one copy
         if name in _kept:
-            _kept.move_to_end(name)
             return _kept[name]
         array = fetch()
         try:
@@ -36,6 +35,4 @@ def fetched(name: str, fetch: Callable[[], Array]) -> Array:
         except OSError:  # no room on the disk
             return array
         _kept[name] = mapped
-        while len(_kept) > KEPT:
-            _kept.popitem(last=False)
         return mapped

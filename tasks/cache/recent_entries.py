@@ -6,12 +6,13 @@ It belongs to one run in one process and ends with it, so what is damaged later 
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
+
+from cachetools import LRUCache
 
 from cellstrata.tasks.cache.record import Record
 
 MOST_BYTES = 1 << 28  # of the arrays that came with the entries
-MOST = 50_000  # entries
+MOST = 50_000  # entries: each counts for as many bytes as this leaves it, if it has fewer
 LISTED = 16  # characters of a key
 
 
@@ -23,27 +24,22 @@ class Recent:
 
     def __init__(self, listed: frozenset[str] | None = None) -> None:
         self._listed = listed
-        self._records: OrderedDict[str, Record] = OrderedDict()
+        self._records: LRUCache[str, Record] = LRUCache(MOST_BYTES, getsizeof=_size)
         self._absent: set[str] = set()
         self._checked: set[str] = set()
-        self._bytes = 0
         self._lock = threading.Lock()
 
     def note(self, record: Record) -> None:
         """Keep an entry that has just been read or written."""
         with self._lock:
             self._absent.discard(record.key)
-            self._drop(record.key)
-            self._records[record.key] = record
-            self._bytes += _size(record)
-            while self._records and (self._bytes > MOST_BYTES or len(self._records) > MOST):
-                self._drop(next(iter(self._records)))
+            self._records.pop(record.key, None)
+            if _size(record) <= MOST_BYTES:
+                self._records[record.key] = record
 
     def find(self, key: str) -> Record | None:
         """Return the entry of a key, None if it has not been seen."""
         with self._lock:
-            if key in self._records:
-                self._records.move_to_end(key)
             return self._records.get(key)
 
     def note_absent(self, key: str) -> None:
@@ -73,10 +69,6 @@ class Recent:
         with self._lock:
             return digest in self._checked
 
-    def _drop(self, key: str) -> None:
-        if (old := self._records.pop(key, None)) is not None:
-            self._bytes -= _size(old)
-
 
 def listed_as(key: str) -> str:
     """Return a key as listings have it: short, since they go with each job."""
@@ -84,4 +76,4 @@ def listed_as(key: str) -> str:
 
 
 def _size(record: Record) -> int:
-    return sum(array.nbytes for array in record.inline.values())
+    return max(sum(array.nbytes for array in record.inline.values()), -(-MOST_BYTES // MOST))

@@ -18,6 +18,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from cachetools import LRUCache
+
 from cellstrata.tasks.stores.data_errors import InputError
 from cellstrata.tasks.stores.states import ElementState
 from cellstrata.tasks.stores.store import Store, is_local, join, local_path
@@ -82,7 +84,7 @@ class References:
     shards: list[Shard] = field(default_factory=list)
     place: Store | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
-    _shards: dict[int, dict[str, Ref]] = field(default_factory=dict)
+    _shards: LRUCache[int, dict[str, Ref]] = field(default_factory=lambda: LRUCache(SHARDS_KEPT))
 
     def find(self, key: str) -> Ref | None:
         """Return where an object lies that is no metadata, None where the array has no such chunk."""
@@ -92,8 +94,7 @@ class References:
         number = bisect.bisect_right([shard.first for shard in self.shards], key) - 1
         if number < 0:
             return None
-        with self._lock:  # one shard is read once
-            return self._shard_refs(number).get(key)
+        return self._shard_refs(number).get(key)
 
     def all_refs(self) -> Iterator[tuple[str, Ref]]:
         """Yield all references by key."""
@@ -106,12 +107,11 @@ class References:
         return join(self.url, self.own, INSIDE[number]) if number < 0 else self.sources[number].url
 
     def _shard_refs(self, number: int) -> dict[str, Ref]:
-        if number not in self._shards:
-            assert self.place is not None
-            self._shards[number] = _from_parquet(self.place.read(self.shards[number].path))
-            while len(self._shards) > SHARDS_KEPT:
-                self._shards.pop(next(iter(self._shards)))
-        return self._shards[number]
+        with self._lock:  # one shard is read once
+            if number not in self._shards:
+                assert self.place is not None
+                self._shards[number] = _from_parquet(self.place.read(self.shards[number].path))
+            return self._shards[number]
 
     def files(self) -> dict[str, bytes]:
         """Return what is to be written, by path in the result; the document is the last."""

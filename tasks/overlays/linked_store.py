@@ -10,12 +10,12 @@ from __future__ import annotations
 import asyncio
 import functools
 import threading
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
 from typing import Any
 
+from cachetools import LRUCache
 from zarr.abc.store import ByteRequest, OffsetByteRequest, RangeByteRequest, SuffixByteRequest
 from zarr.abc.store import Store as ZarrStore
 from zarr.core.buffer import Buffer, BufferPrototype, default_buffer_prototype
@@ -53,7 +53,7 @@ class LinkedStore(ZarrStore):
     def _forget(self) -> None:
         self._lock = threading.Lock()
         self._checked: dict[tuple[int, str], Future[None]] = {}
-        self._blocks: OrderedDict[tuple[int, int], Future[bytes]] = OrderedDict()
+        self._blocks: LRUCache[tuple[int, int], Future[bytes]] = LRUCache(BLOCKS_KEPT)
 
     def __getstate__(self) -> dict[str, Any]:
         return {"place": self.place, "options": self.options}
@@ -202,12 +202,8 @@ class LinkedStore(ZarrStore):
     def _block(self, source: int, number: int) -> bytes:
         key = (source, number)
         with self._lock:
-            block = self._blocks.get(key)
-            mine = block is None
+            mine = key not in self._blocks
             block = self._blocks.setdefault(key, Future())
-            self._blocks.move_to_end(key)
-            while len(self._blocks) > BLOCKS_KEPT:
-                self._blocks.popitem(last=False)
         if mine:
             store, size = self.stores[source], int(self.references.sources[source].state["size"])
             try:

@@ -11,10 +11,11 @@ from __future__ import annotations
 import io
 import threading
 from bisect import bisect_right
-from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+
+from cachetools import LRUCache
 
 BLOCK = 1 << 15
 KEPT = 512  # blocks: 16 MiB
@@ -24,7 +25,7 @@ GAP = 1 << 13  # parts that are no farther apart are fetched as one
 AT_ONCE = 16
 FILES = 8  # whose blocks are kept
 
-_kept: OrderedDict[str, Any] = OrderedDict()  # blocks, by the version of the file
+_kept: LRUCache[str, Any] = LRUCache(FILES)  # blocks, by the version of the file
 _lock = threading.Lock()
 
 Fetch = Callable[[int, int], bytes]
@@ -135,13 +136,11 @@ def _blocks_of(version: str, make: Callable[[], Any]) -> Any:
     with _lock:
         if version not in _kept:
             _kept[version] = make()
-        _kept.move_to_end(version)
-        while len(_kept) > FILES:
-            _kept.popitem(last=False)
         return _kept[version]
 
 
 def _joined(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    # not fsspec's merge_offset_ranges: that of fsspec 2025.3 loses the end of a range with another one inside
     joined: list[tuple[int, int]] = []
     for start, end in sorted(ranges):
         if joined and start <= joined[-1][1] + GAP:

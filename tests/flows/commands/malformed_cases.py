@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from tests.flows import broken_inputs as broken
+from tests.flows.commands import broken_inputs as broken
 from tests.flows.commands.broken_inputs import Builder, N, cells, edited, holding, of_bytes, replaced
 
 TEMPLATE = """\
