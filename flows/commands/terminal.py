@@ -33,7 +33,7 @@ from cellstrata.flows.monitor import progress as progress_of_run
 from cellstrata.tasks.stores.data_errors import DataError
 from cellstrata.tasks.stores.faults import VANISHED, StoreError
 
-RETRYING = os.path.join("tasks", "retries.py")  # through which the errors of stores pass
+RETRYING = os.path.join("stores", "retries.py")  # through which the errors of stores pass
 MEND = {
     errno.ENOSPC: "free some space there",
     errno.EDQUOT: "free some space there, or ask for more",

@@ -187,8 +187,9 @@ def test_a_root_cannot_be_written(tmp_path: Path, form: str) -> None:
 
 def test_dense_embeddings_are_read_without_anndata(tmp_path: Path) -> None:
     code = (
-        "import sys; from tasks import elements as e\n"
-        "with e.open_anndata(sys.argv[1]) as r: e.read_obsm(r, 'X_pca'); e.read_obsp(r, 'distances')\n"
+        "import sys; from cellstrata.tasks.elements import reading as e\n"
+        "from cellstrata.tasks.elements.opening import open_anndata\n"
+        "with open_anndata(sys.argv[1]) as r: e.read_obsm(r, 'X_pca'); e.read_obsp(r, 'distances')\n"
         "assert not {'anndata', 'pandas', 'scanpy'} & set(sys.modules)"
     )
     for form in ("h5ad", "zarr2"):
