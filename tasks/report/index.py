@@ -7,8 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 from urllib.parse import quote
 
-from cellstrata.tasks.report.markup import text
-from cellstrata.tasks.report.page import document
+from cellstrata.tasks.report.documents import document
 from cellstrata.tasks.report.places import shown_place
 
 
@@ -39,23 +38,22 @@ def entry_of(name: str, report: Mapping[str, Any]) -> Entry:
 
 def index_page(entries: Sequence[Entry], images: str, made: str, key: str) -> bytes:
     """Return the index as UTF-8; its links are relative to `images`, where it stands."""
-    rows = "".join(_row(entry, images) for entry in entries)
-    failed = [f"<li>{text(entry.name)}: {text(entry.error)}</li>" for entry in entries if entry.error]
-    noted = [f"<li>{text(entry.name)}: {text(notice)}</li>" for entry in entries for notice in entry.notices]
-    said = f'<ul class="notices">{"".join([*failed, *noted])}</ul>' if failed or noted else ""
+    failed = [(entry.name, entry.error) for entry in entries if entry.error]
+    noted = [(entry.name, notice) for entry in entries for notice in entry.notices]
     n_failed = f", {len(failed)} failed" if failed else ""
     summary = f"{len(entries)} dataset{'s' * (len(entries) != 1)}{n_failed}; written {made}"
-    return document("index.html", key, ("dom", "theme"), rows=rows, said=said, summary=text(summary)).encode()
+    rows = [_row(entry, images) for entry in entries]
+    return document(
+        "index.html", key, ("dom", "theme"), rows=rows, said=[*failed, *noted], summary=summary
+    ).encode()  # fmt: skip
 
 
-def _row(entry: Entry, images: str) -> str:
-    head = text(entry.name)
-    if entry.report.startswith(f"{images}/"):
-        link = quote(entry.report.removeprefix(f"{images}/"))
-        head = f'<a href="{text(link)}">{head}</a>'
-    columns = ", ".join(f"{name} ({n:,})" for name, n in entry.clusters.items())
-    status = "failed" if entry.error else "done, with warnings" if entry.notices else "done"
-    return (
-        f'<tr><th scope="row">{head}</th><td class="status">{status}</td><td>{text(columns)}</td>'
-        f"<td>{text(shown_place(entry.result)) if entry.result else ''}</td></tr>"
-    )
+def _row(entry: Entry, images: str) -> dict[str, str]:
+    below = entry.report.startswith(f"{images}/")
+    return {
+        "name": entry.name,
+        "link": quote(entry.report.removeprefix(f"{images}/")) if below else "",
+        "status": "failed" if entry.error else "done, with warnings" if entry.notices else "done",
+        "columns": ", ".join(f"{name} ({n:,})" for name, n in entry.clusters.items()),
+        "result": shown_place(entry.result) if entry.result else "",
+    }

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import importlib.resources
 import json
-from functools import cache
-from string import Template
 from typing import Any
 
 import numpy as np
+from markupsafe import Markup
 
 from cellstrata.tasks.colours.palette import tree_palette
 from cellstrata.tasks.evaluation.clustree_edges import clustree_edges
@@ -20,7 +16,7 @@ from cellstrata.tasks.report.clusters import Grown, grown_trees
 from cellstrata.tasks.report.clusters import document as tree_document
 from cellstrata.tasks.report.compared import Binned, Compared, agreements, binned, compare
 from cellstrata.tasks.report.compared import document as covariate_document
-from cellstrata.tasks.report.markup import definitions, embedded, text
+from cellstrata.tasks.report.documents import document, embedded
 from cellstrata.tasks.report.packing import packed, smallest
 from cellstrata.tasks.report.subject import Subject
 from cellstrata.tasks.report.tables import agreement_table, columns_table, reasons_table
@@ -29,11 +25,6 @@ from cellstrata.tasks.trees.rows import TreeRows
 MOST_BYTES = 9_500_000
 SCRIPTS = ("dom", "data", "state", "colors", "plot", "pointer", "labels", "legend", "tree", "detail",
            "tables", "composition", "clustree", "theme", "main")  # fmt: skip
-_TOLD = (  # what is said where a script fails, as in a browser without DecompressionStream
-    "(error) => { console.error(error); const said = document.createElement('p'); said.className = 'notices'; "
-    "said.textContent = `The interactive part did not start (${error.message}); a browser of 2023 or later has all it "
-    "needs.`; document.getElementById('main').prepend(said); }"
-)
 
 
 def page(subject: Subject, key: str) -> bytes:
@@ -41,70 +32,33 @@ def page(subject: Subject, key: str) -> bytes:
     trees = grown_trees(TreeRows(subject.tree, subject.facts), subject.labels)
     bins = [binned(covariate) for covariate in subject.covariates]
     compared = [compare(tree, *pair) for tree in trees for pair in zip(subject.covariates, bins, strict=True)]
-    frame = _frame(subject, key, trees, compared)
     genes = [binned(gene) for gene in subject.genes]
+    told = _told(subject, trees, compared)
     room = shown_cells.room_for(len(trees) + len(bins), len(genes))
     while True:
         facts, arrays = _drawn(subject, trees, bins, genes, compared, room)
-        found = frame.replace("\0facts\0", facts).replace("\0arrays\0", arrays).encode()
+        found = document("report.html", key, SCRIPTS, facts=facts, arrays=arrays, **told).encode()
         if len(found) <= MOST_BYTES or room < 1000:
             return found
         room //= 2
 
 
-def _frame(subject: Subject, key: str, trees: list[Grown], compared: list[Compared]) -> str:
+def _told(subject: Subject, trees: list[Grown], compared: list[Compared]) -> dict[str, Any]:
+    """What the template says in words and tables, that is all but the pictures."""
     agreeing = agreements(compared)
-    sections = [
-        _section("columns", "Columns", columns_table(trees, subject.facts)) if trees else "",
-        _section("reasons", "Why clusters were not split", reasons_table(trees)) if trees else "",
-        _section("agreement", "Agreement with covariates", agreement_table(agreeing)) if agreeing else "",
+    tables = [
+        ("columns", "Columns", columns_table(trees, subject.facts) if trees else None),
+        ("reasons", "Why clusters were not split", reasons_table(trees) if trees else None),
+        ("agreement", "Agreement with covariates", agreement_table(agreeing) if agreeing else None),
     ]
-    return document(
-        "report.html", key, SCRIPTS,
-        name=text(subject.name),
-        notices=_notices(subject.notices),
-        overview=definitions(subject.overview),
-        settings=definitions((name, _shown(value)) for name, value in subject.settings),
-        versions=definitions(subject.versions.items()),
-        sections="".join(sections),
-        facts="\0facts\0",
-        arrays="\0arrays\0",
-    )  # fmt: skip
-
-
-def document(template: str, key: str, scripts: tuple[str, ...], **parts: str) -> str:
-    """Fill a template with escaped parts, and with the styles and scripts that all pages share.
-
-    Its policy allows nothing from anywhere, and no other script than this one.
-    """
-    body = "\n".join(_asset(f"{name}.js") for name in scripts)
-    script = f'"use strict";(async () => {{\n{body}\n}})().catch({_TOLD});'
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    policy = f"default-src 'none'; style-src 'unsafe-inline'; img-src data: blob:; script-src 'sha256-{digest}'"
-    return Template(_asset(template)).substitute(
-        key=text(key), policy=text(policy), style=_asset("report.css"), script=script, **parts
-    )
-
-
-@cache
-def _asset(name: str) -> str:
-    return (importlib.resources.files("cellstrata.tasks.report") / "assets" / name).read_text(encoding="utf-8")
-
-
-def assets_digest() -> str:
-    """Return a digest of the templates, styles and scripts: a page made with others is made anew."""
-    names = sorted(place.name for place in (importlib.resources.files("cellstrata.tasks.report") / "assets").iterdir())
-    return hashlib.sha256("\0".join(_asset(name) for name in names).encode()).hexdigest()[:16]
-
-
-def _section(name: str, title: str, content: str) -> str:
-    return f'<section id="{name}" aria-labelledby="{name}-title"><h2 id="{name}-title">{title}</h2>{content}</section>'
-
-
-def _notices(notices: tuple[str, ...]) -> str:
-    if not notices:
-        return '<p class="calm">No warnings.</p>'
-    return f'<ul class="notices">{"".join(f"<li>{text(notice)}</li>" for notice in notices)}</ul>'
+    return {
+        "name": subject.name,
+        "notices": subject.notices,
+        "overview": subject.overview,
+        "settings": [(name, _shown(value)) for name, value in subject.settings],
+        "versions": list(subject.versions.items()),
+        "tables": [table for table in tables if table[2] is not None],
+    }
 
 
 def _shown(value: Any) -> str:
@@ -113,7 +67,7 @@ def _shown(value: Any) -> str:
 
 def _drawn(
     subject: Subject, trees: list[Grown], bins: list[Binned], genes: list[Binned], compared: list[Compared], room: int
-) -> tuple[str, str]:
+) -> tuple[Markup, str]:
     """The facts as JSON and the arrays as text."""
     palette = tree_palette(subject.tree, subject.facts)
     arrays: dict[str, np.ndarray[Any, Any]] = {}

@@ -4,16 +4,40 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from cellstrata.tasks.report.clusters import Grown
 from cellstrata.tasks.report.compared import Agreeing
-from cellstrata.tasks.report.markup import Cell, table
 
 SPLIT = "split further"
 
 
-def columns_table(trees: Sequence[Grown], facts: Mapping[str, Mapping[str, Any]]) -> str:
+class Cell(NamedTuple):
+    """A table cell: what is shown, what it is sorted by, and how strongly it is coloured, 0 to 1."""
+
+    text: str
+    order: float | str | None = None
+    heat: float | None = None
+
+    @property
+    def classes(self) -> str:
+        """The names that its style goes by."""
+        return " ".join(["number"] * isinstance(self.order, float | int) + ["heat"] * (self.heat is not None))
+
+
+class Table(NamedTuple):
+    """A table that sorts: the names of its columns, and its rows."""
+
+    caption: str
+    names: Sequence[str]
+    rows: Sequence[Sequence[Cell]]
+
+    def is_number(self, at: int) -> bool:
+        """Tell whether a column is sorted as numbers."""
+        return any(isinstance(row[at].order, float | int) for row in self.rows)
+
+
+def columns_table(trees: Sequence[Grown], facts: Mapping[str, Mapping[str, Any]]) -> Table:
     """Return a table of the cluster columns: sizes, splits, engine, time."""
     names = ("column", "level", "clusters", "smallest", "median", "largest", "resolutions used", "modularity",
              "splits", "computed", "from cache", "seconds", "engine")  # fmt: skip
@@ -21,7 +45,7 @@ def columns_table(trees: Sequence[Grown], facts: Mapping[str, Mapping[str, Any]]
     caption = (
         "Cluster columns. Modularity is that of level 1; seconds are what the splits took when they were computed."
     )
-    return table(caption, names, rows)
+    return Table(caption, names, rows)
 
 
 def _column(tree: Grown, column: str, fact: Mapping[str, Any] | None) -> list[Cell]:
@@ -40,7 +64,7 @@ def _column(tree: Grown, column: str, fact: Mapping[str, Any] | None) -> list[Ce
     ]  # fmt: skip
 
 
-def reasons_table(trees: Sequence[Grown]) -> str:
+def reasons_table(trees: Sequence[Grown]) -> Table:
     """Return a table of why clusters were not split, clusters and cells by column; empty without deeper levels."""
     kinds = [SPLIT, *dict.fromkeys(_kind(row["reason"]) for tree in trees for row in tree.clusters if row["reason"])]
     rows = []
@@ -55,10 +79,10 @@ def reasons_table(trees: Sequence[Grown]) -> str:
             counted = [Cell(f"{clusters[kind]:,} ({cells[kind]:,} cells)" if clusters[kind] else "–", clusters[kind])
                        for kind in kinds]  # fmt: skip
             rows.append([Cell(column), *counted])
-    return table("What became of the clusters of each column", ("column", *kinds), rows)
+    return Table("What became of the clusters of each column", ("column", *kinds), rows)
 
 
-def agreement_table(agreeing: Sequence[Agreeing]) -> str:
+def agreement_table(agreeing: Sequence[Agreeing]) -> Table:
     """Return a table of NMI between cluster columns and covariates, a column each."""
     covariates = list(dict.fromkeys(one.covariate for one in agreeing))
     by_column: dict[str, dict[str, Agreeing]] = {}
@@ -72,7 +96,7 @@ def agreement_table(agreeing: Sequence[Agreeing]) -> str:
         "Normalised mutual information (0: independent, 1: the same groups; arithmetic mean), adjusted Rand index, and "
         "how many clusters have at least 90 % of their cells from one value, if all cells together have not"
     )
-    return table(caption, ("column", *covariates), rows)
+    return Table(caption, ("column", *covariates), rows)
 
 
 def _agreement(one: Agreeing) -> Cell:

@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from cellstrata.tasks.cache.cache import Cache
+from cellstrata.tasks.report.documents import assets_digest
 from cellstrata.tasks.report.index import Entry, index_page
-from cellstrata.tasks.report.page import assets_digest, page
+from cellstrata.tasks.report.page import page
 from cellstrata.tasks.report.subject import RunFacts, subject_of
 from cellstrata.tasks.results.result import Finished
 from cellstrata.tasks.stores.digest import digest_values

@@ -11,12 +11,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+from jinja2 import UndefinedError
 
 from cellstrata.tasks.evaluation.covariates import Categories, Numbers, categories_of
 from cellstrata.tasks.report import write as writing
 from cellstrata.tasks.report.cells import chosen, near_each_other, quantised, steps_between
 from cellstrata.tasks.report.compared import binned
 from cellstrata.tasks.report.covariates import rarest_as_one
+from cellstrata.tasks.report.documents import document
 from cellstrata.tasks.report.index import entry_of, index_page
 from cellstrata.tasks.report.page import page
 from cellstrata.tasks.report.places import shown_place
@@ -241,6 +243,18 @@ def test_the_index_links_relatively_and_says_what_failed() -> None:
     for said in ("leiden_0.5_1 (1,234)", "failed", "done, with warnings", "<mind>", NAUGHTY):
         assert said in text
     assert not addresses(html)
+
+
+def test_templates_escape_what_they_are_given_and_miss_nothing() -> None:
+    row = {"name": NAUGHTY, "link": "a\"b'c", "status": "<i>", "columns": "x\0y", "result": NAUGHTY}
+    parts = {"rows": [row], "said": [(NAUGHTY, "<b>\0")], "summary": NAUGHTY}
+    found = parsed(document("index.html", NAUGHTY, ("dom",), **parts))
+    assert {tag for tag, _ in found.tags} & {"img", "b", "i"} == set()
+    assert [a["href"] for tag, a in found.tags if tag == "a" and a.get("class") != "skip"] == [row["link"]]
+    assert "x\ufffdy" in found.text
+    assert {NAUGHTY} == {a["content"] for _, a in found.tags if a.get("name") == "cellstrata-key"}
+    with pytest.raises(UndefinedError, match="summary"):
+        document("index.html", "key", ("dom",), rows=[], said=[])
 
 
 def test_points_without_a_place_are_counted() -> None:
