@@ -41,9 +41,9 @@ from cellstrata.tasks.report.subject import RunFacts
 from cellstrata.tasks.results.result import Finished, publish_result
 from cellstrata.tasks.results.uses import note_use
 from cellstrata.tasks.trees.plan import EmbeddingChoice
-from cellstrata.tasks.trees.root_graph import compute_neighbors
+from cellstrata.tasks.trees.root_graph import RootGraph, compute_neighbors
 from cellstrata.tasks.trees.tree import Tree
-from cellstrata.tasks.trees.umap import compute_umap, find_umap
+from cellstrata.tasks.trees.umap import ComputedUmap, compute_umap, find_umap
 
 AT_ONCE = 32  # datasets: each has threads of its own, which wait for the workers
 
@@ -172,8 +172,7 @@ async def _embeddings(config: RunConfig, source: Input, cache: Cache) -> dict[Em
     ready = {choice: ref for choice, ref in source.embeddings.items() if ref is not None}
     for choice in source.embeddings.keys() - ready.keys():
         arguments = (source.url, config.storage_options, cache, choice.n_pcs, config.refresh, config.rehash)
-        found = await run_step(f"{source.name} · PCA", "apart", compute_pca, *arguments)
-        ready[choice] = ArrayRef.from_json(found["arrays"]["embedding"])
+        ready[choice] = await run_step(f"{source.name} · PCA", "apart", compute_pca, *arguments)
     return ready
 
 
@@ -186,8 +185,8 @@ async def _graph(config: RunConfig, source: Input, cache: Cache, embeddings: dic
     name = f"{source.name} · neighbors · {source.n_cells:,} cells"
     method = place.knn_method(source.n_cells)
     arguments = (cache, embeddings[spec.embedding], spec.n_neighbors, spec.metric, current_executor().threads, method)
-    found = await run_step(name, "pool", compute_neighbors, *arguments, find=_find(config, find_started))
-    return str(found["key"])
+    found: RootGraph = await run_step(name, "pool", compute_neighbors, *arguments, find=_find(config, find_started))
+    return found.key
 
 
 async def _umap(
@@ -199,10 +198,12 @@ async def _umap(
     spec, settings = source.neighbors, config.DATASETS[source.dataset].clustering
     method = _place(config, source).umap_method(source.n_cells)
     arguments = (cache, graph, embeddings[spec.embedding], spec.metric, spec.n_neighbors, settings.seed, method)
-    found = await run_step(f"{source.name} · UMAP", "apart", compute_umap, *arguments, find=_find(config, find_umap))
-    if found.get("fallback"):
-        get_run_logger().warning("%s: the CPU drew the UMAP, since %s", source.name, found["fallback"])
-    return ArrayRef.from_json(found["arrays"]["umap"])
+    drawn: ComputedUmap = await run_step(
+        f"{source.name} · UMAP", "apart", compute_umap, *arguments, find=_find(config, find_umap)
+    )
+    if drawn.fallback:
+        get_run_logger().warning("%s: the CPU drew the UMAP, since %s", source.name, drawn.fallback)
+    return drawn.coordinates
 
 
 def _place(config: RunConfig, source: Input) -> Placement:

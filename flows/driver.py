@@ -20,7 +20,7 @@ from cellstrata.flows.executors.executor import ClusterLost
 from cellstrata.flows.monitor.progress import Counts
 from cellstrata.tasks.cache.cache import Cache
 from cellstrata.tasks.cache.claims import Claims
-from cellstrata.tasks.cache.known_entries import Listing
+from cellstrata.tasks.cache.known_entries import KnownEntries
 from cellstrata.tasks.cache.recent_entries import listed_as
 from cellstrata.tasks.trees.jobs import Job, JobReport, bundle_key
 from cellstrata.tasks.trees.split import first_nodes, node_key, split
@@ -66,7 +66,7 @@ class Driver:
     _order: Any = field(default_factory=itertools.count)
 
     def __post_init__(self) -> None:
-        self._listing = Listing.of(self.cache)
+        self._listing = KnownEntries.of(self.cache)
 
     async def grow(self, trees: Sequence[Tree]) -> None:
         """Grow all trees to their leaves.

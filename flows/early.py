@@ -21,13 +21,13 @@ from cellstrata.tasks.inputs.inspection import Input
 from cellstrata.tasks.inputs.plans import root_neighbors
 from cellstrata.tasks.kernels.placement import placement_of
 from cellstrata.tasks.trees.graphs import find_graph
-from cellstrata.tasks.trees.root_graph import compute_neighbors, find_neighbors
+from cellstrata.tasks.trees.root_graph import RootGraph, compute_neighbors, find_neighbors
 
 AT_MOST = 2  # datasets; the others' graphs are computed when their turn comes
 NO_GRAPH = "0" * 64  # no key: to look for it makes a worker import what it needs, and open its cache
 WOKEN = 4  # workers; more are started when there is work for them
 
-_started: dict[tuple[str, int, str, str | None], Future[Any]] = {}
+_started: dict[tuple[str, int, str, str | None], Future[RootGraph]] = {}
 
 
 def wake_worker(config: RunConfig, executor: Executor) -> None:
@@ -59,9 +59,9 @@ def start_graphs(config: RunConfig, inputs: Mapping[str, Input], executor: Execu
     threads.shutdown(wait=False)
 
 
-def _wake(executor: Executor, graph: Future[Any], cache: Cache) -> None:
+def _wake(executor: Executor, graph: Future[RootGraph], cache: Cache) -> None:
     """Start the workers that the first splits will need, when the graph no longer takes all CPUs."""
-    key = graph.result()["key"]
+    key = graph.result().key
     with ThreadPoolExecutor(WOKEN) as threads:
         for _ in range(min(WOKEN, executor.at_once)):
             threads.submit(executor.run, find_graph, cache, key)
@@ -78,7 +78,7 @@ def load_for_publishing() -> threading.Thread:
 
 def find_started(
     cache: Cache, embedding: ArrayRef, n_neighbors: int, metric: str, threads: int, method: str | None = None
-) -> dict[str, Any] | None:
+) -> RootGraph | None:
     """Return a graph that the cache has, waiting for it if it has been started here."""
     started = _started.pop((embedding.digest, n_neighbors, metric, method), None)
     if started is not None:

@@ -17,7 +17,7 @@ from cellstrata.flows.commands.exit_codes import DONE, FAILED, INTERRUPTED, WRON
 from cellstrata.flows.commands.terminal import Terminal, unexpected
 from cellstrata.flows.credentials import with_blocks
 from cellstrata.tasks.cache.cache import Cache
-from cellstrata.tasks.cache_care.contents import Amount, Fault, Survey, by_age, by_dataset, by_kind
+from cellstrata.tasks.cache_care.contents import Amount, Damage, Survey, by_age, by_dataset, by_kind
 from cellstrata.tasks.cache_care.prune import Pruned, prune
 from cellstrata.tasks.cache_care.survey import NoCache, survey
 from cellstrata.tasks.cache_care.verify import Verification, verify
@@ -116,7 +116,7 @@ def _verify(cache: Cache, options: argparse.Namespace, terminal: Terminal) -> Re
     return report, lines, DONE if found.is_sound else FAILED
 
 
-def _say_faults(found: Verification, faults: Sequence[Fault], terminal: Terminal) -> None:
+def _say_faults(found: Verification, faults: Sequence[Damage], terminal: Terminal) -> None:
     for line in at_most([*(f"{path} is a link, and was not followed" for path in found.links)]):
         terminal.notice(line)
     for line in at_most([f"{path}: cannot be read" for path in found.unreadable]):
@@ -212,7 +212,7 @@ def _report(found: Survey) -> dict[str, Any]:
     }
 
 
-def _faults(faults: Sequence[Fault]) -> list[dict[str, str]]:
+def _faults(faults: Sequence[Damage]) -> list[dict[str, str]]:
     return [{"path": fault.stored.key, "why": fault.why} for fault in faults]
 
 

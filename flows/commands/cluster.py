@@ -104,8 +104,7 @@ def _embeddings(call: LevelCall, source: Input, cache: Cache) -> dict[EmbeddingC
     ready = {}
     for choice, ref in source.embeddings.items():
         if ref is None:
-            found = compute_pca(source.url, call.config.storage_options, cache, choice.n_pcs, call.config.refresh)
-            ref = ArrayRef.from_json(found["arrays"]["embedding"])
+            ref = compute_pca(source.url, call.config.storage_options, cache, choice.n_pcs, call.config.refresh)
         ready[choice] = ref
     return ready
 
@@ -119,7 +118,7 @@ def _graph(call: LevelCall, source: Input, cache: Cache, embeddings: dict[Embedd
     method = placement_of(settings, call.config.gpu_for(NAME)).knn_method(source.n_cells)
     arguments = (cache, embeddings[spec.embedding], spec.n_neighbors, spec.metric, call.config.worker_count, method)
     found = None if call.config.refresh else find_neighbors(*arguments)
-    return str((found or compute_neighbors(*arguments))["key"])
+    return (found or compute_neighbors(*arguments)).key
 
 
 def _split(tree: Tree, pending: list[Pending], cache: Cache, threads: int, refresh: bool) -> set[str]:

@@ -72,7 +72,9 @@ class LiveArtifacts:
         share = 100.0 if finished else 0.0 if now is None else 100.0 * now.settled / max(now.total, 1)
         client = await self._opened_client()
         if self._shown is None:
-            artifact = ProgressArtifact(key=key_of(self.dataset, "progress"), progress=share, description=self.dataset)
+            artifact = ProgressArtifact(
+                key=artifact_key(self.dataset, "progress"), progress=share, description=self.dataset
+            )
             self._shown = ((await artifact.acreate(client=client)).id, share)
         elif share != self._shown[1]:
             await aupdate_progress_artifact(self._shown[0], share, client=client)
@@ -88,13 +90,15 @@ class LiveArtifacts:
         if self._task is not None:
             self._task.cancel()
         artifacts: list[Artifact] = [
-            TableArtifact(key=key_of(self.dataset, "columns"), table=rows, description=f"Columns of {self.dataset}")
+            TableArtifact(
+                key=artifact_key(self.dataset, "columns"), table=rows, description=f"Columns of {self.dataset}"
+            )
         ]
         artifacts += [
             LinkArtifact(
-                key=key_of(self.dataset, name),
+                key=artifact_key(self.dataset, name),
                 link=visitable(url),
-                link_text=place_of(url),  # in full: a browser follows no link from a server to a file
+                link_text=readable_place(url),  # in full: a browser follows no link from a server to a file
                 description=f"Where the {name} of {self.dataset} {'are' if name.endswith('s') else 'is'}",
             )
             for name, url in links.items()
@@ -103,7 +107,7 @@ class LiveArtifacts:
             text = "\n\n".join(f"### {title}\n\n![{title}]({image})" for title, image in images.items())
             shown = f"Key figures of {self.dataset}"
             artifacts.append(
-                MarkdownArtifact(key=key_of(self.dataset, "key figures"), markdown=text, description=shown)
+                MarkdownArtifact(key=artifact_key(self.dataset, "key figures"), markdown=text, description=shown)
             )
 
         async def send() -> None:
@@ -114,17 +118,17 @@ class LiveArtifacts:
             await asyncio.wait_for(send(), PATIENCE)
 
 
-def key_of(dataset: str, what: str) -> str:
+def artifact_key(dataset: str, what: str) -> str:
     """Return a key as Prefect allows it: lower-case letters, digits and dashes."""
     return _NOT_IN_KEYS.sub("-", f"{dataset} {what}".lower()).strip("-")
 
 
 def visitable(url: str) -> str:
     """Return a URL for people to follow, without credentials or a signature."""
-    return local_path(url).as_uri() if is_local(url) else place_of(url)
+    return local_path(url).as_uri() if is_local(url) else readable_place(url)
 
 
-def place_of(url: str) -> str:
+def readable_place(url: str) -> str:
     """Return a path, or a URL without credentials or a signature, as people write it."""
     return str(local_path(url)) if is_local(url) else _CREDENTIALS.sub("//", url).partition("?")[0]
 

@@ -20,7 +20,7 @@ MOST = 3_000  # entries
 FOLDERS = 256  # of records
 
 
-class Listing:
+class KnownEntries:
     """The entries that a cache had when it was first asked, and those that its users have seen since."""
 
     def __init__(self, cache: Cache) -> None:
@@ -31,7 +31,7 @@ class Listing:
         self._lock = threading.Lock()
 
     @classmethod
-    def of(cls, cache: Cache) -> Listing:
+    def of(cls, cache: Cache) -> KnownEntries:
         """Return that of a cache which the other data sets of this process use at the moment, or a new one."""
         places = " ".join(store.url for store in cache.stores)
         with _making:
@@ -62,7 +62,7 @@ class Listing:
             return self._known | self._seen
 
 
-_live: WeakValueDictionary[str, Listing] = WeakValueDictionary()
+_live: WeakValueDictionary[str, KnownEntries] = WeakValueDictionary()
 _making = threading.Lock()
 
 

@@ -35,7 +35,7 @@ class Amount:
 
 
 @dataclass(frozen=True)
-class Entry:
+class StoredEntry:
     """An intact record: its arrays, and the keys of other entries that it names."""
 
     stored: StoredObject
@@ -74,7 +74,7 @@ def size_of(ref: ArrayRef) -> int:
 
 
 @dataclass(frozen=True)
-class Fault:
+class Damage:
     """An object that is not what it should be, and why."""
 
     stored: StoredObject
@@ -87,10 +87,10 @@ class Survey:
     size than they say; `held` are the digests of arrays that records of another scheme may name."""
 
     url: str
-    entries: dict[str, Entry] = field(default_factory=dict)
+    entries: dict[str, StoredEntry] = field(default_factory=dict)
     arrays: dict[str, StoredArray] = field(default_factory=dict)
-    damaged: list[Fault] = field(default_factory=list)
-    incomplete: list[Fault] = field(default_factory=list)
+    damaged: list[Damage] = field(default_factory=list)
+    incomplete: list[Damage] = field(default_factory=list)
     broken: list[StoredArray] = field(default_factory=list)
     datasets: list[DatasetUse] = field(default_factory=list)
     leases: list[Lease] = field(default_factory=list)
@@ -160,9 +160,9 @@ def by_dataset(found: Survey) -> list[DatasetSize]:
     return [*sizes, DatasetSize("", (), sum(not users for users in uses.values()), unused, 0)]
 
 
-def _sizes(found: Survey) -> list[tuple[Entry, int]]:
+def _sizes(found: Survey) -> list[tuple[StoredEntry, int]]:
     """Each entry with the bytes of its record and of the arrays that no entry used later."""
-    sizes: list[tuple[Entry, int]] = []
+    sizes: list[tuple[StoredEntry, int]] = []
     counted: set[str] = set()
     for entry in sorted(found.entries.values(), key=lambda entry: (-entry.stored.time, entry.key)):
         mine = {ref.digest for ref in entry.arrays} - counted

@@ -17,7 +17,7 @@ from typing import TypeVar
 from cellstrata.configs.amounts import size_text
 from cellstrata.tasks.cache.cache import Cache, array_folder
 from cellstrata.tasks.cache.leases import DEAD_AFTER, Lease, live_leases
-from cellstrata.tasks.cache_care.contents import Amount, Entry, StoredArray, Survey
+from cellstrata.tasks.cache_care.contents import Amount, StoredArray, StoredEntry, Survey
 from cellstrata.tasks.cache_care.survey import survey
 from cellstrata.tasks.overlays.own_folders import leftovers_of
 from cellstrata.tasks.stores.objects import StoredObject, remove_empty_folders, remove_unless_touched
@@ -69,7 +69,7 @@ class Removal:
     leftovers: list[StoredObject] = field(default_factory=list)
     damaged: list[StoredObject] = field(default_factory=list)
     broken: list[StoredArray] = field(default_factory=list)
-    entries: list[Entry] = field(default_factory=list)
+    entries: list[StoredEntry] = field(default_factory=list)
     arrays: list[StoredArray] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
 
@@ -119,7 +119,7 @@ def choose(found: Survey, older_than: float | None, max_size: int | None, now: f
     left = found.size - Amount.of([*removal.leftovers, *removal.damaged, *broken]).size
     names = Counter(ref.digest for entry in found.entries.values() for ref in set(entry.arrays))
     young = {array.digest for array in found.unnamed() if found.unreadable or now - array.time < UNNAMED_KEPT}
-    queue: list[tuple[float, str, Entry | StoredArray]] = [
+    queue: list[tuple[float, str, StoredEntry | StoredArray]] = [
         *((entry.stored.time, entry.stored.key, entry) for entry in found.entries.values()),
         *((array.time, array_folder(array.digest), array) for array in found.unnamed() if array.digest not in young),
     ]
@@ -193,7 +193,7 @@ def _remove(cache: Cache, found: Survey, removal: Removal, pruned: Pruned, now: 
             pruned.failures.append(f"{stored.key}: {error.strerror or error}")
             return False
 
-    def entry_gone(entry: Entry) -> bool:
+    def entry_gone(entry: StoredEntry) -> bool:
         removed = gone(entry.stored)
         kept.update(() if removed else (ref.digest for ref in entry.arrays))
         return removed

@@ -14,7 +14,7 @@ from typing import Any
 from cellstrata.tasks.cache.cache import ArrayRef, Cache, DamagedEntry, Record, array_folder, chunk_name
 from cellstrata.tasks.cache.leases import LEASES, all_leases
 from cellstrata.tasks.cache.record import SCHEME, parse_record
-from cellstrata.tasks.cache_care.contents import Entry, Fault, StoredArray, Survey, size_of
+from cellstrata.tasks.cache_care.contents import Damage, StoredArray, StoredEntry, Survey, size_of
 from cellstrata.tasks.cache_care.uses import DATASETS, parse_use
 from cellstrata.tasks.stores.objects import StoredObject, list_objects
 from cellstrata.tasks.stores.parallel import at_once
@@ -109,13 +109,15 @@ def _take_record(found: Survey, stored: StoredObject, raw: bytes | None) -> None
     try:
         record = parse_record(raw, match[2])
     except DamagedEntry as error:
-        found.damaged.append(Fault(stored, str(error)))
+        found.damaged.append(Damage(stored, str(error)))
         return
     if record is None:
         found.other_schemes.setdefault(f"{OURS}, other records", []).append(stored)
         found.held |= set(re.findall(_DIGEST, raw.decode(errors="replace")))
         return
-    found.entries[match[2]] = Entry(stored, record.kind, record.key, tuple(record.apart().values()), _related(record))
+    found.entries[match[2]] = StoredEntry(
+        stored, record.kind, record.key, tuple(record.apart().values()), _related(record)
+    )
 
 
 def _related(record: Record) -> frozenset[str]:
@@ -136,7 +138,7 @@ def _take_other(cache: Cache, found: Survey, stored: StoredObject) -> None:
         try:
             found.datasets += [] if raw is None else [parse_use(raw, stored)]
         except ValueError as error:
-            found.damaged.append(Fault(stored, str(error)))
+            found.damaged.append(Damage(stored, str(error)))
     elif small[1] != LEASES:
         found.claims.append(stored)
 
@@ -160,7 +162,7 @@ def _set_incomplete_apart(cache: Cache, found: Survey) -> None:
             continue
         stored = found.entries.pop(key).stored
         if cache.store.exists(stored.key):  # else both were removed since
-            found.incomplete.append(Fault(stored, f"its array {digest} is missing or has another size"))
+            found.incomplete.append(Damage(stored, f"its array {digest} is missing or has another size"))
     # Without its bytes an array may be about to get them; with too few or too many it is of no use.
     written = {array.digest for array in found.unnamed() if len(array.files) > 1}
     found.broken = [found.arrays.pop(digest) for digest in missing.values() if digest in written & found.arrays.keys()]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from cellstrata.tasks.cache.cache import ArrayRef, Cache, DamagedEntry, array_folder, zarr_metadata
-from cellstrata.tasks.cache_care.contents import Amount, Fault, StoredArray, Survey, size_of
+from cellstrata.tasks.cache_care.contents import Amount, Damage, StoredArray, Survey, size_of
 from cellstrata.tasks.cache_care.survey import survey
 from cellstrata.tasks.stores.objects import time_of
 from cellstrata.tasks.stores.parallel import at_once
@@ -22,8 +22,8 @@ class Verification:
     url: str
     records: Amount
     arrays: Amount
-    damaged: tuple[Fault, ...]
-    incomplete: tuple[Fault, ...]
+    damaged: tuple[Damage, ...]
+    incomplete: tuple[Damage, ...]
     unnamed: Amount
     leftovers: Amount
     links: tuple[str, ...]
@@ -52,7 +52,7 @@ def verify(cache: Cache, on_progress: Callable[[int, int], None] = lambda done, 
     total, done = sum(array.size for array in arrays), 0
     unreadable = list(found.unreadable)
 
-    def check(array: StoredArray) -> Fault | None:
+    def check(array: StoredArray) -> Damage | None:
         nonlocal done
         try:
             why = _wrong(cache, array, refs.get(array.digest))
@@ -63,7 +63,7 @@ def verify(cache: Cache, on_progress: Callable[[int, int], None] = lambda done, 
         on_progress(done, total)
         # What has been removed or written anew since it was listed has been seen half.
         changed = why is not None and any(time_of(cache.store, file.key) != file.time for file in array.files)
-        return None if why is None or changed else Fault(array.files[0], why)
+        return None if why is None or changed else Damage(array.files[0], why)
 
     faults = [fault for fault in at_once(cache.store, check, arrays) if fault is not None]
     return Verification(

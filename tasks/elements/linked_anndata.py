@@ -21,7 +21,7 @@ from cellstrata.tasks.elements.opening import kind_of, zarr_store, zipped
 from cellstrata.tasks.elements.silence import quiet
 from cellstrata.tasks.overlays.linked_store import LinkedStore
 from cellstrata.tasks.stores.data_errors import InputError
-from cellstrata.tasks.stores.states import ElementState, Listing
+from cellstrata.tasks.stores.states import ElementState, ZarrListing
 from cellstrata.tasks.stores.store import StorageOptions, Store
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def check_links(place: Store) -> None:
     then, problems = _recorded(place), []
     for path in links_in(place):
         target = os.path.realpath(place.path(path))
-        now = Listing.of(Store(target)).state("")
+        now = ZarrListing.of(Store(target)).state("")
         if not os.path.exists(target):
             problems.append(f"links to {target}, which has gone")
         elif path in then and now != then[path]:

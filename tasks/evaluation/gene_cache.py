@@ -16,7 +16,7 @@ from cellstrata.tasks.evaluation.gene_values import read_genes
 from cellstrata.tasks.overlays.document import has_document
 from cellstrata.tasks.stores.digest import digest_values
 from cellstrata.tasks.stores.identity import identity
-from cellstrata.tasks.stores.states import Listing
+from cellstrata.tasks.stores.states import ZarrListing
 from cellstrata.tasks.stores.store import StorageOptions, Store
 
 
@@ -38,7 +38,7 @@ class GeneSource:
         said = identity(self.url, self.storage_options)
         if store.is_file() or has_document(store):
             return said
-        return {**said, **{slot: Listing.of(store, slot).state(slot).digest for slot in ("X", "var")}}
+        return {**said, **{slot: ZarrListing.of(store, slot).state(slot).digest for slot in ("X", "var")}}
 
 
 def kept_genes(root: elements.Root, names: Sequence[str], source: GeneSource) -> list[Numbers]:

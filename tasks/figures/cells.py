@@ -14,7 +14,7 @@ from cellstrata.tasks.evaluation.covariates import Categories, Covariate, Number
 from cellstrata.tasks.evaluation.gene_cache import kept_genes
 from cellstrata.tasks.evaluation.gene_values import read_genes
 from cellstrata.tasks.figures.request import FigureRequest
-from cellstrata.tasks.results.record import read_record
+from cellstrata.tasks.results.record import read_result
 from cellstrata.tasks.trees.rows import TreeRows
 
 
@@ -46,7 +46,7 @@ def read_cells(request: FigureRequest) -> Cells:
     DataError
         If the result cannot be read.
     """
-    record = read_record(request.result, request.storage_options)
+    record = read_result(request.result, request.storage_options)
     palette = tree_palette(record.tree, record.facts)
     skipped: list[str] = []
     with open_anndata(request.result, request.storage_options) as root:

@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 from cellstrata.tasks.figures.cells import read_cells
-from cellstrata.tasks.figures.record import FigureRecord, files_there, read_record, write_record
+from cellstrata.tasks.figures.record import FigureRecord, files_there, read_figure_record, write_figure_record
 from cellstrata.tasks.figures.request import FigureRequest
 from cellstrata.tasks.figures.sheet import Sheet
 from cellstrata.tasks.figures.wanted import Gallery, Wanted
@@ -30,7 +30,7 @@ def draw_figures(request: FigureRequest) -> dict[str, Any]:
     """
     started = time.perf_counter()
     folder = Store.at(request.folder, request.storage_options)
-    older = read_record(folder)
+    older = read_figure_record(folder)
     there = files_there(folder, older.figures)
     cells = read_cells(request)
     figures: dict[str, str] = {}
@@ -56,7 +56,7 @@ def draw_figures(request: FigureRequest) -> dict[str, Any]:
     for file in there - set(figures):
         folder.remove(file)
     record = FigureRecord(request.digest(), figures, previews, tuple(skipped))
-    write_record(folder, record)
+    write_figure_record(folder, record)
     return record.report(drawn, round(time.perf_counter() - started, 3))
 
 

@@ -12,7 +12,7 @@ from cellstrata.tasks.colours.palette import MISSING
 from cellstrata.tasks.evaluation.agreement import agreement, contingency
 from cellstrata.tasks.evaluation.covariates import Categories, Numbers
 from cellstrata.tasks.figures.labels import write_all
-from cellstrata.tasks.figures.legend import Entry, Legend, entries
+from cellstrata.tasks.figures.legend import Legend, LegendLine, entries
 from cellstrata.tasks.figures.sheet import FAINT, HEADING, INK, RULE, SMALL, TITLE, Sheet, boxes, shortened, text_size
 
 MOST_VALUES = 100  # of a covariate that bars can show
@@ -81,7 +81,7 @@ def violins(clusters: Categories, covariate: Numbers, about: str) -> Sheet:
     return sheet
 
 
-def _rows(clusters: Categories, sizes: Counts, rows: Counts, lines: list[Entry]) -> tuple[Sheet, Any, Any]:
+def _rows(clusters: Categories, sizes: Counts, rows: Counts, lines: list[LegendLine]) -> tuple[Sheet, Any, Any]:
     """Make the sheet with a row a cluster, its name and size beside it; returns also what draws the legend."""
     names = [clusters.labels[row] for row in rows]
     counts = [f"n={sizes[row]:,}" for row in rows]

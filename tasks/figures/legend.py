@@ -17,7 +17,7 @@ GAP, SWATCH = 26, 15
 
 
 @dataclass(frozen=True)
-class Entry:
+class LegendLine:
     """A line: the colour, the text and, fainter, how many cells."""
 
     color: str
@@ -25,26 +25,29 @@ class Entry:
     count: str
 
 
-def entries(of: Categories, numbered: bool = False) -> list[Entry]:
+def entries(of: Categories, numbered: bool = False) -> list[LegendLine]:
     """Return the lines for a column's labels and its missing values.
 
     With `numbered` each begins with its index. Of more labels than colours there are none but a line that says so.
     """
     lines = [
-        Entry(of.colors[label], f"{i}: {label}" if numbered else label, f"(n={n:,})")
+        LegendLine(of.colors[label], f"{i}: {label}" if numbered else label, f"(n={n:,})")
         for i, (label, n) in enumerate(zip(of.labels, of.counts(), strict=True))
     ]
     if len(lines) > LARGEST:
-        lines = [Entry("none", f"{len(lines):,} values: more than", ""), Entry("none", "a legend can show", "")]
+        lines = [
+            LegendLine("none", f"{len(lines):,} values: more than", ""),
+            LegendLine("none", "a legend can show", ""),
+        ]
     if of.n_missing:
-        lines.append(Entry(MISSING, "missing", f"(n={of.n_missing:,})"))
+        lines.append(LegendLine(MISSING, "missing", f"(n={of.n_missing:,})"))
     return lines
 
 
 class Legend:
     """Lines laid out in columns no higher than `height` pixels; `width` and `height` are what they need."""
 
-    def __init__(self, lines: Sequence[Entry], height: float, size: float = SMALL) -> None:
+    def __init__(self, lines: Sequence[LegendLine], height: float, size: float = SMALL) -> None:
         self.size = size
         self.line = text_size("x", size)[1] * 1.12
         rows = max(1, int(height // self.line))
@@ -76,13 +79,13 @@ class Legend:
         ends = starts + [text_size(f"{line.text} ", self.size)[0] + 4 for line in lines]
         write_all(axes, ends, y, [line.count for line in lines], self.size, FAINT)
 
-    def _fitting(self, lines: Sequence[Entry]) -> list[Entry]:
+    def _fitting(self, lines: Sequence[LegendLine]) -> list[LegendLine]:
         texts = [shortened(line.text, self.size, WIDEST) for line in lines]
         seen = {text.partition(": ")[2] or text for text in texts}  # without their numbers
         if len(seen) < len(texts):  # they differ only further on
             texts = [shortened(line.text, self.size, WIDEST, tail=0.6) for line in lines]
-        return [Entry(line.color, text, line.count) for line, text in zip(lines, texts, strict=True)]
+        return [LegendLine(line.color, text, line.count) for line, text in zip(lines, texts, strict=True)]
 
-    def _width(self, entry: Entry) -> float:
+    def _width(self, entry: LegendLine) -> float:
         swatch = 0 if entry.color == "none" else SWATCH + 6
         return swatch + text_size(f"{entry.text} ", self.size)[0] + 4 + text_size(entry.count, self.size)[0]

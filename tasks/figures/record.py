@@ -36,7 +36,7 @@ class FigureRecord:
         }
 
 
-def read_record(folder: Store) -> FigureRecord:
+def read_figure_record(folder: Store) -> FigureRecord:
     """Read the record of a folder; empty where there is none, or none of ours."""
     try:
         found = json.loads(folder.read(RECORD))
@@ -49,7 +49,7 @@ def read_record(folder: Store) -> FigureRecord:
         return FigureRecord()
 
 
-def write_record(folder: Store, record: FigureRecord) -> None:
+def write_figure_record(folder: Store, record: FigureRecord) -> None:
     """Write the record, when all figures are there."""
     document = {
         "made_by": MADE_BY,
@@ -70,7 +70,7 @@ def files_there(folder: Store, figures: Mapping[str, str]) -> set[str]:
 def find_figures(request: FigureRequest) -> dict[str, Any] | None:
     """Return the report of `draw_figures` if exactly these figures are there already, without reading the result."""
     folder = Store.at(request.folder, request.storage_options)
-    record = read_record(folder)
+    record = read_figure_record(folder)
     if record.request != request.digest() or files_there(folder, record.figures) != set(record.figures):
         return None
     return record.report(0, 0.0)

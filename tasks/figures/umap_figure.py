@@ -12,7 +12,7 @@ from cellstrata.tasks.colours.colour_space import rgb_of
 from cellstrata.tasks.colours.palette import LARGEST, MISSING
 from cellstrata.tasks.evaluation.covariates import Categories, Numbers
 from cellstrata.tasks.figures.label_places import anchors, hides, place_labels
-from cellstrata.tasks.figures.legend import Entry, Legend, entries
+from cellstrata.tasks.figures.legend import Legend, LegendLine, entries
 from cellstrata.tasks.figures.raster import draw_order, paint, positions, radius
 from cellstrata.tasks.figures.sheet import BODY, FAINT, HEADING, INK, RULE, SMALL, Sheet, shortened, text_size
 
@@ -104,7 +104,7 @@ def by_number(umap: Map, of: Numbers, about: str) -> Sheet:
     left = 16 + umap.side + 24
     colors.bar(sheet, left, HEADING + 40, 22, umap.side * 0.45)
     if of.n_missing:
-        lines = [Entry(MISSING, "missing", f"(n={of.n_missing:,})")]
+        lines = [LegendLine(MISSING, "missing", f"(n={of.n_missing:,})")]
         Legend(lines, 100).draw(sheet, left, HEADING + 40 + umap.side * 0.45 + 50)
     return sheet
 

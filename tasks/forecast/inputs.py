@@ -119,7 +119,7 @@ def _embeddings(
             steps.append(_step("pca", source, found is not None and not config.refresh, times))
             if found is None:
                 continue
-            ref = ArrayRef.from_json(found["arrays"]["embedding"])
+            ref = found
         ready[choice] = ref
     return steps, ready
 

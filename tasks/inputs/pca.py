@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy.sparse.linalg import ArpackError
 
-from cellstrata.tasks.cache.cache import Cache
+from cellstrata.tasks.cache.cache import ArrayRef, Cache
 from cellstrata.tasks.elements import reading as elements
 from cellstrata.tasks.elements.opening import InputError, check_unchanged, kind_of, open_anndata
 from cellstrata.tasks.inputs.index import Remembered
@@ -27,13 +27,11 @@ def compute_pca(
     n_pcs: int | None,
     refresh: bool = False,
     rehash: bool = False,
-) -> dict[str, Any]:
+) -> ArrayRef:
     """Find or compute the first `n_pcs` components of X, by default min(50, n - 1, genes - 1), float32.
 
     X is taken as it is stored: normalised and on a log scale, as for `scanpy.pp.pca`. Of an X that is
-    remembered not even that is read, unless `rehash`.
-
-    Returns `arrays: {"embedding": …}`, the address of the (n, components) array.
+    remembered not even that is read, unless `rehash`. Returns the address of the (n, components) array.
 
     Raises
     ------
@@ -43,7 +41,7 @@ def compute_pca(
     memory, place = _memory(url, storage_options, cache, n_pcs, rehash)
     recalled = None if refresh else memory.recall(place)
     if recalled is not None and (known := cache.find(recalled["pca"], "pca")):
-        return known.body
+        return known.array("embedding")
     matrix, components, key = _read(url, storage_options, n_pcs)
     record = None if refresh else cache.find(key, "pca")
     if record is None:
@@ -54,12 +52,12 @@ def compute_pca(
             raise InputError(url, "X", message) from None
         record = cache.write_record("pca", key, {"arrays": {"embedding": cache.put(values).to_json()}})
     memory.learn(place, {"pca": key})
-    return record.body
+    return record.array("embedding")
 
 
 def find_pca(
     url: str, storage_options: StorageOptions, cache: Cache, n_pcs: int | None, rehash: bool = False
-) -> dict[str, Any] | None:
+) -> ArrayRef | None:
     """Return what `compute_pca` would, if the cache has it; X is read to know, unless it is remembered.
 
     Raises InputError as it does.
@@ -68,7 +66,7 @@ def find_pca(
     recalled = memory.recall(place)
     key = _read(url, storage_options, n_pcs)[2] if recalled is None else str(recalled["pca"])
     record = cache.find(key, "pca")
-    return None if record is None else record.body
+    return None if record is None else record.array("embedding")
 
 
 def _memory(

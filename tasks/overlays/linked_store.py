@@ -22,7 +22,7 @@ from zarr.core.buffer import Buffer, BufferPrototype, default_buffer_prototype
 
 from cellstrata.tasks.overlays.document import DOCUMENT, INSIDE, Ref, References, read_references
 from cellstrata.tasks.stores.data_errors import InputError
-from cellstrata.tasks.stores.states import ElementState, Listing, file_state
+from cellstrata.tasks.stores.states import ElementState, ZarrListing, file_state
 from cellstrata.tasks.stores.store import StorageOptions, Store, join
 
 AT_ONCE = 32  # requests
@@ -130,7 +130,7 @@ class LinkedStore(ZarrStore):
                         self._checked.pop((source, element), None)
         known.result()
 
-    def check_all(self) -> dict[int, Listing]:
+    def check_all(self) -> dict[int, ZarrListing]:
         """Compare everything that is referred to with its state, and return the listings of the zarrs among it.
 
         Raises
@@ -143,7 +143,7 @@ class LinkedStore(ZarrStore):
             if source.kind == "h5ad":
                 problems += [problem] if (problem := self._difference(number, "")) else []
                 continue
-            listing = listings[number] = Listing.of(self.stores[number])
+            listing = listings[number] = ZarrListing.of(self.stores[number])
             for path, then in source.elements.items():
                 if listing.state(path) != then:
                     problems.append(self._changed(number, path, then, listing.state(path)))
@@ -154,7 +154,7 @@ class LinkedStore(ZarrStore):
     def _difference(self, number: int, element: str) -> InputError | None:
         source, store = self.references.sources[number], self.stores[number]
         if source.kind != "h5ad":
-            now = Listing.of(store, element).state(element)
+            now = ZarrListing.of(store, element).state(element)
             return (
                 None
                 if now == source.elements[element]
@@ -287,7 +287,7 @@ def overlay_marks(store: LinkedStore, elements: Iterable[str]) -> list[list[Any]
             source = store.stores[number]
             whole = store.references.sources[number].kind == "h5ad"
             marks.append(
-                [source.url, file_state(source) if whole else asdict(Listing.of(source, element).state(element))]
+                [source.url, file_state(source) if whole else asdict(ZarrListing.of(source, element).state(element))]
             )
     return marks
 

@@ -26,7 +26,7 @@ from cellstrata.tasks.publishing.staging import StagedStore
 from cellstrata.tasks.stores.data_errors import InputError
 from cellstrata.tasks.stores.data_errors import OutputError as OutputError
 from cellstrata.tasks.stores.locations import Location
-from cellstrata.tasks.stores.states import Listing
+from cellstrata.tasks.stores.states import ZarrListing
 from cellstrata.tasks.stores.store import Store
 
 # The root's own come last when a result is uploaded: without them there is no store to read.
@@ -163,7 +163,7 @@ class Linked(_Zarr):
                 self.place(f"{path}/{name}")
         elif link.symlink(real, staged, os.path.join(self.final.stands, path)):
             self.linked += 1
-            self._states[path] = asdict(Listing.of(Store(real)).state(""))
+            self._states[path] = asdict(ZarrListing.of(Store(real)).state(""))
         else:
             self._copied.place(path)
 

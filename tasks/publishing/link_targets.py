@@ -11,7 +11,7 @@ from cellstrata.tasks.elements.storage_nodes import attrs_of
 from cellstrata.tasks.overlays.linked_store import AT_ONCE, LinkedStore
 from cellstrata.tasks.publishing.input_elements import Untouched, copy_object
 from cellstrata.tasks.stores.data_errors import InputError
-from cellstrata.tasks.stores.states import Listing
+from cellstrata.tasks.stores.states import ZarrListing
 from cellstrata.tasks.stores.store import Store
 
 
@@ -24,7 +24,7 @@ class Resolved(Untouched):
         overlay.check_all()
         self.overlay, self.root, self.staged = overlay, root, Store(str(staged))
         self.zarr_format = root.metadata.zarr_format
-        self._keys = Listing(dict.fromkeys(overlay.keys(), (0, "")))
+        self._keys = ZarrListing(dict.fromkeys(overlay.keys(), (0, "")))
         self._later: list[str] = []
 
     def children(self, path: str = "") -> list[str]:

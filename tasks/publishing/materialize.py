@@ -16,7 +16,7 @@ from cellstrata.tasks.publishing.link_targets import copy_resolved
 from cellstrata.tasks.publishing.upload import put_zarr
 from cellstrata.tasks.stores.data_errors import InputError, OutputError
 from cellstrata.tasks.stores.locations import overlap
-from cellstrata.tasks.stores.states import Listing
+from cellstrata.tasks.stores.states import ZarrListing
 from cellstrata.tasks.stores.store import StorageOptions, Store, staged_folder
 
 
@@ -101,7 +101,7 @@ class _Overlay:
 class _Plain:
     def __init__(self, source: Store) -> None:
         self.source = source
-        self.keys = Listing.of(source).keys  # with what lies behind links
+        self.keys = ZarrListing.of(source).keys  # with what lies behind links
 
     def check(self, target: Store) -> None:
         check_links(self.source)

@@ -21,7 +21,7 @@ from cellstrata.tasks.overlays.linked_store import AT_ONCE, LinkedStore
 from cellstrata.tasks.publishing.input_elements import METADATA, Converted, Untouched
 from cellstrata.tasks.stores.data_errors import InputError, OutputError
 from cellstrata.tasks.stores.locations import overlap
-from cellstrata.tasks.stores.states import ElementState, Listing, file_state
+from cellstrata.tasks.stores.states import ElementState, ZarrListing, file_state
 from cellstrata.tasks.stores.store import StorageOptions, Store, join
 
 
@@ -43,7 +43,7 @@ class Referenced(Untouched):
         self._sources: dict[str, int] = {}  # number by URL
         self._states: list[dict[str, ElementState]] = []
         self._kinds: list[tuple[str, dict[str, Any]]] = []
-        self._listings: dict[int, Listing] = {}
+        self._listings: dict[int, ZarrListing] = {}
         overlay = root.store if isinstance(root.store, LinkedStore) else None
         self._texts: dict[str, bytes] = {}
         self._there: dict[str, Ref] = {}
@@ -51,7 +51,7 @@ class Referenced(Untouched):
             self._take_zarr()
         else:
             self._take_overlay(overlay)
-        self._keys = Listing(dict.fromkeys([*self._texts, *self._there], (0, "")))
+        self._keys = ZarrListing(dict.fromkeys([*self._texts, *self._there], (0, "")))
 
     def _take_zarr(self) -> None:
         number = self._number(self.source.url, "zarr")
@@ -149,9 +149,9 @@ class Referenced(Untouched):
             self._kinds.append((kind, state or {}))
         return self._sources[url]
 
-    def _listing(self, number: int) -> Listing:
+    def _listing(self, number: int) -> ZarrListing:
         if number not in self._listings:
-            self._listings[number] = Listing.of(Store.at(list(self._sources)[number], self.options))
+            self._listings[number] = ZarrListing.of(Store.at(list(self._sources)[number], self.options))
         return self._listings[number]
 
 

@@ -12,7 +12,7 @@ from cellstrata.tasks.report.places import shown_place
 
 
 @dataclass(frozen=True)
-class Entry:
+class IndexRow:
     """A dataset of a run: where its result and report are (empty without), its columns with their clusters,
     and what was said of it, or why it failed."""
 
@@ -28,15 +28,15 @@ class Entry:
         return asdict(self) | {"clusters": dict(self.clusters), "notices": list(self.notices)}
 
 
-def entry_of(name: str, report: Mapping[str, Any]) -> Entry:
+def entry_of(name: str, report: Mapping[str, Any]) -> IndexRow:
     """Return the entry of a dataset from what its flow has returned."""
-    return Entry(
+    return IndexRow(
         name, report.get("report", ""), report.get("output", ""), report.get("clusters", {}),
         tuple(report.get("notices", ())), report.get("error", ""),
     )  # fmt: skip
 
 
-def index_page(entries: Sequence[Entry], images: str, made: str, key: str) -> bytes:
+def index_page(entries: Sequence[IndexRow], images: str, made: str, key: str) -> bytes:
     """Return the index as UTF-8; its links are relative to `images`, where it stands."""
     failed = [(entry.name, entry.error) for entry in entries if entry.error]
     noted = [(entry.name, notice) for entry in entries for notice in entry.notices]
@@ -48,7 +48,7 @@ def index_page(entries: Sequence[Entry], images: str, made: str, key: str) -> by
     ).encode()  # fmt: skip
 
 
-def _row(entry: Entry, images: str) -> dict[str, str]:
+def _row(entry: IndexRow, images: str) -> dict[str, str]:
     below = entry.report.startswith(f"{images}/")
     return {
         "name": entry.name,

@@ -8,7 +8,7 @@ from typing import Any
 
 from cellstrata.tasks.cache.cache import Cache
 from cellstrata.tasks.report.documents import assets_digest
-from cellstrata.tasks.report.index import Entry, index_page
+from cellstrata.tasks.report.index import IndexRow, index_page
 from cellstrata.tasks.report.page import page
 from cellstrata.tasks.report.subject import RunFacts, subject_of
 from cellstrata.tasks.results.result import Finished
@@ -44,7 +44,7 @@ def write_report(
     return {"report": url, "report_written": True}
 
 
-def write_index(entries: list[Entry], images: str, storage_options: StorageOptions) -> dict[str, Any]:
+def write_index(entries: list[IndexRow], images: str, storage_options: StorageOptions) -> dict[str, Any]:
     """Write the index of a run, `index.html` beside the figures; never fails.
 
     Returns `index`, its address, and `index_written`; or `problem`.

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from cellstrata.tasks.results.cluster_choice import ALL, asked_column
-from cellstrata.tasks.results.record import ResultRecord, Told, read_record, sizes_in_obs, told_columns
+from cellstrata.tasks.results.record import ResultRecord, Told, read_result, sizes_in_obs, told_columns
 from cellstrata.tasks.stores.store import StorageOptions
 from cellstrata.tasks.trees.rows import Row, TreeRows
 
@@ -123,7 +123,7 @@ def explain(
     InputError
         If `url` holds no result of ours, or there is no such column or cluster, or more than one.
     """
-    record = read_record(url, storage_options)
+    record = read_result(url, storage_options)
     told, lost = told_columns(record, storage_options)
     label = ALL if cluster is None else cluster
     name = asked_column(record, told, lost, label, column)

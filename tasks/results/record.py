@@ -63,7 +63,7 @@ class Told:
     name: str
 
 
-def read_record(url: str, storage_options: StorageOptions | None = None) -> ResultRecord:
+def read_result(url: str, storage_options: StorageOptions | None = None) -> ResultRecord:
     """Read the record of a result of `run`, `cluster` or `collect`, a zarr or what was made of it.
 
     Raises
@@ -121,7 +121,7 @@ def _told(
         if not wanted or url in {*seen, record.url}:
             continue
         try:
-            other = read_record(url, storage_options)
+            other = read_result(url, storage_options)
         except NoResult:
             continue
         except DataError as error:

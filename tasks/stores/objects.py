@@ -25,23 +25,23 @@ class StoredObject:
 
 
 @dataclass
-class Listing:
+class ObjectListing:
     """The objects under a key; the links there, which may lead anywhere; what cannot be read."""
 
     objects: list[StoredObject] = field(default_factory=list)
     links: list[str] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
 
-    def add(self, other: Listing) -> None:
+    def add(self, other: ObjectListing) -> None:
         """Take another listing in."""
         self.objects += other.objects
         self.links += other.links
         self.unreadable += other.unreadable
 
 
-def list_objects(store: Store, key: str) -> Listing:
+def list_objects(store: Store, key: str) -> ObjectListing:
     """List all objects under `key`, or `key` itself if it is one; empty when there is nothing."""
-    found = Listing()
+    found = ObjectListing()
     if store.is_local:
         _list_local(store, key, found)
         return found
@@ -102,7 +102,7 @@ def remove_empty_folders(store: Store, folder: str) -> None:
             os.rmdir(inside)
 
 
-def _list_local(store: Store, key: str, found: Listing) -> None:
+def _list_local(store: Store, key: str, found: ObjectListing) -> None:
     waiting = [key]
     while waiting:
         key = waiting.pop()

@@ -30,7 +30,7 @@ class ElementState:
         return f"{self.objects} objects, {self.bytes:,} bytes"
 
 
-class Listing:
+class ZarrListing:
     """All objects of a zarr, with what the store says of each."""
 
     def __init__(self, marks: Mapping[str, tuple[int, str]]) -> None:
@@ -38,7 +38,7 @@ class Listing:
         self.keys = sorted(self.marks)
 
     @classmethod
-    def of(cls, store: Store, path: str = "") -> Listing:
+    def of(cls, store: Store, path: str = "") -> ZarrListing:
         """List what lies under `path` of a store, keys from its root; links on a local disk are followed."""
         return cls(dict(_local(store, path) if store.is_local else _remote(store, path)))
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import scipy.sparse as sp
@@ -18,21 +19,29 @@ from cellstrata.tasks.trees.keys import graph_key, knn_key
 T = TypeVar("T")
 
 
+@dataclass(frozen=True)
+class RootGraph:
+    """Level 1's graph in the cache: its key, and the seconds that it took here, 0 where it was found."""
+
+    key: str
+    seconds: float
+
+
 def find_neighbors(
     cache: Cache, embedding: ArrayRef, n_neighbors: int, metric: str, threads: int = 1, method: str | None = None
-) -> dict[str, Any] | None:
+) -> RootGraph | None:
     """Return what `compute_neighbors` would, if the cache has it."""
     key = graph_key(embedding.digest, embedding.shape[0], n_neighbors, metric, method)
     there = find_graph(cache, key) is not None and cache.find(knn_key(key), "knn") is not None
-    return {"key": key, "seconds": 0.0} if there else None
+    return RootGraph(key, 0.0) if there else None
 
 
 def compute_neighbors(
     cache: Cache, embedding: ArrayRef, n_neighbors: int, metric: str, threads: int, method: str | None = None
-) -> dict[str, Any]:
+) -> RootGraph:
     """Compute the graph of a whole embedding and keep both its neighbours and its connectivities.
 
-    `method` is a GPU's search, None for that of the CPU. Returns `key`, the graph's, and `seconds`.
+    `method` is a GPU's search, None for that of the CPU.
     """
     started = time.perf_counter()
     key = graph_key(embedding.digest, embedding.shape[0], n_neighbors, metric, method)
@@ -46,7 +55,7 @@ def compute_neighbors(
     }
     cache.write_record("knn", knn_key(key), body, {"indices": found.indices, "distances": found.distances})
     write_graph(cache, key, graph, found.method)
-    return {"key": key, "seconds": round(time.perf_counter() - started, 4)}
+    return RootGraph(key, round(time.perf_counter() - started, 4))
 
 
 def connectivities_matrix(cache: Cache, graph: str) -> sp.csr_matrix:

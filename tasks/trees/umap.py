@@ -9,15 +9,17 @@ import importlib
 import logging
 import time
 import warnings
+from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from cellstrata.tasks.cache.cache import ArrayRef, Cache
+from cellstrata.tasks.cache.cache import ArrayRef, Cache, Record
 from cellstrata.tasks.kernels.gpu import device_turn, first_line, free_memory, gpu_status
 from cellstrata.tasks.stores.digest import digest_values
+from cellstrata.tasks.stores.json_values import JsonObject
 from cellstrata.tasks.trees.root_graph import connectivities_matrix
 
 Floats = npt.NDArray[np.float32]
@@ -25,34 +27,55 @@ SMALLEST = 4  # cells: a spectral start needs more vertices than dimensions
 log = logging.getLogger("cellstrata.gpu")
 
 
+@dataclass(frozen=True, kw_only=True)
+class ComputedUmap:
+    """A UMAP in the cache: the address of the (n, 2) float32 coordinates, and the seconds that they took.
+
+    `fallback` says why the CPU drew it where a GPU was asked, else None.
+    """
+
+    coordinates: ArrayRef
+    n_cells: int
+    seconds: float
+    fallback: str | None
+
+    def to_json(self) -> dict[str, object]:
+        """Return the body of its record."""
+        arrays = {"umap": self.coordinates.to_json()}
+        return {"arrays": arrays, "n_cells": self.n_cells, "seconds": self.seconds, "fallback": self.fallback}
+
+    @classmethod
+    def of(cls, record: Record) -> ComputedUmap:
+        """Read a record; an older one tells of no fallback. Raises WrongJson if it is none of a UMAP."""
+        said = JsonObject.of(record.body)
+        return cls(
+            coordinates=record.array("umap"),
+            n_cells=said.whole("n_cells"),
+            seconds=said.number("seconds"),
+            fallback=said.text_or_none("fallback"),
+        )
+
+
 def find_umap(
     cache: Cache, graph: str, embedding: ArrayRef, metric: str, n_neighbors: int, seed: int, method: str | None = None
-) -> dict[str, Any] | None:
+) -> ComputedUmap | None:
     """Return what `compute_umap` would, if the cache has it."""
     record = cache.find(_key(graph, embedding, seed, method), "umap")
-    return record.body if record is not None else None
+    return ComputedUmap.of(record) if record is not None else None
 
 
 def compute_umap(
     cache: Cache, graph: str, embedding: ArrayRef, metric: str, n_neighbors: int, seed: int, method: str | None = None
-) -> dict[str, Any]:
-    """Compute the UMAP of a graph, seeded, with scanpy's defaults; `method` is a GPU's, None for the CPU.
-
-    Returns `arrays: {"umap": …}`, the address of the (n, 2) float32 array, `n_cells`, `seconds`, and
-    `fallback`, why the CPU drew it where a GPU was asked, else None.
-    """
+) -> ComputedUmap:
+    """Compute the UMAP of a graph, seeded, with scanpy's defaults; `method` is a GPU's, None for the CPU."""
     started = time.perf_counter()
     values, fallback = _on_gpu(cache, graph, embedding, metric, n_neighbors, seed, method)
     if values is None:
         values = _umap(cache, graph, embedding, metric, n_neighbors, seed)
     seconds = round(time.perf_counter() - started, 4)
-    body = {
-        "arrays": {"umap": cache.put(values).to_json()},
-        "n_cells": embedding.shape[0],
-        "seconds": seconds,
-        "fallback": fallback,
-    }
-    return cache.write_record("umap", _key(graph, embedding, seed, method), body).body
+    drawn = ComputedUmap(coordinates=cache.put(values), n_cells=embedding.shape[0], seconds=seconds, fallback=fallback)
+    cache.write_record("umap", _key(graph, embedding, seed, method), drawn.to_json())
+    return drawn
 
 
 def _key(graph: str, embedding: ArrayRef, seed: int, method: str | None) -> str:

@@ -52,7 +52,7 @@ def make_result(folder: Path, source: str, settings: dict[str, Any], out: str = 
     if graph is None:
         spec = root_neighbors(asked, found.neighbors)
         method = placement_of(asked, config.gpu_for("d")).knn_method(found.n_cells)
-        graph = compute_neighbors(cache, embeddings[spec.embedding], spec.n_neighbors, spec.metric, 1, method)["key"]
+        graph = compute_neighbors(cache, embeddings[spec.embedding], spec.n_neighbors, spec.metric, 1, method).key
     plans = tree_plans(asked, found, embeddings, graph, config.gpu_for("d"))
     trees = [_grown(Tree(plan, kept_partition(plan, found, {})), cache) for plan in plans]
     finished = Finished.of(found, trees, graph, None, embeddings, config)

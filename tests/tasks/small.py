@@ -116,7 +116,7 @@ def plan_for(
     if stored is None:
         root = lay_over(partition, base, asked.parameters(()) or LevelParameters()).neighbors
         method = place.knn_method(len(cells))
-        graph = compute_neighbors(cache, embeddings[root.embedding], root.n_neighbors, root.metric, 1, method)["key"]
+        graph = compute_neighbors(cache, embeddings[root.embedding], root.n_neighbors, root.metric, 1, method).key
     else:
         graph = store_graph(cache, stored)
     return TreePlan(

@@ -14,7 +14,7 @@ from cellstrata.configs import RunConfig
 from cellstrata.configs.errors import ConfigError
 from cellstrata.flows.assets import asset_key
 from cellstrata.flows.commands.estimate import Estimate, spoken
-from cellstrata.flows.monitor.artifacts import key_of, place_of, visitable
+from cellstrata.flows.monitor.artifacts import artifact_key, readable_place, visitable
 from cellstrata.tasks.figures.request import wants_figures
 from tests.flows.conftest import Run
 
@@ -84,11 +84,11 @@ def test_figures_takes_three_words() -> None:
 
 def test_urls_are_shown_without_what_is_secret() -> None:
     assert visitable("https://user:password@host/a.zarr?sig=abc") == "https://host/a.zarr"
-    assert place_of("s3://user:password@host/a.zarr") == "s3://host/a.zarr"
-    assert (visitable("/data/a b"), place_of("/data/a b")) == ("file:///data/a%20b", "/data/a b")
+    assert readable_place("s3://user:password@host/a.zarr") == "s3://host/a.zarr"
+    assert (visitable("/data/a b"), readable_place("/data/a b")) == ("file:///data/a%20b", "/data/a b")
     assert asset_key("s3://bucket/a b/c.zarr") == "s3://bucket/a_b/c.zarr"
     assert asset_key("/data/dataset~d/file_id~f.zarr") == "file:///data/dataset~d/file_id~f.zarr"
-    assert key_of("Lung/core_1", "columns") == "lung-core-1-columns"
+    assert artifact_key("Lung/core_1", "columns") == "lung-core-1-columns"
 
 
 async def kept(**filters: Any) -> tuple[list[Any], list[Any]]:

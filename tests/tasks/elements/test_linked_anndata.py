@@ -23,7 +23,7 @@ from cellstrata.tasks.overlays.document import DOCUMENT
 from cellstrata.tasks.publishing.link_mode import link_problem
 from cellstrata.tasks.publishing.materialize import materialize
 from cellstrata.tasks.publishing.publish import OutputError, publish
-from cellstrata.tasks.stores.states import Listing
+from cellstrata.tasks.stores.states import ZarrListing
 from cellstrata.tasks.stores.store import Store
 from tests.tasks.everything import FORMATS, assert_kept, load, save, saved, tree_hash
 from tests.tasks.publishing.test_publish import ADDED, GRAPH, LABELS, RECORD, UMAP, ours
@@ -50,7 +50,7 @@ def document(url: str) -> dict[str, Any]:
 
 def state(url: str) -> Any:
     place = Store.at(url)
-    return Listing.of(place).marks if not place.is_file() else place.fs.info(place.root)["ETag"]
+    return ZarrListing.of(place).marks if not place.is_file() else place.fs.info(place.root)["ETag"]
 
 
 @pytest.mark.parametrize("form", ["h5ad", "zarr3"])

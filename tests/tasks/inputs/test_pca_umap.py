@@ -31,9 +31,11 @@ from tests.tasks.small import cache_at
 given = json.loads(sys.argv[1])
 done = {}
 for name, (cache, path, n_pcs) in given["pca"].items():
-    done[name] = compute_pca(path, {}, cache_at(cache), n_pcs, False)
+    done[name] = compute_pca(path, {}, cache_at(cache), n_pcs).to_json()
 for name, (cache, graph, ref, seed) in given["umap"].items():
-    done[name] = compute_umap(cache_at(cache), graph, ArrayRef.from_json(ref), "euclidean", 6, seed)
+    drawn = compute_umap(cache_at(cache), graph, ArrayRef.from_json(ref), "euclidean", 6, seed)
+    assert drawn.fallback is None and drawn.seconds > 0
+    done[name] = drawn.coordinates.to_json()
 print("\\n" + json.dumps(done))
 """
 
@@ -62,11 +64,11 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     for name in ("one", "two"):
         cache = cache_at(folder / name)
         ref = cache.put(cells)
-        graphs[name] = compute_neighbors(cache, ref, 8, "euclidean", 1)["key"]
+        graphs[name] = compute_neighbors(cache, ref, 8, "euclidean", 1).key
         given["umap"][f"umap {name}"] = (str(folder / name), graphs[name], ref.to_json(), 0)
     given["umap"]["umap seed"] = (*given["umap"]["umap one"][:3], 1)
     tiny = cache_at(folder / "one").put(cells[:3])
-    tiny_graph = compute_neighbors(cache_at(folder / "one"), tiny, 8, "euclidean", 1)["key"]
+    tiny_graph = compute_neighbors(cache_at(folder / "one"), tiny, 8, "euclidean", 1).key
     given["umap"]["umap tiny"] = (str(folder / "one"), tiny_graph, tiny.to_json(), 0)
     out = subprocess.run(
         [sys.executable, "-c", SCRIPT, json.dumps(given)], check=True, timeout=120, capture_output=True,
@@ -77,8 +79,11 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 def array(made: dict[str, Any], name: str, cache: str = "one") -> Any:
-    (ref,) = made["done"][name]["arrays"].values()
-    return cache_at(made["folder"] / cache).get(ArrayRef.from_json(ref))
+    return cache_at(made["folder"] / cache).get(ref_of(made, name))
+
+
+def ref_of(made: dict[str, Any], name: str) -> ArrayRef:
+    return ArrayRef.from_json(made["done"][name])
 
 
 def test_pca_is_the_pca(made: dict[str, Any]) -> None:
@@ -97,8 +102,8 @@ def test_pca_is_deterministic_and_found_again(made: dict[str, Any]) -> None:
     path = str(made["folder"] / "dense.h5ad")
     # Found: scanpy, which this process has not imported, is not needed for it.
     before = "scanpy" in sys.modules
-    assert compute_pca(path, {}, cache_at(made["folder"] / "one"), None, False) == made["done"]["dense"]
-    assert find_pca(path, {}, cache_at(made["folder"] / "one"), None) == made["done"]["dense"]
+    assert compute_pca(path, {}, cache_at(made["folder"] / "one"), None) == ref_of(made, "dense")
+    assert find_pca(path, {}, cache_at(made["folder"] / "one"), None) == ref_of(made, "dense")
     assert find_pca(path, {}, cache_at(made["folder"] / "one"), 7) is None
     assert ("scanpy" in sys.modules) == before
 
@@ -114,7 +119,7 @@ def test_pca_is_deterministic_and_found_again(made: dict[str, Any]) -> None:
 def test_pca_refuses(values: Any, word: str, tmp_path: Path) -> None:
     ad.AnnData(values.astype(np.float32)).write_h5ad(tmp_path / "in.h5ad")
     with pytest.raises(InputError, match=word):
-        compute_pca(str(tmp_path / "in.h5ad"), {}, cache_at(tmp_path / "cache"), None, False)
+        compute_pca(str(tmp_path / "in.h5ad"), {}, cache_at(tmp_path / "cache"), None)
 
 
 def test_umap_is_deterministic_and_its_seed_counts(made: dict[str, Any]) -> None:
@@ -133,6 +138,7 @@ def test_umap_is_found_again(made: dict[str, Any]) -> None:
     cache: Cache = cache_at(made["folder"] / "one")
     _, graph, ref, _ = made["given"]["umap"]["umap one"]
     found = find_umap(cache, graph, ArrayRef.from_json(ref), "euclidean", 6, 0)
-    assert found == made["done"]["umap one"]
+    assert found is not None
+    assert (found.coordinates, found.n_cells, found.fallback) == (ref_of(made, "umap one"), 18, None)
     assert find_umap(cache, graph, ArrayRef.from_json(ref), "euclidean", 6, 2) is None
     assert find_umap(cache, "0" * 32, ArrayRef.from_json(ref), "euclidean", 6, 0) is None

@@ -335,7 +335,7 @@ def test_umap_by_the_gpu_and_in_its_stead(installed: Installed, tmp_path: Path, 
     arguments = (cache, plan.root_graph, ref, "euclidean", 10, 3)
     monkeypatch.setattr("cellstrata.tasks.trees.umap._umap", lambda *_: np.ones((len(CELLS), 2), np.float32))
     found = compute_umap(*arguments, method)
-    assert found["fallback"] is None
+    assert found.fallback is None
     (call,) = made.named("umap")
     assert (call["random_state"], call["init_pos"]) == (3, "spectral")
     assert find_umap(*arguments, method) == found
@@ -344,8 +344,8 @@ def test_umap_by_the_gpu_and_in_its_stead(installed: Installed, tmp_path: Path, 
         X_umap=np.full((len(CELLS), 2), np.nan)
     )
     again = compute_umap(*arguments, method)
-    assert "not finite" in again["fallback"]
-    assert again["arrays"] != found["arrays"]
+    assert "not finite" in again.fallback
+    assert again.coordinates != found.coordinates
 
 
 def test_the_result_and_explain_tell_of_it(installed: Installed, tmp_path: Path, monkeypatch: Any) -> None:

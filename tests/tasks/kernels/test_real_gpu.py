@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from benchmarks.planted import planted_graph
-from cellstrata.tasks.cache.cache import ArrayRef
 from cellstrata.tasks.kernels.engines import PartitionSpec, load_engine
 from cellstrata.tasks.kernels.gpu import gpu_status
 from cellstrata.tasks.kernels.gpu_check import adjusted_rand_index
@@ -86,8 +85,8 @@ def test_umap(tmp_path: Path) -> None:
     plan = plan_for(cache, cells)
     ((_, ref),) = plan.embeddings.items()
     found = compute_umap(cache, plan.root_graph, ref, "euclidean", 10, 0, method)
-    assert found["fallback"] is None
-    drawn = cache.get(ArrayRef.from_json(found["arrays"]["umap"]))
+    assert found.fallback is None
+    drawn = cache.get(found.coordinates)
     apart = np.linalg.norm(drawn[of == 0].mean(0) - drawn[of == 1].mean(0))
     assert apart > 2 * max(drawn[of == part].std(0).max() for part in (0, 1))
 

@@ -17,7 +17,7 @@ import zarr
 from cellstrata.tasks.elements.ownership import is_ours
 from cellstrata.tasks.publishing.input_elements import Converted, Copied
 from cellstrata.tasks.publishing.publish import InputError, OutputError, PublishReport, publish, write_labels_parquet
-from cellstrata.tasks.stores.states import Listing
+from cellstrata.tasks.stores.states import ZarrListing
 from cellstrata.tasks.stores.store import Store
 from tests.tasks.everything import FORMATS, N, assert_kept, load, save, saved, tree_hash
 
@@ -204,9 +204,11 @@ def test_a_zip_is_copied(tmp_path: Path, form: str) -> None:
 def test_an_input_that_cannot_be_listed_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source, url = saved(tmp_path, "zarr2"), f"memory://{tmp_path.name}/in.zarr"
     publish(source, url, link="copy")
-    names, walk = Store.list, Listing.of
+    names, walk = Store.list, ZarrListing.of
     monkeypatch.setattr(Store, "list", lambda self, key="": [n for n in names(self, key) if n != "code"])
-    monkeypatch.setattr(Listing, "of", lambda *a: Listing({k: v for k, v in walk(*a).marks.items() if "code" not in k}))
+    monkeypatch.setattr(
+        ZarrListing, "of", lambda *a: ZarrListing({k: v for k, v in walk(*a).marks.items() if "code" not in k})
+    )
     for link in ("copy", "reference"):
         with pytest.raises(InputError, match="code"):
             ours(url, str(tmp_path / "out.zarr"), link=link)
