@@ -27,7 +27,7 @@ _OPTIONS = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LevelCall:
     """One call, checked. `resolution` is in the name of the column and finds its parent;
     `own_resolution` is that of the partition, which `clustering_args` may set apart."""
@@ -112,9 +112,18 @@ def level_call(words: Mapping[str, Any], env: Mapping[str, str] | None = None) -
     if problems:
         raise ConfigError(problems)
     return LevelCall(
-        words["input_file"], words["output_file"], level, words["algorithm"], float(numbers["resolution"]),
-        float(own), bool(words["overwrite"]), words["parent_key"], config, tuple(notices), data,
-    )  # fmt: skip
+        url=words["input_file"],
+        output=words["output_file"],
+        level=level,
+        algorithm=words["algorithm"],
+        resolution=float(numbers["resolution"]),
+        own_resolution=float(own),
+        overwrite=bool(words["overwrite"]),
+        parent_key=words["parent_key"],
+        config=config,
+        notices=tuple(notices),
+        _data=data,
+    )
 
 
 def _built(

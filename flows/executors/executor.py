@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, Literal, Protocol, TypeVar
 
 from cellstrata.configs.dask import DaskConfig
@@ -55,6 +55,7 @@ class Settings:
     `cpus` how many can on this machine; `use_gpu` the strictest wish of all datasets."""
 
     runner: str = "processes"
+    _: KW_ONLY
     workers: int | None = None
     cpus: int = 1
     dask: DaskConfig = field(default_factory=DaskConfig)
@@ -69,13 +70,13 @@ class Settings:
         wishes = [config.gpu_for(name) for name in config.selected]
         return cls(
             config.runner,
-            config.workers,
-            config.worker_count,
-            config.dask,
-            "required" if "required" in wishes else any(wishes),
-            config.cache_url,
-            config.read_cache,
-            config.storage_options,
+            workers=config.workers,
+            cpus=config.worker_count,
+            dask=config.dask,
+            use_gpu="required" if "required" in wishes else any(wishes),
+            cache=config.cache_url,
+            read_cache=config.read_cache,
+            storage_options=config.storage_options,
         )
 
     def open_cache(self) -> Cache | None:

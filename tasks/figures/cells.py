@@ -18,7 +18,7 @@ from cellstrata.tasks.results.record import read_result
 from cellstrata.tasks.trees.rows import TreeRows
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Cells:
     """`columns` are the cluster columns, `covariates` what they are compared with, `colors` what only UMAPs show.
 
@@ -68,10 +68,17 @@ def read_cells(request: FigureRequest) -> Cells:
         n = elements.n_obs(root)
     covariates = [others[name] for name in request.covariates if name in others]
     return Cells(
-        f"{request.name}, {n:,} cells", embedding, columns,
-        covariates, [of for name, of in others.items() if name not in request.covariates],
-        frozenset(request.centroids), genes, record.rows, palette, skipped,
-    )  # fmt: skip
+        about=f"{request.name}, {n:,} cells",
+        embedding=embedding,
+        columns=columns,
+        covariates=covariates,
+        colors=[of for name, of in others.items() if name not in request.covariates],
+        centroids=frozenset(request.centroids),
+        genes=genes,
+        rows=record.rows,
+        palette=palette,
+        skipped=skipped,
+    )
 
 
 def _genes(request: FigureRequest, root: elements.Root, names: list[str]) -> list[Numbers]:

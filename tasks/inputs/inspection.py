@@ -36,7 +36,7 @@ from cellstrata.tasks.stores.store import StorageOptions, Store, absolute, join
 from cellstrata.tasks.trees.plan import EmbeddingChoice, NeighborsSpec, lay_over
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Input:
     """What is known of one file of one dataset before work starts.
 
@@ -175,9 +175,20 @@ def _inspect(
     staged = {choice: stage(found, cache, memory) for choice, found in embeddings.items()}
     graph_key = stage_graph(graph, cache, memory) if graph else None
     return Input(
-        dataset, file_id, check.url, output, before, n_cells, key, base,
-        staged, graph_key, umap, kept, tuple(check.notices),
-    )  # fmt: skip
+        dataset=dataset,
+        file_id=file_id,
+        url=check.url,
+        output=output,
+        identity=before,
+        n_cells=n_cells,
+        neighbors_key=key,
+        neighbors=base,
+        embeddings=staged,
+        stored_graph=graph_key,
+        umap=umap,
+        kept_columns=kept,
+        notices=tuple(check.notices),
+    )
 
 
 def _wanted(config: ClusteringConfig, base: NeighborsSpec, *, computed: bool, umap: bool) -> list[NeighborsSpec]:

@@ -46,18 +46,24 @@ def tree_plans(
     placement = placement_of(settings, use_gpu, status)
     plans = [
         TreePlan(
-            algorithm,
-            resolution,
-            placement,
-            PartitionSpec(algorithm, resolution, settings.n_iterations, settings.seed, settings.use_weights),
-            source.neighbors,
-            settings.min_cells,
-            settings.hierarchy,
-            source.n_cells,
-            dict(embeddings),
-            graph,
-            source.stored_graph is not None,
-            tuple(settings.resolutions),
+            algorithm=algorithm,
+            resolution=resolution,
+            placement=placement,
+            partition=PartitionSpec(
+                algorithm,
+                resolution,
+                n_iterations=settings.n_iterations,
+                seed=settings.seed,
+                use_weights=settings.use_weights,
+            ),
+            neighbors=source.neighbors,
+            min_cells=settings.min_cells,
+            hierarchy=settings.hierarchy,
+            n_cells=source.n_cells,
+            embeddings=dict(embeddings),
+            root_graph=graph,
+            root_graph_stored=source.stored_graph is not None,
+            resolutions=tuple(settings.resolutions),
         )
         for algorithm in settings.algorithm
         for resolution in settings.resolutions

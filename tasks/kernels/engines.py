@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from functools import cache
 from typing import Any, Literal, Protocol
 
@@ -30,6 +30,7 @@ class PartitionSpec:
 
     algorithm: Algorithm
     resolution: float
+    _: KW_ONLY
     n_iterations: int = 2
     seed: int = 0
     use_weights: bool = True

@@ -44,7 +44,7 @@ class SplitSpec:
     neighbors: NeighborsSpec
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TreePlan:
     """One algorithm at one base resolution on one dataset.
 
@@ -117,9 +117,9 @@ def lay_over(partition: PartitionSpec, neighbors: NeighborsSpec, level: LevelPar
         PartitionSpec(
             partition.algorithm,
             float(given(level.resolution, partition.resolution)),  # type: ignore[arg-type]
-            int(given(level.n_iterations, partition.n_iterations)),  # type: ignore[call-overload]
-            int(given(level.seed, partition.seed)),  # type: ignore[call-overload]
-            partition.use_weights,
+            n_iterations=int(given(level.n_iterations, partition.n_iterations)),  # type: ignore[call-overload]
+            seed=int(given(level.seed, partition.seed)),  # type: ignore[call-overload]
+            use_weights=partition.use_weights,
         ),
         NeighborsSpec(
             int(given(level.n_neighbors, neighbors.n_neighbors)),  # type: ignore[call-overload]

@@ -145,7 +145,7 @@ class StandIn:
         ) -> Any:
             self.calls.append(("leiden", {**locals(), "dtype": graph.dtype}))
             assert isinstance(resource_handle, ResourceHandle)
-            return result(graph, PartitionSpec("leiden", resolution, 4, random_state))
+            return result(graph, PartitionSpec("leiden", resolution, n_iterations=4, seed=random_state))
 
         def louvain(
             resource_handle: Any,
@@ -203,7 +203,12 @@ class StandIn:
             self.calls.append(("leiden", dict(locals())))
             graph = _weighted(adjacency, use_weights)
             cluster(
-                adata, graph, resolution, key_added, dtype, lambda r: PartitionSpec("leiden", float(r), 4, random_state)
+                adata,
+                graph,
+                resolution,
+                key_added,
+                dtype,
+                lambda r: PartitionSpec("leiden", float(r), n_iterations=4, seed=random_state),
             )
 
         def louvain(

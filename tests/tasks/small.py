@@ -112,7 +112,7 @@ def plan_for(
     base = NeighborsSpec(n_neighbors, metric, EmbeddingChoice(BASE))
     found = {BASE: cells, **(others or {})}
     embeddings = {EmbeddingChoice(name): cache.put(values) for name, values in found.items()}
-    partition, asked = PartitionSpec(algorithm, resolution, 2, seed), Hierarchy.parse(hierarchy)
+    partition, asked = PartitionSpec(algorithm, resolution, n_iterations=2, seed=seed), Hierarchy.parse(hierarchy)
     if stored is None:
         root = lay_over(partition, base, asked.parameters(()) or LevelParameters()).neighbors
         method = place.knn_method(len(cells))
@@ -120,8 +120,9 @@ def plan_for(
     else:
         graph = store_graph(cache, stored)
     return TreePlan(
-        algorithm, resolution, place, partition, base, min_cells, asked,
-        len(cells), embeddings, graph, stored is not None, resolutions,
+        algorithm=algorithm, resolution=resolution, placement=place, partition=partition, neighbors=base,
+        min_cells=min_cells, hierarchy=asked, n_cells=len(cells), embeddings=embeddings, root_graph=graph,
+        root_graph_stored=stored is not None, resolutions=resolutions,
     )  # fmt: skip
 
 

@@ -182,7 +182,9 @@ def test_modularity_as_good_as_scanpys() -> None:
         ours, theirs = [], []
         for seed in range(5):
             ours.append(
-                partition(graph, PartitionSpec("leiden", resolution, 2, seed), engine, lambda: prepared).quality
+                partition(
+                    graph, PartitionSpec("leiden", resolution, n_iterations=2, seed=seed), engine, lambda: prepared
+                ).quality
             )
             sc.tl.leiden(
                 adata,

@@ -193,7 +193,7 @@ def blocks(size: int) -> Graph:
 @pytest.mark.parametrize("name", INJECTED)
 def test_the_cpu_repeats_what_a_gpu_did_wrong(name: str, caplog: pytest.LogCaptureFixture) -> None:
     engine, resolution, reason = INJECTED[name]
-    spec = PartitionSpec("leiden", resolution, 3, 4)
+    spec = PartitionSpec("leiden", resolution, n_iterations=3, seed=4)
     with caplog.at_level(logging.WARNING, "cellstrata.gpu"):
         found = run(engine, spec)
     plain = partition(GRAPH, spec, load_engine("igraph"))

@@ -122,7 +122,7 @@ def test_what_cugraph_is_told(packages: tuple[str, ...], installed: Installed) -
     engine, graph = load_engine("rapids"), graph_of(CELLS)
     for algorithm in ("leiden", "louvain"):
         for iterations in (-1, 2, 9):
-            partition(graph, PartitionSpec(algorithm, 0.5, iterations, 3), engine)  # type: ignore[arg-type]
+            partition(graph, PartitionSpec(algorithm, 0.5, n_iterations=iterations, seed=3), engine)  # type: ignore[arg-type]
     for call in made.named("leiden") + made.named("louvain"):
         assert np.dtype(call["dtype"]) == np.float64  # float32 is the default of rapids-singlecell
         assert (call.get("max_level") or call["n_iterations"]) == 100  # the user's iterations mean something else

@@ -16,7 +16,7 @@ from cellstrata.tasks.trees import keys
 from cellstrata.tasks.trees.keys import graph_key, split_key, stored_graph_key
 from tests.tasks.small import CELLS, cache_at, graph_of, grow, plan_for, with_seed
 
-LEIDEN = PartitionSpec("leiden", 0.5, 2, 0)
+LEIDEN = PartitionSpec("leiden", 0.5, n_iterations=2, seed=0)
 
 
 def key(spec: PartitionSpec = LEIDEN, engine: str = "igraph", graph: str = "g") -> str:
