@@ -34,7 +34,7 @@ for name, (cache, path, n_pcs) in given["pca"].items():
     done[name] = compute_pca(path, {}, cache_at(cache), n_pcs).to_json()
 for name, (cache, graph, ref, seed) in given["umap"].items():
     drawn = compute_umap(cache_at(cache), graph, ArrayRef.from_json(ref), "euclidean", 6, seed)
-    assert drawn.fallback is None and drawn.seconds > 0
+    assert (drawn.fallback, drawn.seconds >= 0) == (None, True)
     done[name] = drawn.coordinates.to_json()
 print("\\n" + json.dumps(done))
 """
