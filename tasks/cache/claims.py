@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import socket
 import threading
 import time
 import uuid
@@ -17,10 +15,10 @@ from dataclasses import dataclass, field
 
 from cellstrata.tasks.cache.cache import Cache
 from cellstrata.tasks.cache.record import SCHEME
+from cellstrata.tasks.stores.heartbeat import OF_WORK, Heartbeat, may_live, own_process
 from cellstrata.tasks.stores.store import protocol_of
 
-VALID = 30.0  # seconds without renewal
-RENEW = 10.0
+PACE = OF_WORK
 CREATING = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss")  # stores that can write an object only if there is none
 
 
@@ -36,15 +34,17 @@ class Claims:
     met: bool = False
     _held: set[str] = field(default_factory=set)
     _done: set[str] = field(default_factory=set)
-    _ended: threading.Event = field(default_factory=threading.Event)
+    _heart: Heartbeat | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __enter__(self) -> Claims:
-        threading.Thread(target=self._renew, daemon=True).start()
+        self._heart = Heartbeat("cellstrata-claims", PACE.renewed_every, self._renew)
+        self._heart.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._ended.set()
+        if self._heart is not None:
+            self._heart.stop()
         for key in list(self._held):
             self.release(key)
         if self._done:
@@ -104,10 +104,7 @@ class Claims:
     def _elsewhere(self, key: str) -> bool:
         try:
             claim = json.loads(self.cache.store.read(_path(key)))
-            age = abs(time.time() - claim["time"])  # nor does one of a clock that is ahead count for longer
-            if claim["run"] == self.run or not age <= VALID:
-                return False
-            return claim["host"] != socket.gethostname() or _lives(int(claim["pid"]))
+            return claim["run"] != self.run and PACE.counts(time.time() - claim["time"]) and may_live(claim)
         except Exception:  # none there, rubbish, or a store that fails: nothing to wait for
             return False
 
@@ -116,26 +113,14 @@ class Claims:
             self.cache.store.write(_path(key), self._text())
 
     def _text(self) -> bytes:
-        claim = {"run": self.run, "host": socket.gethostname(), "pid": os.getpid(), "time": time.time()}
-        return json.dumps(claim).encode()
+        return json.dumps({"run": self.run, **own_process(), "time": time.time()}).encode()
 
     def _renew(self) -> None:
-        while not self._ended.wait(RENEW):
-            with self._lock:
-                held = list(self._held)
-            for key in held:
-                self._write(key)
+        with self._lock:
+            held = list(self._held)
+        for key in held:
+            self._write(key)
 
 
 def _path(key: str) -> str:
     return f"v{SCHEME}/claims/{key}.json"
-
-
-def _lives(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True

@@ -9,10 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import re
-import socket
-import threading
 import time
 import uuid
 from collections.abc import Iterator
@@ -22,11 +19,11 @@ from datetime import UTC, datetime
 from cellstrata.tasks.cache.cache import Cache
 from cellstrata.tasks.cache.record import SCHEME
 from cellstrata.tasks.stores.digest import canonical_json
+from cellstrata.tasks.stores.heartbeat import OF_A_RUN, Heartbeat, own_process
 from cellstrata.tasks.stores.objects import StoredObject, list_objects
 
 LEASES = f"v{SCHEME}/leases"
-RENEWED_EVERY = 60.0  # seconds
-DEAD_AFTER = 600.0  # seconds without renewal
+PACE = OF_A_RUN
 _NAME = re.compile(rf"{LEASES}/[0-9a-f]{{32}}\.json")
 
 
@@ -41,7 +38,7 @@ class Lease:
 
     def lives(self, now: float) -> bool:
         """Tell whether it counts; one from the future, by a clock set wrong, does not for ever."""
-        return abs(now - self.stored.time) <= DEAD_AFTER
+        return PACE.counts(now - self.stored.time)
 
 
 @contextlib.contextmanager
@@ -49,21 +46,14 @@ def using(cache: Cache) -> Iterator[None]:
     """Hold a lease on a cache while the block runs. A cache that cannot be written to is used without one."""
     path = f"{LEASES}/{uuid.uuid4().hex}.json"
     started = datetime.now(UTC).isoformat(timespec="seconds")
-    lease = canonical_json({"host": socket.gethostname(), "pid": os.getpid(), "started": started})
-    ended = threading.Event()
-
-    def renew() -> None:
-        while not ended.wait(RENEWED_EVERY):
-            _write(cache, path, lease)
-
+    lease = canonical_json({**own_process(), "started": started})
     _write(cache, path, lease)
-    renewing = threading.Thread(target=renew, name="cellstrata-lease", daemon=True)
-    renewing.start()
+    heart = Heartbeat("cellstrata-lease", PACE.renewed_every, lambda: _write(cache, path, lease))
+    heart.start()
     try:
         yield
     finally:
-        ended.set()
-        renewing.join(timeout=10)
+        heart.stop()
         with contextlib.suppress(Exception):
             cache.store.remove(path)
 

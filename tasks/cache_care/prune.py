@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from cellstrata.configs.amounts import size_text
 from cellstrata.tasks.cache.cache import Cache, array_folder
-from cellstrata.tasks.cache.leases import DEAD_AFTER, Lease, live_leases
+from cellstrata.tasks.cache.leases import PACE, Lease, live_leases
 from cellstrata.tasks.cache_care.contents import Amount, StoredArray, StoredEntry, Survey
 from cellstrata.tasks.cache_care.survey import survey
 from cellstrata.tasks.overlays.own_folders import leftovers_of
@@ -157,7 +157,7 @@ def choose(found: Survey, older_than: float | None, max_size: int | None, now: f
 def _leftovers(found: Survey, now: float) -> Removal:
     """What goes whatever the limits."""
     dead = [lease.stored for lease in found.leases if not lease.lives(now)]
-    ended = [claim for claim in found.claims if abs(now - claim.time) > DEAD_AFTER]
+    ended = [claim for claim in found.claims if not PACE.counts(now - claim.time)]
     unfinished = [part for part in found.leftovers if abs(now - part.time) > LEFTOVER_KEPT]
     faults = [fault.stored for fault in [*found.damaged, *found.incomplete]]
     return Removal(leftovers=[*unfinished, *ended, *dead], damaged=faults, broken=found.broken)

@@ -9,9 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import socket
-import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -22,12 +19,12 @@ from cellstrata.tasks.overlays.document import DOCUMENT
 from cellstrata.tasks.overlays.own_folders import WRITER, remove_superseded
 from cellstrata.tasks.publishing.input_elements import METADATA, Untouched, copy_objects
 from cellstrata.tasks.stores.data_errors import OutputError
+from cellstrata.tasks.stores.heartbeat import OF_A_RUN, Heartbeat, may_live, own_process
 from cellstrata.tasks.stores.objects import time_of
 from cellstrata.tasks.stores.store import Store
 
 MARK = "uns/clustering/made_by"  # first, so that an interrupted upload is known as ours
-RENEWED_EVERY = 60.0  # seconds
-DEAD_AFTER = 600.0  # seconds without renewal
+PACE = OF_A_RUN
 TOGETHER = 256  # objects between two looks whether the place is still ours
 
 
@@ -89,7 +86,7 @@ class Writer:
 
     def __init__(self, target: Store) -> None:
         self.target, self.run = target, uuid.uuid4().hex
-        self._ended = threading.Event()
+        self._heart = Heartbeat("cellstrata-writer", PACE.renewed_every, self._renew)
 
     def begin(self) -> None:
         """Create the marker; raises OutputError if another live run has."""
@@ -109,7 +106,7 @@ class Writer:
         else:
             raise OutputError(self.target.url, "", "other runs write there too; run again when they have ended")
         self.check()  # where a store knows no such creating, the last of two at once remains
-        threading.Thread(target=self._renew, name="cellstrata-writer", daemon=True).start()
+        self._heart.start()
 
     def check(self) -> None:
         """Raise OutputError if another run has taken the place over."""
@@ -119,13 +116,13 @@ class Writer:
 
     def end(self) -> None:
         """Remove the marker, unless it is another run's."""
-        self._ended.set()
+        self._heart.stop()
         with contextlib.suppress(OSError):
             if (self._there() or {}).get("run") == self.run:
                 self.target.remove(WRITER)
 
     def _text(self) -> bytes:
-        return json.dumps({"run": self.run, "host": socket.gethostname(), "pid": os.getpid()}).encode()
+        return json.dumps({"run": self.run, **own_process()}).encode()
 
     def _there(self) -> dict[str, Any] | None:
         try:
@@ -137,27 +134,19 @@ class Writer:
             return {}
 
     def _lives(self, other: dict[str, Any]) -> bool:
-        if other.get("host") == socket.gethostname() and other.get("pid") != os.getpid():
-            try:
-                os.kill(int(other["pid"]), 0)
-            except (ProcessLookupError, ValueError):
-                return False
-            except OSError:
-                pass
-        written = time_of(self.target, WRITER)
-        return written is not None and abs(time.time() - written) < DEAD_AFTER
+        written = time_of(self.target, WRITER) if may_live(other) else None
+        return written is not None and PACE.counts(time.time() - written)
 
     def _taken(self, other: dict[str, Any]) -> OutputError:
         who = f"process {other['pid']} on {other['host']}" if {"pid", "host"} <= other.keys() else "another run"
         message = f"{who} is writing a copy there; run again when it has ended, or choose another output_dir"
         return OutputError(self.target.url, "", message)
 
-    def _renew(self) -> None:
-        while not self._ended.wait(RENEWED_EVERY):
-            with contextlib.suppress(OSError):
-                if (self._there() or {}).get("run") != self.run:
-                    return
-                self.target.write(WRITER, self._text())
+    def _renew(self) -> bool:
+        ours = (self._there() or {}).get("run") == self.run
+        if ours:
+            self.target.write(WRITER, self._text())
+        return ours
 
 
 @contextlib.contextmanager

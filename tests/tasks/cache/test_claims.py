@@ -12,6 +12,7 @@ import pytest
 
 from cellstrata.tasks.cache import claims
 from cellstrata.tasks.cache.claims import Claims
+from cellstrata.tasks.stores.heartbeat import Pace
 from tests import ROOT
 from tests.tasks.small import cache_at
 
@@ -47,14 +48,14 @@ def test_the_dead_have_no_claims(tmp_path: Path) -> None:
 def test_another_machines_claim_runs_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cache = cache_at(tmp_path)
     path = "v1/claims/k.json"
-    for age, free in ((0.0, False), (claims.VALID + 1, True), (-3600.0, True), (float("nan"), True)):
+    for age, free in ((0.0, False), (claims.PACE.dead_after + 1, True), (-3600.0, True), (float("nan"), True)):
         claim = {"run": "x", "host": "elsewhere", "pid": 1, "time": time.time() - age}
         cache.store.write(path, json.dumps(claim).encode())
         assert Claims(cache).take("k") is free
     for rubbish in (b"", b"[]", b'{"run": 1}', b"\x00\xff", b'{"run": "x", "host": 1, "pid": 1e99, "time": []}'):
         cache.store.write(path, rubbish)
         assert Claims(cache).take("k")
-    monkeypatch.setattr(claims, "RENEW", 0.05)
+    monkeypatch.setattr(claims, "PACE", Pace(0.05, 30.0))
     with Claims(cache) as own:
         own.take("k2")
         first = json.loads(cache.store.read("v1/claims/k2.json"))["time"]

@@ -14,12 +14,15 @@ import pytest
 
 from cellstrata.tasks.cache import leases
 from cellstrata.tasks.cache.cache import Cache
-from cellstrata.tasks.cache.leases import DEAD_AFTER, LEASES, live_leases, using
+from cellstrata.tasks.cache.leases import LEASES, PACE, live_leases, using
 from cellstrata.tasks.cache_care.prune import prune
+from cellstrata.tasks.stores.heartbeat import Pace
 from cellstrata.tasks.stores.store import Store
 from tests import ROOT
 from tests.tasks.small import cache_at
 from tests.tasks.small_caches import DAY, add_entry, files, new_cache, set_age, there
+
+DEAD_AFTER = PACE.dead_after
 
 
 @pytest.fixture(params=["local", "memory"])
@@ -42,7 +45,7 @@ def test_a_lease_lasts_as_long_as_its_block(cache: Cache) -> None:
 
 
 def test_it_is_renewed(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(leases, "RENEWED_EVERY", 0.02)
+    monkeypatch.setattr(leases, "PACE", Pace(0.02, DEAD_AFTER))
     with using(cache):
         (path,) = files(cache)
         started = live_leases(cache)[0].started
@@ -81,7 +84,7 @@ def test_a_cache_that_cannot_be_written_to_is_used_without(cache: Cache, monkeyp
     def fails(*_: object) -> None:
         raise PermissionError("read-only")
 
-    monkeypatch.setattr(leases, "RENEWED_EVERY", 0.01)
+    monkeypatch.setattr(leases, "PACE", Pace(0.01, DEAD_AFTER))
     monkeypatch.setattr(Store, "write", fails)
     monkeypatch.setattr(Store, "remove", fails)
     with using(cache):

@@ -266,6 +266,7 @@ def test_an_interrupted_overlay_leaves_the_old_result(tmp_path: Path, monkeypatc
 def test_one_writer_of_a_copy_at_a_time(tmp_path: Path, s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from cellstrata.tasks.overlays.own_folders import WRITER
     from cellstrata.tasks.publishing import upload
+    from cellstrata.tasks.stores.heartbeat import Pace
 
     cells = ad.AnnData(obs=pd.DataFrame(index=[f"c{i}" for i in range(60)]))
     local, out = save(cells, tmp_path, "zarr2"), f"{s3}/out.zarr"
@@ -274,7 +275,7 @@ def test_one_writer_of_a_copy_at_a_time(tmp_path: Path, s3: str, monkeypatch: py
         ours(local, out, link="copy")
     assert not place.exists("zarr.json")
     place.write(WRITER, json.dumps({"run": "x", "host": "elsewhere", "pid": 1}).encode())
-    monkeypatch.setattr(upload, "DEAD_AFTER", -1.0)
+    monkeypatch.setattr(upload, "PACE", Pace(60.0, -1.0))
     ours(local, out, link="copy")  # the other is dead
     assert WRITER not in place.list()
     assert_kept(load(local), read(out), ADDED)
