@@ -136,6 +136,13 @@ def wait_until(there: Callable[[], Any], seconds: float, told: Callable[[], str]
         time.sleep(0.05)
 
 
+def free_port() -> int:
+    """Return a port of this machine that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 def computed_and_cached(message: str) -> tuple[int, int]:
     """Read the counts of splits from a state's message."""
     if found := re.search(r"([\d,]+) of [\d,]+ splits computed, ([\d,]+) from cache", message):
@@ -149,9 +156,7 @@ def computed_and_cached(message: str) -> tuple[int, int]:
 @contextlib.contextmanager
 def operation(home: Path) -> Iterator[Operation]:
     """Start a server, on SQLite in a home of its own, and end it and its worker."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     url = f"http://127.0.0.1:{port}/api"
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     environment = inherited | SOON | {"PYTHONPATH": str(ROOT), "PREFECT_HOME": str(home / "prefect")}
