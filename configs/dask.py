@@ -35,7 +35,7 @@ class DaskConfig(BaseModel):
     tls_client_cert: Text | None = Field(None, description="For `tls://`: this client's certificate, a file.")
     tls_client_key: Text | None = Field(None, description="For `tls://`: this client's private key, a file.")
     timeout: Count = Field(
-        60, description="Seconds to wait for a scheduler or workers that are not there yet, or not any more."
+        60, description="Seconds to wait for a scheduler or workers that have not come yet, or are lost."
     )
     n_workers: Count | None = Field(None, description="Of a local cluster: its processes. Default: `workers`.")
     threads_per_worker: Count = Field(

@@ -1,6 +1,6 @@
 """The flows: `cluster` maps over datasets and files, `cluster_dataset` over algorithms and resolutions.
 
-Each reads like the picture in the README; the steps themselves are functions of `tasks`.
+Each reads like the picture in docs/design.md; the steps themselves are functions of `tasks`.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -134,8 +135,22 @@ def test_the_deployment_names_a_flow_that_is_there() -> None:
         RunConfig(**deployment["parameters"]["config"])
 
 
-def test_the_readme_has_the_table_of_keys() -> None:
+def test_the_documentation_has_the_table_of_keys() -> None:
     from cellstrata.configs.schema import END, START, reference_table
 
-    text = (ROOT / "README.md").read_text()
+    text = (ROOT / "docs" / "configuration.md").read_text()
     assert text.partition(START)[2].partition(END)[0] == reference_table()
+
+
+def test_the_page_on_the_design_shows_the_floors_and_names_files_that_are_there() -> None:
+    text = (ROOT / "docs" / "design.md").read_text()
+    drawn: dict[str, int] = {}
+    floor = 0
+    for line in text.split("```")[1].splitlines()[1:]:
+        number, room = line[:3].strip(), line[3:].split()[0]
+        floor = int(number) if number else floor
+        drawn[room.replace("/", ".")] = floor
+    assert drawn == ROOMS
+    named = {name for name in re.findall(r"`([^`\s]+/[^`\s]+\.(?:py|md|toml))`", text) if "NAME" not in name}
+    assert len(named) > 30
+    assert {name for name in named if not (ROOT / name).exists()} == set()

@@ -37,7 +37,7 @@ exit codes: 0 done, 1 something failed (run again to resume), 2 the input is wro
 RUN_EPILOG = """\
 Every key of the configuration is an option too, and goes over the file and the environment
 (CELLSTRATA_WORKERS=4): --workers 4, --runner threads, --refresh, --output_dir URL, --cache URL,
---seed 1 (of every dataset), --DATASETS.lung.clustering.seed 1 (of one). All keys: the README."""
+--seed 1 (of every dataset), --DATASETS.lung.clustering.seed 1 (of one). All keys: docs/configuration.md."""
 
 CLUSTER_EPILOG = """\
 examples:
