@@ -64,12 +64,19 @@ def run(config: RunConfig | str | os.PathLike[str] | Mapping[str, Any], /, **ove
         Keys that go over all of these: `workers=4`, `seed=1` (of every dataset),
         `DATASETS__lung__clustering__seed=1` (of one).
 
+    Returns
+    -------
+    RunSummary
+        What came of each file of each dataset, where results and reports are, and the seconds it took.
+
     Raises
     ------
     ConfigError
         If the configuration is wrong, with everything that is wrong.
-    UnusableInputs, RunnerUnusable
-        Before any work starts, with everything that is wrong with the inputs, or with the runner.
+    UnusableInputs
+        Before any work starts, with everything that is wrong with the inputs.
+    RunnerUnusable
+        Before any work starts, with everything that is wrong with the runner.
     RunFailed
         If datasets failed; the others are finished all the same. Its `summary` has both.
     ServerFailed

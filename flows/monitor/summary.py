@@ -11,16 +11,42 @@ from cellstrata.flows.monitor.progress import Counts
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetSummary:
-    """What one file of one dataset came to; one that failed has an `error` and no places."""
+    """What one file of one dataset came to; one that failed has an `error` and no places.
+
+    Attributes
+    ----------
+    error : str or None
+        Why it failed.
+    output : str or None
+        URL of the result, an AnnData zarr.
+    labels : str or None
+        URL of `labels.parquet`, the new columns alone.
+    figures : str or None
+        URL of the folder of figures.
+    report : str or None
+        URL of the report.
+    columns : tuple of str
+        The new columns of `obs`, `leiden_0.5_2`.
+    clusters : Mapping of str to int
+        How many clusters each column has.
+    modularity : Mapping of str to float
+        Of level 1 at resolution 1, by column.
+    splits : Counts
+        How many splits were `executed`, and how many `cached`.
+    seconds : float
+        How long it took.
+    notices : tuple of str
+        What the user should know.
+    """
 
     error: str | None = None
-    output: str | None = None  # the zarr store with the new columns
-    labels: str | None = None  # the same columns as a parquet table
-    figures: str | None = None  # a folder
-    report: str | None = None  # a page
-    columns: tuple[str, ...] = ()  # of `obs`, as `leiden_0.5_2`
-    clusters: Mapping[str, int] = field(default_factory=dict)  # by column
-    modularity: Mapping[str, float] = field(default_factory=dict)  # of level 1, by column
+    output: str | None = None
+    labels: str | None = None
+    figures: str | None = None
+    report: str | None = None
+    columns: tuple[str, ...] = ()
+    clusters: Mapping[str, int] = field(default_factory=dict)
+    modularity: Mapping[str, float] = field(default_factory=dict)
     splits: Counts = field(default_factory=Counts)
     seconds: float = 0.0
     notices: tuple[str, ...] = ()
@@ -45,10 +71,22 @@ class DatasetSummary:
 
 @dataclass(frozen=True, kw_only=True)
 class RunSummary:
-    """What a run came to: its datasets by `dataset/file id`, in the order of the configuration."""
+    """What a run came to.
+
+    Attributes
+    ----------
+    datasets : Mapping of str to DatasetSummary
+        By `dataset/file id`, in the order of the configuration.
+    index : str or None
+        URL of the index of the reports.
+    notices : tuple of str
+        What the user should know of the whole run.
+    seconds : float
+        How long it took.
+    """
 
     datasets: Mapping[str, DatasetSummary]
-    index: str | None = None  # of the reports
+    index: str | None = None
     notices: tuple[str, ...] = ()
     seconds: float = 0.0
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from cellstrata.configs.errors import ConfigError
     from cellstrata.configs.load import load_config
     from cellstrata.configs.model import RunConfig
+    from cellstrata.flows.launch import RunFailed, run
     from cellstrata.tasks.elements.linked_anndata import linked_store, open_linked
     from cellstrata.tasks.publishing.materialize import materialize
     from cellstrata.tasks.stores.data_errors import InputError, OutputError
@@ -27,11 +28,13 @@ __all__ = [
     "InputError",
     "OutputError",
     "RunConfig",
+    "RunFailed",
     "__version__",
     "linked_store",
     "load_config",
     "materialize",
     "open_linked",
+    "run",
 ]
 
 _MODULES = {
@@ -39,10 +42,12 @@ _MODULES = {
     "InputError": "tasks.stores.data_errors",
     "OutputError": "tasks.stores.data_errors",
     "RunConfig": "configs.model",
+    "RunFailed": "flows.launch",
     "linked_store": "tasks.elements.linked_anndata",
     "load_config": "configs.load",
     "materialize": "tasks.publishing.materialize",
     "open_linked": "tasks.elements.linked_anndata",
+    "run": "flows.launch",
 }
 
 

@@ -22,7 +22,17 @@ from cellstrata.tasks.stores.store import StorageOptions, Store, staged_folder
 
 @dataclass(frozen=True)
 class Materialized:
-    """Where the copy stands, how many objects and bytes it has, and the seconds it took."""
+    """A finished copy.
+
+    Attributes
+    ----------
+    url : str
+        Where it is.
+    objects, bytes : int
+        How many objects and bytes it has.
+    seconds : float
+        How long it took.
+    """
 
     url: str
     objects: int
