@@ -18,11 +18,12 @@ def agreement(labels: str, data: str, known: Sequence[str]) -> dict[str, dict[st
     from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
     from cellstrata.tasks.elements.reading import obs_columns, open_anndata, read_obs_column
+    from cellstrata.tasks.stores.places import Place
 
     table = pd.read_parquet(labels)
     columns = [name for name in table if name.startswith(("leiden_", "louvain_"))]
     best = {}
-    with open_anndata(data) as root:
+    with open_anndata(Place(data)) as root:
         for name in [name for name in known if name in obs_columns(root)]:
             truth = read_obs_column(root, name)
             there = truth.notna().to_numpy()

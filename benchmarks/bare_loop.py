@@ -13,6 +13,7 @@ from cellstrata.tasks.kernels.connectivities import connectivities
 from cellstrata.tasks.kernels.engines import PartitionSpec, load_engine
 from cellstrata.tasks.kernels.knn import nearest_neighbors
 from cellstrata.tasks.kernels.partition import partition
+from cellstrata.tasks.stores.places import Place
 
 
 def bare_loop(path: str, use_rep: str, resolutions: list[float], depth: int, n_neighbors: int = 15) -> dict[str, Any]:
@@ -20,7 +21,7 @@ def bare_loop(path: str, use_rep: str, resolutions: list[float], depth: int, n_n
 
     Returns `splits`, how many graphs were partitioned in all, and `modularity`, that of level 1 by column.
     """
-    with open_anndata(path) as root:
+    with open_anndata(Place(path)) as root:
         embedding = read_obsm(root, use_rep)
     engine = load_engine("igraph")
     graph = connectivities(nearest_neighbors(embedding, n_neighbors))

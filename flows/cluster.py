@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Any
 
 from prefect import flow, get_run_logger, runtime, tags
@@ -80,7 +81,10 @@ async def _all_datasets(config: RunConfig, executor: Executor) -> dict[str, Any]
         async with beside:
             with tags(f"dataset:{source.dataset}", f"runner:{config.runner}"):
                 child = cluster_dataset.with_options(task_runner=runner)
-                return await child(config, source.dataset, source.file_id, return_state=True)
+                try:
+                    return await child(config, source.dataset, source.file_id, return_state=True)
+                finally:
+                    source.opened.close()
 
     try:
         with using(open_cache(config)):
@@ -109,7 +113,7 @@ async def _steps(config: RunConfig, dataset: str, file_id: str) -> State[dict[st
     umap = asyncio.create_task(_umap(config, source, cache, embeddings, graph))
 
     plans = tree_plans(settings, source, embeddings, graph, config.gpu_for(dataset), gpu_of_run(config.runner))
-    trees = [Tree(plan, kept_partition(plan, source, config.storage_options)) for plan in plans]
+    trees = [Tree(plan, kept_partition(plan, source)) for plan in plans]
     total = sum(tree.plan.n_cells * tree.plan.depth for tree in trees)
     log = log_of(get_run_logger())
 
@@ -139,7 +143,7 @@ async def _steps(config: RunConfig, dataset: str, file_id: str) -> State[dict[st
             await asyncio.to_thread(load_for_publishing().join)  # two threads must not import it at once
         finished = Finished.of(source, trees, graph, drawn, embeddings, config)
         published: dict[str, Any] = await run_step(
-            f"{source.name} · publish", "here", publish_result, finished, cache, config.storage_options,
+            f"{source.name} · publish", "here", publish_result, finished, cache,
             task=publishing(source),
         )  # fmt: skip
         await asyncio.to_thread(note_use, cache, source.name, finished)
@@ -171,8 +175,8 @@ async def _embeddings(config: RunConfig, source: Input, cache: Cache) -> dict[Em
     """The embeddings staged on inspection, and the PCA where it has to be computed."""
     ready = {choice: ref for choice, ref in source.embeddings.items() if ref is not None}
     for choice in source.embeddings.keys() - ready.keys():
-        arguments = (source.url, config.storage_options, cache, choice.n_pcs, config.refresh, config.rehash)
-        ready[choice] = await run_step(f"{source.name} · PCA", "apart", compute_pca, *arguments)
+        compute = partial(compute_pca, refresh=config.refresh, rehash=config.rehash)
+        ready[choice] = await run_step(f"{source.name} · PCA", "apart", compute, source.opened, cache, choice.n_pcs)
     return ready
 
 

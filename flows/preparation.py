@@ -17,10 +17,13 @@ from cellstrata.tasks.kernels.engines import EngineUnavailable
 from cellstrata.tasks.kernels.placement import placement_of
 from cellstrata.tasks.publishing.link_mode import link_problem
 from cellstrata.tasks.stores.faults import StoreError
+from cellstrata.tasks.stores.places import Place
 from cellstrata.tasks.stores.retries import forget_said
 from cellstrata.tasks.stores.store import Store, is_local
 from cellstrata.tasks.stores.urls import place_of
 from cellstrata.tasks.stores.write_access import unusable
+
+STAY_OPEN = 8  # inputs in buckets, until their turn comes; what is kept of each takes memory
 
 _inspected: dict[tuple[str, str], Input] = {}  # by configuration and name, until its flow takes it
 _writable: set[tuple[str, str]] = set()  # by configuration and URL, until the run ends
@@ -85,7 +88,9 @@ def prepare(config: RunConfig, on_input: Callable[[str], None] = lambda name: No
             for file_id in settings.input.clustering:
                 on_input(f"{dataset}/{file_id}")
                 try:
-                    found[f"{dataset}/{file_id}"] = _inspect(config, dataset, file_id)
+                    inspected = found[f"{dataset}/{file_id}"] = _inspect(config, dataset, file_id)
+                    if len(found) > STAY_OPEN:
+                        inspected.opened.close()
                 except UnusableInputs as error:
                     problems += error.problems
                 except StoreError as error:
@@ -125,8 +130,8 @@ def _inspect(config: RunConfig, dataset: str, file_id: str) -> Input:
     if name not in _inspected:
         settings = config.DATASETS[dataset]
         found, problems = inspect_input(
-            dataset, file_id, settings.input.clustering[file_id], settings.clustering,
-            config.output_dir, open_cache(config), config.storage_options, config.rehash,
+            dataset, file_id, Place(settings.input.clustering[file_id], config.storage_options), settings.clustering,
+            config.output_dir, open_cache(config), rehash=config.rehash,
         )  # fmt: skip
         if found is not None and (problem := _unlinkable(config, found)):
             found, problems = None, [f"{dataset}/{file_id}: {problem}"]
@@ -138,7 +143,7 @@ def _inspect(config: RunConfig, dataset: str, file_id: str) -> Input:
 
 
 def _unlinkable(config: RunConfig, found: Input) -> str | None:
-    return link_problem(found.url, found.output, config.link, config.storage_options)
+    return link_problem(found.opened, found.opened.place.at(found.output), config.link)
 
 
 def unavailable(config: RunConfig, output: str = "output_dir", *, devices: bool = True) -> list[str]:
@@ -170,7 +175,7 @@ def _unusable(config: RunConfig, url: str) -> str | None:
     asked = (_key(config), url)
     if asked in _writable:
         return None
-    problem = unusable(url, config.storage_options)
+    problem = unusable(Place(url, config.storage_options))
     if problem is None:
         _writable.add(asked)
     return problem

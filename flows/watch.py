@@ -21,6 +21,7 @@ from cellstrata.configs.model import RunConfig
 from cellstrata.flows.preparation import ready
 from cellstrata.tasks.stores.change_mark import input_state
 from cellstrata.tasks.stores.digest import digest_values
+from cellstrata.tasks.stores.places import Place
 
 PREFIX = "cellstrata_watch_"
 
@@ -73,7 +74,7 @@ async def _start(stored: Mapping[str, Any], deployment: str, names: list[str]) -
 
 def _states(config: RunConfig, names: list[str] | None = None) -> dict[str, dict[str, str | None]]:
     return {
-        name: {file: input_state(url, config.storage_options) for file, url in dataset.input.clustering.items()}
+        name: {file: input_state(Place(url, config.storage_options)) for file, url in dataset.input.clustering.items()}
         for name, dataset in config.selected.items()
         if names is None or name in names
     }

@@ -69,11 +69,11 @@ def _cluster(call: LevelCall, terminal: Terminal) -> None:
         raise UnusableInputs(problems)
     asked = look(call)
     if asked.kept:
-        publish_kept(asked.url, asked.output, asked.column, call.config.storage_options)
+        publish_kept(asked.source, asked.output, asked.column)
         raise NothingToDo(f"{asked.kept}; --overwrite computes it anew")
     config = call.at(asked.resolution)
     settings, cache = config.DATASETS[NAME].clustering, open_cache(config)
-    source, problems = inspect_level(asked.url, asked.output, settings, cache, config.storage_options, config.rehash)
+    source, problems = inspect_level(asked.source, asked.output.url, settings, cache, rehash=config.rehash)
     if source is None or problems:
         raise UnusableInputs(problems)
     for notice in [*asked.notices, *source.notices]:
@@ -95,7 +95,7 @@ def _level(call: LevelCall, asked: Asked, source: Input, config: RunConfig, cach
         close(tree, node, cache, executed)
 
     finished = Finished.of(source, [tree], graph, None, embeddings, config)
-    report = publish_level(finished, cache, config.storage_options)
+    report = publish_level(finished, cache)
     note_use(cache, source.output.rsplit("/", 1)[-1], finished)
     return report | {"executed": len(executed), "splits": len(pending)}
 
@@ -104,7 +104,7 @@ def _embeddings(call: LevelCall, source: Input, cache: Cache) -> dict[EmbeddingC
     ready = {}
     for choice, ref in source.embeddings.items():
         if ref is None:
-            ref = compute_pca(source.url, call.config.storage_options, cache, choice.n_pcs, call.config.refresh)
+            ref = compute_pca(source.opened, cache, choice.n_pcs, refresh=call.config.refresh)
         ready[choice] = ref
     return ready
 

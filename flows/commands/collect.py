@@ -12,6 +12,7 @@ from cellstrata.flows.commands.exit_codes import DONE, FAILED, INTERRUPTED, WRON
 from cellstrata.flows.commands.terminal import Terminal, unexpected
 from cellstrata.tasks.elements.opening import DataError
 from cellstrata.tasks.stores.credentials import Sealed
+from cellstrata.tasks.stores.places import Place
 from cellstrata.tasks.stores.store import absolute
 
 if TYPE_CHECKING:
@@ -47,12 +48,12 @@ def _collect(results: list[str], output: str, overwrite: bool, terminal: Termina
 
     sealed = Sealed(storage_options(os.environ))
     results, output = [sealed.url(result) for result in results], sealed.url(output)
-    options = sealed.options
+    place = Place(output, sealed.options)
     with terminal.status("reading the results") as say:
-        check_collected_output(results, output, overwrite=overwrite, storage_options=options)
-        collected = collect_columns(results, options)
+        check_collected_output(results, place, overwrite=overwrite)
+        collected = collect_columns([place.at(result) for result in results])
         say(f"writing {output}")
-        write_collected(collected, results, output, overwrite=overwrite, storage_options=options)
+        write_collected(collected, place, overwrite=overwrite)
     for notice in collected.notices:
         terminal.notice(notice)
     return len(collected.columns), len(collected.names)

@@ -13,6 +13,7 @@ from cellstrata.flows.commands.exit_codes import DONE, FAILED, INTERRUPTED, WRON
 from cellstrata.flows.commands.terminal import Terminal, unexpected
 from cellstrata.tasks.elements.opening import DataError
 from cellstrata.tasks.stores.credentials import Sealed
+from cellstrata.tasks.stores.places import Place
 
 if TYPE_CHECKING:
     from cellstrata.tasks.results.explain import Explanation, Level, Split
@@ -32,7 +33,8 @@ def explain(url: str, cluster: str | None, column: str | None, as_json: bool) ->
 
         sealed = Sealed(storage_options(os.environ))
         with terminal.status(f"reading {sealed.url(url)}"):
-            found = explanation_of(sealed.url(url), cluster, column, sealed.options)
+            shown = sealed.url(url)
+            found = explanation_of(Place(shown, sealed.options), cluster, column=column)
     except (ConfigError, DataError) as error:
         terminal.wrong(str(error))
         return WRONG_INPUT

@@ -22,6 +22,7 @@ from cellstrata.tasks.cache_care.survey import survey
 from cellstrata.tasks.overlays.own_folders import leftovers_of
 from cellstrata.tasks.stores.objects import StoredObject, remove_empty_folders, remove_unless_touched
 from cellstrata.tasks.stores.parallel import at_once
+from cellstrata.tasks.stores.places import Place
 from cellstrata.tasks.stores.store import StorageOptions
 
 USE_IS_KEPT_TO = 3600.0  # seconds: the time of an entry is set no more often
@@ -230,7 +231,7 @@ def _remove(cache: Cache, found: Survey, removal: Removal, pruned: Pruned, now: 
 
 def _remove_beside_results(found: Survey, pruned: Pruned, storage_options: StorageOptions | None) -> None:
     for output in sorted({dataset.output for dataset in found.datasets}):
-        for store, stored in leftovers_of(output, storage_options):
+        for store, stored in leftovers_of(Place(output, storage_options or {})):
             try:
                 if pruned.dry_run or remove_unless_touched(store, stored):
                     pruned.beside_results = pruned.beside_results.with_one(stored.size)

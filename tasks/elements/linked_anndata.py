@@ -17,10 +17,12 @@ from typing import TYPE_CHECKING, Any
 import zarr
 from zarr.abc.store import Store as ZarrStore
 
-from cellstrata.tasks.elements.opening import kind_of, zarr_store, zipped
+from cellstrata.tasks.elements.kinds import Kind, kind_of
+from cellstrata.tasks.elements.opening import zarr_store, zipped
 from cellstrata.tasks.elements.silence import quiet
 from cellstrata.tasks.overlays.linked_store import LinkedStore
 from cellstrata.tasks.stores.data_errors import InputError
+from cellstrata.tasks.stores.places import Place
 from cellstrata.tasks.stores.states import ElementState, ZarrListing
 from cellstrata.tasks.stores.store import StorageOptions, Store
 
@@ -53,14 +55,19 @@ def linked_store(url: str, storage_options: StorageOptions | None = None) -> Zar
     InputError
         If there is no zarr at `url`, or it links to what is gone.
     """
-    kind, place = kind_of(url, storage_options), Store.at(url, storage_options)
+    place = Place(url, storage_options or {})
+    return store_of(place, kind_of(place))
+
+
+def store_of(place: Place, kind: Kind) -> ZarrStore:
+    """Return what `linked_store` does, at a place that has been looked at."""
     if kind == "overlay":
-        return LinkedStore(place, storage_options)
+        return LinkedStore(place)
     if kind == "h5ad":
         raise InputError(place.url, "", "is an h5ad file; read it with anndata.read_h5ad")
     if kind == "zarr":
-        check_links(place)
-    return zarr_store(zipped(place) if kind == "zip" else place)
+        check_links(place.store)
+    return zarr_store(zipped(place.store) if kind == "zip" else place.store)
 
 
 def open_linked(url: str, storage_options: StorageOptions | None = None) -> anndata.AnnData:
@@ -89,10 +96,10 @@ def open_linked(url: str, storage_options: StorageOptions | None = None) -> annd
         return anndata.read_zarr(zarr.open_group(linked_store(url, storage_options), mode="r"))
 
 
-def refers_rightly(url: str, storage_options: StorageOptions | None = None) -> bool:
+def refers_rightly(place: Place) -> bool:
     """Tell whether all that a result links or refers to is there and as it was when the result was made."""
     try:
-        store = linked_store(url, storage_options)
+        store = store_of(place, kind_of(place))
         if isinstance(store, LinkedStore):
             store.check_all()
     except InputError:

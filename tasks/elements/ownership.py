@@ -2,35 +2,35 @@
 
 from __future__ import annotations
 
-import zarr
+from typing import Any
 
-from cellstrata.tasks.elements.opening import InputError, zarr_store
+import zarr
+from zarr.storage import ZipStore
+
+from cellstrata.tasks.elements.opening import InputError, Root, zarr_store
 from cellstrata.tasks.elements.silence import quiet
 from cellstrata.tasks.overlays.document import has_document, read_references
+from cellstrata.tasks.overlays.linked_store import LinkedStore
 from cellstrata.tasks.overlays.own_folders import only_leftovers
-from cellstrata.tasks.stores.store import (
-    StorageOptions,
-    Store,
-    join,
-)
+from cellstrata.tasks.stores.places import Place
 
 MADE_BY = "cellstrata"
 
 
-def is_ours(output_url: str, storage_options: StorageOptions | None = None) -> bool:
-    """Tell whether a result of cellstrata stands at a URL: `uns/clustering/made_by` or its document says so.
+def is_ours(place: Place) -> bool:
+    """Tell whether a result of cellstrata stands at a place: `uns/clustering/made_by` or its document says so.
 
     True also for one whose upload to a bucket was interrupted.
     """
-    place = Store.at(output_url, storage_options)
-    if has_document(place):
+    store = place.store
+    if has_document(store):
         try:
-            return bool(read_references(place).own)
+            return bool(read_references(store).own)
         except InputError:
             return False
-    if not place.exists():
+    if not store.exists():
         return False
-    mark = Store.at(join(output_url, "uns", "clustering", "made_by"), storage_options)
+    mark = place.below("uns", "clustering", "made_by").store
     try:
         with quiet():
             return str(zarr.open_array(zarr_store(mark), mode="r")[()]) == MADE_BY
@@ -38,9 +38,22 @@ def is_ours(output_url: str, storage_options: StorageOptions | None = None) -> b
         return False
 
 
-def is_foreign(output_url: str, storage_options: StorageOptions | None = None) -> bool:
-    """Tell whether something stands at a URL that cellstrata did not make; an empty folder is nothing."""
-    there = Store.at(output_url, storage_options)
-    if not there.exists():
+def made_by_us(root: Root) -> bool:
+    """Tell whether an open AnnData is a result of cellstrata, as `is_ours` does; what was made of one is none."""
+    if not isinstance(root, zarr.Group) or isinstance(root.store, ZipStore):
         return False
-    return there.is_file() or not (only_leftovers(there.list()) or is_ours(output_url, storage_options))
+    if isinstance(root.store, LinkedStore):
+        return bool(root.store.references.own)
+    try:
+        mark: Any = root["uns/clustering/made_by"]
+        return str(mark[()]) == MADE_BY
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def is_foreign(place: Place) -> bool:
+    """Tell whether something stands at a place that cellstrata did not make; an empty folder is nothing."""
+    store = place.store
+    if not store.exists():
+        return False
+    return store.is_file() or not (only_leftovers(store.list()) or is_ours(place))

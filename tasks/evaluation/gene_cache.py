@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,32 +11,28 @@ import numpy.typing as npt
 
 from cellstrata.tasks.cache.cache import Cache, DamagedEntry
 from cellstrata.tasks.elements import reading as elements
+from cellstrata.tasks.elements.opening import Opened
 from cellstrata.tasks.evaluation.covariates import Numbers
 from cellstrata.tasks.evaluation.gene_values import read_genes
-from cellstrata.tasks.overlays.document import has_document
 from cellstrata.tasks.stores.digest import digest_values
-from cellstrata.tasks.stores.identity import identity
 from cellstrata.tasks.stores.states import ZarrListing
-from cellstrata.tasks.stores.store import StorageOptions, Store
 
 
 @dataclass(frozen=True)
 class GeneSource:
     """An input whose genes a cache keeps; `fresh` has them read again all the same."""
 
-    url: str
+    opened: Opened
     cache: Cache
     fresh: bool = False
-    storage_options: StorageOptions = field(default_factory=dict, repr=False)
 
     def state(self) -> dict[str, Any]:
         """Return what the store says of X and of the genes' names, without reading them.
 
         Of an overlay that is its document: that what it refers to is unchanged is seen when it is opened.
         """
-        store = Store.at(self.url, self.storage_options)
-        said = identity(self.url, self.storage_options)
-        if store.is_file() or has_document(store):
+        said, store = self.opened.identity_now(), self.opened.place.store
+        if self.opened.kind != "zarr":
             return said
         return {**said, **{slot: ZarrListing.of(store, slot).state(slot).digest for slot in ("X", "var")}}
 

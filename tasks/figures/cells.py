@@ -9,12 +9,12 @@ import numpy.typing as npt
 
 from cellstrata.tasks.colours.palette import Palette, tree_palette
 from cellstrata.tasks.elements import reading as elements
-from cellstrata.tasks.elements.opening import open_anndata
 from cellstrata.tasks.evaluation.covariates import Categories, Covariate, Numbers, read_covariate
 from cellstrata.tasks.evaluation.gene_cache import kept_genes
 from cellstrata.tasks.evaluation.gene_values import read_genes
 from cellstrata.tasks.figures.request import FigureRequest
 from cellstrata.tasks.results.record import read_result
+from cellstrata.tasks.stores.places import Place
 from cellstrata.tasks.trees.rows import TreeRows
 
 
@@ -46,10 +46,10 @@ def read_cells(request: FigureRequest) -> Cells:
     DataError
         If the result cannot be read.
     """
-    record = read_result(request.result, request.storage_options)
+    record = read_result(Place(request.result, request.storage_options))
     palette = tree_palette(record.tree, record.facts)
     skipped: list[str] = []
-    with open_anndata(request.result, request.storage_options) as root:
+    with record.source.root() as root:
         there = set(elements.obs_columns(root))
         read = [read_covariate(root, name) for name in request.columns if name in there]
         columns = [_colored(of, palette) for of in read if isinstance(of, Categories)]

@@ -40,7 +40,7 @@ class FigureRequest:
     @classmethod
     def of(cls, config: RunConfig, source: Input, key: str, cache: Cache) -> FigureRequest:
         """Put together what a dataset asks for."""
-        genes = GeneSource(source.url, cache, config.refresh or config.rehash, config.storage_options)
+        genes = GeneSource(source.opened, cache, fresh=config.refresh or config.rehash)
         settings = config.DATASETS[source.dataset].clustering
         return cls(
             source.output, figures_url(config.images_url, source.dataset, source.file_id), source.name, key,

@@ -101,7 +101,7 @@ def forecast_input(config: RunConfig, source: Input, cache: Cache, times: SplitT
             if plan is None:
                 trees.append(TreeForecast(algorithm, resolution, settings.hierarchy.depth, {}))
                 continue
-            tree = Tree(plan, kept_partition(plan, source, config.storage_options))
+            tree = Tree(plan, kept_partition(plan, source))
             trees.append(forecast_tree(tree, cache, times, seen=seen, refresh=config.refresh, grain=config.grain))
     before = sum(step.seconds / (config.worker_count if step.name == "neighbors" else 1) for step in steps)
     beside = umap.seconds if umap is not None else 0.0
@@ -115,7 +115,7 @@ def _embeddings(
     steps, ready = [], {}
     for choice, ref in source.embeddings.items():
         if ref is None:
-            found = find_pca(source.url, config.storage_options, cache, choice.n_pcs, config.rehash)
+            found = find_pca(source.opened, cache, choice.n_pcs, rehash=config.rehash)
             steps.append(_step("pca", source, found is not None and not config.refresh, times))
             if found is None:
                 continue

@@ -11,7 +11,8 @@ from cellstrata.tasks.elements import reading as elements
 from cellstrata.tasks.elements.opening import InputError
 from cellstrata.tasks.elements.ownership import is_foreign
 from cellstrata.tasks.stores.locations import overlap
-from cellstrata.tasks.stores.store import StorageOptions, is_local
+from cellstrata.tasks.stores.places import Place
+from cellstrata.tasks.stores.store import is_local
 from cellstrata.tasks.stores.write_access import unusable
 from cellstrata.tasks.trees.labels import column_name
 from cellstrata.tasks.trees.parent_column import NoParent, clusters_of
@@ -53,13 +54,14 @@ class Check:
         self.problems.append(str(InputError(self.url, key, message)))
 
 
-def check_output(check: Check, output: str, storage_options: StorageOptions | None) -> None:
+def check_output(check: Check, place: Place) -> None:
     """Refuse an output over the input, or over something that is not ours."""
+    output = place.url
     if overlap(check.url, output):
         check.wrong("", f"the result would be written to {output}, over its own input: {check.wording.output}")
-    elif is_foreign(output, storage_options):
+    elif is_foreign(place):
         check.wrong("", f"{output} exists and was not made by cellstrata: move it away, or {check.wording.output}")
-    elif is_local(output) and (problem := unusable(f"{output}.part")):  # it is made beside its place
+    elif is_local(output) and (problem := unusable(Place(f"{output}.part"))):  # it is made beside its place
         check.wrong("", f"the result cannot be written to {output}, {problem}: {check.wording.output}")
 
 

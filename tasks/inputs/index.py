@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from cellstrata.tasks.cache.cache import Cache, Record
-from cellstrata.tasks.overlays.linked_store import LinkedStore, overlay_marks
+from cellstrata.tasks.elements.opening import Opened
+from cellstrata.tasks.overlays.linked_store import overlay_marks
 from cellstrata.tasks.stores.digest import digest_values
 from cellstrata.tasks.stores.marks import SURE, TIMES
-from cellstrata.tasks.stores.store import StorageOptions, Store
+from cellstrata.tasks.stores.store import Store
 
 RECENT = 3.0  # seconds; file systems with times of one or two seconds are still in use
 
@@ -27,10 +28,8 @@ class Remembered:
     """The memory of one input in a cache; `forget` makes it know nothing, and learn anew."""
 
     cache: Cache
-    source: Store
-    kind: str
+    source: Opened
     forget: bool = False
-    storage_options: StorageOptions | None = None
 
     def key(self, elements: Iterable[str], **what: object) -> str | None:
         """Return the key of something found out of these elements, None where the store tells too little."""
@@ -51,10 +50,12 @@ class Remembered:
     def _marks(self, elements: Iterable[str]) -> list[list[Any]] | None:
         found: list[list[Any]] = []
         try:
-            if self.kind == "overlay":
-                return overlay_marks(LinkedStore(self.source, self.storage_options), elements)
-            for element in [""] if self.kind != "zarr" else sorted(elements):
-                marks = list((_local if self.source.is_local else _remote)(self.source, element))
+            if self.source.kind == "overlay":
+                with self.source.root() as root:
+                    return overlay_marks(root.store, elements)
+            for element in [""] if self.source.kind != "zarr" else sorted(elements):
+                store = self.source.place.store
+                marks = list((_local if store.is_local else _remote)(store, element))
                 known = [mark for mark in marks if mark is not None]
                 if not marks or len(known) < len(marks):
                     return None

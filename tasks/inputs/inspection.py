@@ -8,14 +8,14 @@ their own rows.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from cellstrata.configs.clustering import ClusteringConfig
 from cellstrata.configs.single_level import NAME
 from cellstrata.tasks.cache.cache import ArrayRef, Cache
 from cellstrata.tasks.elements import reading as elements
-from cellstrata.tasks.elements.opening import DataError, check_unchanged, kind_of, open_anndata, reading
+from cellstrata.tasks.elements.opening import DataError, Opened, reading
 from cellstrata.tasks.inputs.checks import (
     OPTIONS,
     Check,
@@ -31,8 +31,8 @@ from cellstrata.tasks.inputs.index import Remembered
 from cellstrata.tasks.inputs.stored_graph import base_neighbors, find_stored_graph, stage_graph, stored_graph
 from cellstrata.tasks.kernels.engines import PartitionSpec
 from cellstrata.tasks.kernels.knn import METRICS
-from cellstrata.tasks.stores.identity import identity
-from cellstrata.tasks.stores.store import StorageOptions, Store, absolute, join
+from cellstrata.tasks.stores.places import Place
+from cellstrata.tasks.stores.store import absolute, join
 from cellstrata.tasks.trees.plan import EmbeddingChoice, NeighborsSpec, lay_over
 
 
@@ -41,13 +41,15 @@ class Input:
     """What is known of one file of one dataset before work starts.
 
     `embeddings` holds the staged ones, None where X_pca has still to be computed; `stored_graph` is
-    the key of the input's own graph, None when level 1's graph is to be computed.
+    the key of the input's own graph, None when level 1's graph is to be computed. `opened` is the input as it
+    was looked at and opened: whoever needs more of it enters it again.
     """
 
     dataset: str
     file_id: str
     url: str
     output: str
+    opened: Opened = field(repr=False, compare=False)
     identity: dict[str, Any]
     n_cells: int
     neighbors_key: str
@@ -77,11 +79,11 @@ def output_url(output_dir: str, dataset: str, file_id: str) -> str:
 def inspect_input(
     dataset: str,
     file_id: str,
-    url: str,
+    place: Place,
     config: ClusteringConfig,
     output_dir: str,
     cache: Cache,
-    storage_options: StorageOptions | None = None,
+    *,
     rehash: bool = False,
 ) -> tuple[Input | None, list[str]]:
     """Check one input and stage its embeddings and graph in the cache.
@@ -90,12 +92,12 @@ def inspect_input(
     run needs to know, or None and everything that is wrong, each problem as one line that names the
     file, the key and the fix.
     """
-    url, output = absolute(url), output_url(output_dir, dataset, file_id)
-    name = f"{dataset}/{file_id}"
+    output, name = place.at(output_url(output_dir, dataset, file_id)), f"{dataset}/{file_id}"
     try:
-        with open_anndata(url, storage_options) as root:
-            check = Check(url, root, config)
-            found = _inspect(check, dataset, file_id, output, cache, storage_options, rehash)
+        source = Opened.at(place)
+        with source.root() as root:
+            check = Check(source.url, root, config)
+            found = _inspect(check, source, output, cache, dataset=dataset, file_id=file_id, rehash=rehash)
     except DataError as error:
         return None, [f"{name}: {error}"]
     if check.problems:
@@ -104,22 +106,22 @@ def inspect_input(
 
 
 def inspect_level(
-    url: str,
+    source: Opened,
     output: str,
     config: ClusteringConfig,
     cache: Cache,
-    storage_options: StorageOptions | None = None,
+    *,
     rehash: bool = False,
 ) -> tuple[Input | None, list[str]]:
     """The same for one level alone, the deepest of `config`, whose result goes to `output`.
 
     Below level 1 no graph of the whole dataset is needed, and none is read.
     """
-    url, output = absolute(url), absolute(output)
+    place, level = source.place.at(output), config.hierarchy.depth
     try:
-        with open_anndata(url, storage_options) as root:
-            check = Check(url, root, config, wording=OPTIONS)
-            found = _inspect(check, NAME, NAME, output, cache, storage_options, rehash, config.hierarchy.depth)
+        with source.root() as root:
+            check = Check(source.url, root, config, wording=OPTIONS)
+            found = _inspect(check, source, place, cache, dataset=NAME, file_id=NAME, rehash=rehash, level=level)
     except DataError as error:
         return None, [str(error)]
     return found, check.problems
@@ -127,16 +129,17 @@ def inspect_level(
 
 def _inspect(
     check: Check,
+    source: Opened,
+    output: Place,
+    cache: Cache,
+    *,
     dataset: str,
     file_id: str,
-    output: str,
-    cache: Cache,
-    storage_options: StorageOptions | None,
     rehash: bool,
     level: int | None = None,
 ) -> Input | None:
     whole, config = level in (None, 1), check.config
-    check_output(check, output, storage_options)
+    check_output(check, output)
     with reading(check.url, "obs"):
         n_cells = elements.n_obs(check.root)
         names = elements.obs_names(check.root)
@@ -160,9 +163,7 @@ def _inspect(
                 f"its graph was built with the metric {spec.metric!r}; graphs are built here with "
                 f"{' or '.join(METRICS)}: {check.wording.neighbors_key('metric')}",
             )
-    source, kind = Store.at(check.url, storage_options), kind_of(check.url, storage_options)
-    memory = Remembered(cache, source, kind, rehash, storage_options)
-    before = identity(check.url, storage_options)
+    memory = Remembered(cache, source, forget=rehash)
     embeddings = read_embeddings(check, dict.fromkeys(spec.embedding for spec in wanted), n_cells, memory)
     graph = None
     if whole and stored and not config.recompute_neighbors:
@@ -171,15 +172,16 @@ def _inspect(
         kept = kept_columns(check) if level is None else frozenset()
     if check.problems:
         return None
-    check_unchanged(check.url, before, storage_options)
+    source.check_unchanged()
     staged = {choice: stage(found, cache, memory) for choice, found in embeddings.items()}
     graph_key = stage_graph(graph, cache, memory) if graph else None
     return Input(
         dataset=dataset,
         file_id=file_id,
-        url=check.url,
-        output=output,
-        identity=before,
+        url=source.url,
+        output=output.url,
+        opened=source,
+        identity=source.identity,
         n_cells=n_cells,
         neighbors_key=key,
         neighbors=base,

@@ -10,21 +10,19 @@ from scipy.sparse.linalg import ArpackError
 
 from cellstrata.tasks.cache.cache import ArrayRef, Cache
 from cellstrata.tasks.elements import reading as elements
-from cellstrata.tasks.elements.opening import InputError, check_unchanged, kind_of, open_anndata
+from cellstrata.tasks.elements.opening import InputError, Opened
 from cellstrata.tasks.inputs.index import Remembered
 from cellstrata.tasks.stores.digest import digest_array, digest_values
-from cellstrata.tasks.stores.identity import identity
-from cellstrata.tasks.stores.store import StorageOptions, Store
 
 COMPONENTS = 50  # scanpy's default
 OTHERWISE = "name a stored embedding, or X itself, as `use_rep` of `neighbors`"
 
 
 def compute_pca(
-    url: str,
-    storage_options: StorageOptions,
+    source: Opened,
     cache: Cache,
     n_pcs: int | None,
+    *,
     refresh: bool = False,
     rehash: bool = False,
 ) -> ArrayRef:
@@ -38,57 +36,52 @@ def compute_pca(
     InputError
         If X is too small, the same in all cells, or holds NaN or infinite values.
     """
-    memory, place = _memory(url, storage_options, cache, n_pcs, rehash)
+    memory, place = _memory(source, cache, n_pcs, rehash=rehash)
     recalled = None if refresh else memory.recall(place)
     if recalled is not None and (known := cache.find(recalled["pca"], "pca")):
         return known.array("embedding")
-    matrix, components, key = _read(url, storage_options, n_pcs)
+    matrix, components, key = _read(source, n_pcs)
     record = None if refresh else cache.find(key, "pca")
     if record is None:
         try:
             values = _pca(matrix, components)
         except ArpackError as error:
             message = f"gives no PCA, as when all cells are the same ({str(error).rstrip('.')}); {OTHERWISE}"
-            raise InputError(url, "X", message) from None
+            raise InputError(source.url, "X", message) from None
         record = cache.write_record("pca", key, {"arrays": {"embedding": cache.put(values).to_json()}})
     memory.learn(place, {"pca": key})
     return record.array("embedding")
 
 
-def find_pca(
-    url: str, storage_options: StorageOptions, cache: Cache, n_pcs: int | None, rehash: bool = False
-) -> ArrayRef | None:
+def find_pca(source: Opened, cache: Cache, n_pcs: int | None, *, rehash: bool = False) -> ArrayRef | None:
     """Return what `compute_pca` would, if the cache has it; X is read to know, unless it is remembered.
 
     Raises InputError as it does.
     """
-    memory, place = _memory(url, storage_options, cache, n_pcs, rehash)
+    memory, place = _memory(source, cache, n_pcs, rehash=rehash)
     recalled = memory.recall(place)
-    key = _read(url, storage_options, n_pcs)[2] if recalled is None else str(recalled["pca"])
+    key = _read(source, n_pcs)[2] if recalled is None else str(recalled["pca"])
     record = cache.find(key, "pca")
     return None if record is None else record.array("embedding")
 
 
-def _memory(
-    url: str, storage_options: StorageOptions, cache: Cache, n_pcs: int | None, rehash: bool
-) -> tuple[Remembered, str | None]:
-    memory = Remembered(cache, Store.at(url, storage_options), kind_of(url, storage_options), rehash, storage_options)
+def _memory(source: Opened, cache: Cache, n_pcs: int | None, *, rehash: bool) -> tuple[Remembered, str | None]:
+    memory = Remembered(cache, source, forget=rehash)
     return memory, memory.key(["X"], pca=n_pcs, scanpy=version("scanpy"))
 
 
-def _read(url: str, storage_options: StorageOptions, n_pcs: int | None) -> tuple[Any, int, str]:
+def _read(source: Opened, n_pcs: int | None) -> tuple[Any, int, str]:
     """Return X, how many components can be had of it, and their key."""
-    before = identity(url, storage_options)
-    with open_anndata(url, storage_options) as root:
+    with source.root() as root:
         matrix = elements.read_x(root)
-    check_unchanged(url, before, storage_options)
+    source.check_unchanged()
     data = matrix.data if hasattr(matrix, "indptr") else matrix
     if not np.isfinite(np.asarray(data)).all():
-        raise InputError(url, "X", "has NaN or infinite values, so no PCA can be computed: mend them")
+        raise InputError(source.url, "X", "has NaN or infinite values, so no PCA can be computed: mend them")
     n_cells, n_genes = matrix.shape
     components = min(n_pcs or COMPONENTS, max(1, n_cells - 1), n_genes - 1)
     if components < 1:
-        raise InputError(url, "X", f"is {n_cells} × {n_genes}, too small for a PCA; {OTHERWISE}")
+        raise InputError(source.url, "X", f"is {n_cells} × {n_genes}, too small for a PCA; {OTHERWISE}")
     parts = [digest_array(np.asarray(getattr(matrix, name))) for name in ("indptr", "indices", "data")
              if hasattr(matrix, "indptr")] or [digest_array(np.asarray(matrix))]  # fmt: skip
     key = digest_values(kind="pca", parts=parts, components=components, scanpy=version("scanpy"))

@@ -7,12 +7,11 @@ from typing import Literal
 
 from cellstrata.configs.clustering import ClusteringConfig
 from cellstrata.tasks.cache.cache import ArrayRef
-from cellstrata.tasks.elements.reading import open_anndata, read_obs_column
+from cellstrata.tasks.elements.reading import read_obs_column
 from cellstrata.tasks.inputs.inspection import Input
 from cellstrata.tasks.kernels.engines import PartitionSpec
 from cellstrata.tasks.kernels.gpu import GpuStatus
 from cellstrata.tasks.kernels.placement import placement_of
-from cellstrata.tasks.stores.store import StorageOptions
 from cellstrata.tasks.trees.labels import column_name
 from cellstrata.tasks.trees.parent_column import clusters_of
 from cellstrata.tasks.trees.plan import EmbeddingChoice, NeighborsSpec, TreePlan, lay_over
@@ -50,8 +49,8 @@ def tree_plans(
             resolution=resolution,
             placement=placement,
             partition=PartitionSpec(
-                algorithm,
-                resolution,
+                algorithm=algorithm,
+                resolution=resolution,
                 n_iterations=settings.n_iterations,
                 seed=settings.seed,
                 use_weights=settings.use_weights,
@@ -71,12 +70,12 @@ def tree_plans(
     return [plan for plan in plans if _column(plan, plan.depth) not in source.kept_columns]
 
 
-def kept_partition(plan: TreePlan, source: Input, storage_options: StorageOptions) -> Given | None:
+def kept_partition(plan: TreePlan, source: Input) -> Given | None:
     """Return the deepest level that the input has already and that is kept, None if there is none."""
     kept = [level for level in range(1, plan.depth + 1) if _column(plan, level) in source.kept_columns]
     if not kept:
         return None
-    with open_anndata(source.url, storage_options) as root:
+    with source.opened.root() as root:
         return clusters_of(read_obs_column(root, _column(plan, kept[-1])), kept[-1])
 
 

@@ -22,8 +22,8 @@ from zarr.core.buffer import Buffer, BufferPrototype, default_buffer_prototype
 
 from cellstrata.tasks.overlays.document import DOCUMENT, INSIDE, Ref, References, read_references
 from cellstrata.tasks.stores.data_errors import InputError
+from cellstrata.tasks.stores.places import Place
 from cellstrata.tasks.stores.states import ElementState, ZarrListing, file_state
-from cellstrata.tasks.stores.store import StorageOptions, Store, join
 
 AT_ONCE = 32  # requests
 BLOCK = 1 << 22  # bytes; smaller parts of a file are read a block at a time
@@ -38,31 +38,33 @@ def _pool() -> ThreadPoolExecutor:
 class LinkedStore(ZarrStore):
     """A read-only zarr store over the overlay at `place`.
 
-    `storage_options`, by protocol, are also those of the sources. Raises InputError where the document
+    The options of the place, by protocol, are also those of the sources. Raises InputError where the document
     is missing or damaged, and, when an element is read, where its source is not what it was.
     """
 
-    def __init__(self, place: Store, storage_options: StorageOptions | None = None) -> None:
+    def __init__(self, place: Place) -> None:
         super().__init__(read_only=True)
-        self.place, self.options = place, dict(storage_options or {})
-        self.references: References = read_references(place)
+        self.place = place
+        self.references: References = read_references(place.store)
         numbers = [*range(len(self.references.sources)), *INSIDE]
-        self.stores = {n: Store.at(self.references.source_url(n), storage_options) for n in numbers}
-        self._forget()
-
-    def _forget(self) -> None:
+        self.stores = {n: place.at(self.references.source_url(n)).store for n in numbers}
         self._lock = threading.Lock()
         self._checked: dict[tuple[int, str], Future[None]] = {}
         self._blocks: LRUCache[tuple[int, int], Future[bytes]] = LRUCache(BLOCKS_KEPT)
 
+    def look_again(self) -> None:
+        """Compare each element with its recorded state once more, when it is next read."""
+        with self._lock:
+            self._checked.clear()
+
     def __getstate__(self) -> dict[str, Any]:
-        return {"place": self.place, "options": self.options}
+        return {"place": self.place}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(state["place"], state["options"])  # type: ignore[misc]
+        self.__init__(state["place"])  # type: ignore[misc]
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, LinkedStore) and (other.place, other.options) == (self.place, self.options)
+        return isinstance(other, LinkedStore) and other.place == self.place
 
     def __hash__(self) -> int:
         return hash(self.place.url)
@@ -280,7 +282,7 @@ def overlay_marks(store: LinkedStore, elements: Iterable[str]) -> list[list[Any]
     """
     if store.place.is_local or any(source.is_local for source in store.stores.values()):
         return None
-    marks: list[list[Any]] = [["", file_state(Store(join(store.place.url, DOCUMENT), store.place.options))]]
+    marks: list[list[Any]] = [["", file_state(store.place.below(DOCUMENT).store)]]
     for element in sorted(elements):
         refs = [ref for key, ref in store.references.all_refs() if key.startswith(f"{element}/")]
         for number in sorted({ref.source for ref in refs} - set(INSIDE)):

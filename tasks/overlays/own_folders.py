@@ -12,7 +12,8 @@ from collections.abc import Iterable
 from cellstrata.tasks.overlays.document import DOCUMENT, OWN_PREFIX, read_references
 from cellstrata.tasks.stores.data_errors import InputError
 from cellstrata.tasks.stores.objects import StoredObject, list_objects, remove_unless_touched
-from cellstrata.tasks.stores.store import StorageOptions, Store
+from cellstrata.tasks.stores.places import Place
+from cellstrata.tasks.stores.store import Store
 
 WRITER = "cellstrata-writer.json"  # the marker of a run that writes a copy
 BEING_WRITTEN = 600.0  # seconds since its newest object
@@ -60,12 +61,12 @@ def remove_superseded(store: Store) -> int:
     return size
 
 
-def leftovers_of(url: str, storage_options: StorageOptions | None = None) -> list[tuple[Store, StoredObject]]:
-    """List what nobody needs of the result at a URL in a bucket; nothing where it cannot be asked.
+def leftovers_of(place: Place) -> list[tuple[Store, StoredObject]]:
+    """List what nobody needs of the result at a place in a bucket; nothing where it cannot be asked.
 
     A place that is no result of ours has nothing that would be removed but folders of our own name.
     """
-    store = Store.at(url, storage_options)
+    store = place.store
     try:
         names = [] if store.is_local else store.list()
         if not any(OWN_PREFIX.fullmatch(name) for name in names):

@@ -139,7 +139,7 @@ class Linked(_Zarr):
 
     mode = "linked"
 
-    def __init__(self, source: Store, root: Root, staged: Path, final: Path) -> None:
+    def __init__(self, source: Store, root: Root, staged: Path, *, final: Path) -> None:
         super().__init__(source, root, staged)
         self.final = Location.of(str(final))
         self._copied = Copied(source, root, staged)

@@ -8,19 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from cellstrata.tasks.stores.store import StorageOptions, Store
+from cellstrata.tasks.stores.places import Place
 
 INDEX_NAME = "obs_name"
 
 
 def write_labels_parquet(
-    url: str,
+    place: Place,
     obs_names: np.ndarray,
     obs: Mapping[str, Any],
     *,
     index_name: str | None = None,
     key: str = "",
-    storage_options: StorageOptions | None = None,
 ) -> int:
     """Write columns by cell name to one parquet file, atomically; return its bytes.
 
@@ -48,15 +47,14 @@ def write_labels_parquet(
     buffer = io.BytesIO()
     pq.write_table(table, buffer, compression="zstd")
     data = buffer.getvalue()
-    Store.at(url, storage_options).write("", data)
+    place.store.write("", data)
     return len(data)
 
 
-def has_key(url: str, key: str, storage_options: StorageOptions | None = None) -> bool:
-    """Tell whether a table stands at a URL that was written with this key; only its last bytes are read."""
-    store = Store.at(url, storage_options)
+def has_key(place: Place, key: str) -> bool:
+    """Tell whether a table stands at a place that was written with this key; only its last bytes are read."""
     try:
-        with store.open() as file:
+        with place.store.open() as file:
             end = file.seek(-8, io.SEEK_END)
             file.seek(max(0, end - int.from_bytes(file.read(4), "little")))
             return key.encode() in file.read()

@@ -7,15 +7,16 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from cellstrata.tasks.elements.linked_anndata import check_links, linked_store, links_in
-from cellstrata.tasks.elements.opening import kind_of, open_anndata
-from cellstrata.tasks.elements.ownership import is_foreign, is_ours
+from cellstrata.tasks.elements.linked_anndata import check_links, links_in
+from cellstrata.tasks.elements.opening import Opened
+from cellstrata.tasks.elements.ownership import is_foreign, is_ours, made_by_us
 from cellstrata.tasks.overlays.linked_store import LinkedStore
 from cellstrata.tasks.publishing.input_elements import copy_objects
 from cellstrata.tasks.publishing.link_targets import copy_resolved
 from cellstrata.tasks.publishing.upload import put_zarr
 from cellstrata.tasks.stores.data_errors import InputError, OutputError
 from cellstrata.tasks.stores.locations import overlap
+from cellstrata.tasks.stores.places import Place
 from cellstrata.tasks.stores.states import ZarrListing
 from cellstrata.tasks.stores.store import StorageOptions, Store, staged_folder
 
@@ -74,32 +75,31 @@ def materialize(
         false. If `destination` is the result, is in it, or holds it.
     """
     started = time.perf_counter()
-    source, target = Store.at(url, storage_options), Store.at(destination, storage_options)
-    with open_anndata(url, storage_options):  # it is an AnnData at all
-        pass
-    if kind_of(url, storage_options) not in ("zarr", "overlay"):
-        raise InputError(source.url, "", "is no zarr folder, and needs nothing else; copy it as it is")
-    if not is_ours(url, storage_options):
-        raise InputError(source.url, "", "is no result of cellstrata; copy it as it is")
-    _check_destination(source, target, overwrite, storage_options)
-    objects = _Overlay(url, storage_options) if kind_of(url, storage_options) == "overlay" else _Plain(source)
+    source = Opened.at(Place(url, storage_options or {}))
+    target = source.place.at(destination)
+    with source.root() as root:  # it is an AnnData at all
+        if source.kind not in ("zarr", "overlay"):
+            raise InputError(source.url, "", "is no zarr folder, and needs nothing else; copy it as it is")
+        if not made_by_us(root):
+            raise InputError(source.url, "", "is no result of cellstrata; copy it as it is")
+        _check_destination(source.place, target, overwrite=overwrite)
+        overlay = isinstance(root.store, LinkedStore)
+        objects = _Overlay(root.store) if overlay else _Plain(source.place.store)
     objects.check(target)
     if target.is_local:
-        with staged_folder(Path(target.root)) as staged:
+        with staged_folder(Path(target.store.root)) as staged:
             size = objects.copy(objects.keys, Store(str(staged)))
     else:
-        size = put_zarr(target, objects.keys, objects.copy)
+        size = put_zarr(target.store, objects.keys, objects.copy)
     return Materialized(target.url, len(objects.keys), size, round(time.perf_counter() - started, 3))
 
 
 class _Overlay:
-    def __init__(self, url: str, storage_options: StorageOptions | None) -> None:
-        store = linked_store(url, storage_options)
-        assert isinstance(store, LinkedStore)
+    def __init__(self, store: LinkedStore) -> None:
         self.store = store
         self.keys = sorted(store.keys())
 
-    def check(self, target: Store) -> None:
+    def check(self, target: Place) -> None:
         self.store.check_all()
         for source in self.store.references.sources:
             _check_apart(source.url, target)
@@ -113,7 +113,7 @@ class _Plain:
         self.source = source
         self.keys = ZarrListing.of(source).keys  # with what lies behind links
 
-    def check(self, target: Store) -> None:
+    def check(self, target: Place) -> None:
         check_links(self.source)
         for path in links_in(self.source) if self.source.is_local else ():
             leads_to = os.path.realpath(self.source.path(path))
@@ -123,15 +123,15 @@ class _Plain:
         return copy_objects(self.source, keys, target)
 
 
-def _check_destination(source: Store, target: Store, overwrite: bool, options: StorageOptions | None) -> None:
+def _check_destination(source: Place, target: Place, *, overwrite: bool) -> None:
     _check_apart(source.url, target)
-    if is_foreign(target.url, options):
+    if is_foreign(target):
         message = "exists, was not made by cellstrata and is left alone; move it away, or choose another place"
         raise OutputError(target.url, "", message)
-    if not overwrite and is_ours(target.url, options):
+    if not overwrite and is_ours(target):
         raise OutputError(target.url, "", "exists; choose another place, or replace it with --overwrite")
 
 
-def _check_apart(url: str, target: Store) -> None:
+def _check_apart(url: str, target: Place) -> None:
     if overlap(url, target.url):
         raise OutputError(target.url, "", f"is {url}, lies in it or holds it; choose another place")

@@ -34,7 +34,8 @@ from cellstrata.tasks.publishing.input_elements import METADATA, copy_objects
 from cellstrata.tasks.publishing.references import Referenced, ReferencedChunks, is_metadata, read_refs
 from cellstrata.tasks.publishing.staging import StagedStore
 from cellstrata.tasks.stores.data_errors import InputError
-from cellstrata.tasks.stores.store import StorageOptions, Store
+from cellstrata.tasks.stores.places import Place
+from cellstrata.tasks.stores.store import Store
 
 
 def own_name() -> str:
@@ -47,8 +48,7 @@ def finish_overlay(
     own: str,
     untouched: Referenced | ReferencedChunks,
     written: Mapping[str, Iterable[str]],
-    target: Store,
-    options: StorageOptions | None,
+    target: Place,
 ) -> None:
     """Turn the whole zarr that was built in `own` into one of the new elements, and write the document.
 
@@ -56,7 +56,7 @@ def finish_overlay(
     """
     build, converted = (Store(str(staged / own / INSIDE[number])) for number in (OWN, CONVERTED))
     index = str(_group(build)["obs"].attrs["_index"])
-    _fetch_index(build, f"obs/{index}/", untouched, options)
+    _fetch_index(build, f"obs/{index}/", untouched, target)
     elements = {f"{slot}/{name}" for slot, names in written.items() for name in names} | {f"obs/{index}"}
     refs, inline = dict(untouched.refs), {}
     for key in list(build.walk()):
@@ -70,7 +70,7 @@ def finish_overlay(
             os.rename(build.path(key), converted.path(key))
     _reduce(build, list(inline), elements, written)
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    document = References(target.url, own, now, inline, refs, untouched.sources, _own_of(target))
+    document = References(target.url, own, now, inline, refs, untouched.sources, _own_of(target.store))
     for path, data in document.files().items():
         Store(str(staged)).write(path, data)
 
@@ -89,12 +89,10 @@ def _group(build: Store) -> Any:
     return zarr.open_group(StagedStore(Path(build.root)), mode="r+", use_consolidated=False)
 
 
-def _fetch_index(
-    build: Store, below: str, untouched: Referenced | ReferencedChunks, options: StorageOptions | None
-) -> None:
+def _fetch_index(build: Store, below: str, untouched: Referenced | ReferencedChunks, target: Place) -> None:
     """Have the names of the cells in the result itself: without them its labels would be of nobody."""
     refs = {key: ref for key, ref in untouched.refs.items() if key.startswith(below)}
-    for key, data in read_refs(untouched.sources, refs, options).items():
+    for key, data in read_refs(untouched.sources, refs, target).items():
         build.write(key, data)
         del untouched.refs[key]
 

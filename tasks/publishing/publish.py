@@ -19,7 +19,7 @@ import zarr
 from cellstrata.tasks.elements.conversion import encoding_of
 from cellstrata.tasks.elements.legacy import is_legacy_frame, read_frame, uns_categories
 from cellstrata.tasks.elements.linked_anndata import RECORD
-from cellstrata.tasks.elements.opening import DataError, InputError, Root, kind_of, open_anndata, zarr_store, zipped
+from cellstrata.tasks.elements.opening import DataError, InputError, Opened, Root, zarr_store, zipped
 from cellstrata.tasks.elements.ownership import MADE_BY, is_foreign, is_ours
 from cellstrata.tasks.elements.reading import n_obs, obs_index_column
 from cellstrata.tasks.elements.silence import quiet
@@ -36,8 +36,8 @@ from cellstrata.tasks.publishing.references import Referenced, ReferencedChunks
 from cellstrata.tasks.publishing.staging import StagedStore
 from cellstrata.tasks.publishing.upload import upload
 from cellstrata.tasks.stores.locations import overlap
+from cellstrata.tasks.stores.places import Place
 from cellstrata.tasks.stores.store import (
-    StorageOptions,
     Store,
     is_local,
     join,
@@ -106,8 +106,8 @@ class _Changes:
 
 
 def publish(
-    input_url: str,
-    output_url: str,
+    source: Opened,
+    target: Place,
     *,
     obs: Mapping[str, pd.Categorical[Any]] | None = None,
     obsm: Mapping[str, np.ndarray] | None = None,
@@ -118,9 +118,8 @@ def publish(
     remove_uns: Collection[str] = (),
     obs_kept: Collection[str] | None = None,
     slots_kept: Collection[str] | None = None,
-    storage_options: StorageOptions | None = None,
 ) -> PublishReport:
-    """Write the input and our entries to `output_url`, a zarr, replacing an older result of ours.
+    """Write the input and our entries to `target`, a zarr, replacing an older result of ours.
 
     `obs` are categoricals of strings of length n, put behind the other columns in this order, in
     place where one of the name exists; `obsm` arrays (n, d), `obsp` matrices (n, n); `uns` top-level
@@ -138,36 +137,36 @@ def publish(
     Raises
     ------
     InputError
-        If the input cannot be read.
+        If the input cannot be read, or has changed since it was looked at.
     OutputError
-        If something not ours stands at `output_url`, it lies in the input (or the input in it), it
+        If something not ours stands at `target`, it lies in the input (or the input in it), it
         cannot be linked as asked, or another run is writing a copy there.
     ValueError
         If an entry has another number of cells than the input.
     """
     started = time.perf_counter()
-    source, target = Store.at(input_url, storage_options), Store.at(output_url, storage_options)
-    _check_places(source, target, storage_options)
+    _check_places(source.place, target)
+    source.check_unchanged()
     clustering = {**dict((uns or {}).get("clustering", {})), "made_by": MADE_BY}
     uns = {**(uns or {}), "clustering": clustering}
-    mode = link_mode(input_url, output_url, link, storage_options)
+    mode = link_mode(source, target, link)
     own = own_name() if mode == "reference" else ""
-    with open_anndata(input_url, storage_options) as root, _workplace(target) as staged:
+    with source.root() as root, _workplace(target.store) as staged:
         removed = frozenset([*remove_uns, *uns_categories(root)])
         changes = _Changes(obs or {}, obsm or {}, obsp or {}, uns, removed, obs_kept, slots_kept)
         _check_lengths(root, changes)
         build = staged / own / INSIDE[OWN] if own else staged
-        untouched = _way(mode, source, target, root, build, reuse, storage_options)
+        untouched = _way(mode, source, target, root, build, reuse)
         _build(root, build, untouched, changes)
         if isinstance(untouched, (Referenced, ReferencedChunks)):
-            finish_overlay(staged, own, untouched, changes.names(), target, storage_options)
+            finish_overlay(staged, own, untouched, changes.names(), target)
         if target.is_local:
             untouched.finish(Store(str(staged)))
             size = links.own_bytes(staged)
         elif own:
-            size = commit_overlay(staged, own, target)
+            size = commit_overlay(staged, own, target.store)
         else:
-            size = upload(staged, target, untouched)
+            size = upload(staged, target.store, untouched)
     return PublishReport(untouched.mode, untouched.linked, size, time.perf_counter() - started)
 
 
@@ -226,26 +225,25 @@ def _write(group: zarr.Group, entries: Mapping[str, Any]) -> None:
         write_elem(group, name, value)
 
 
-def _way(
-    mode: Mode, source: Store, target: Store, root: Root, build: Path, reuse: str | None, options: StorageOptions | None
-) -> Untouched:
+def _way(mode: Mode, source: Opened, target: Place, root: Root, build: Path, reuse: str | None) -> Untouched:
+    store = source.place.store
     if mode == "symlink":
-        return Linked(source, root, build, Path(target.root))
+        return Linked(store, root, build, final=Path(target.store.root))
     if mode == "reference":
         if isinstance(root, zarr.Group):
-            return Referenced(source, root, build, target, options)
-        return ReferencedChunks(source, root, build)
+            return Referenced(source.place, root, build, target)
+        return ReferencedChunks(store, root, build)
     if mode == "convert":
         older, written = _older(reuse) if not isinstance(root, zarr.Group) else (None, {})
         return Converted(root, build, older, written)
     if isinstance(root.store, LinkedStore):
         return Resolved(root.store, root, build)
-    return Copied(zipped(source) if kind_of(source.url, options) == "zip" else source, root, build)
+    return Copied(zipped(store) if source.kind == "zip" else store, root, build)
 
 
 def _older(reuse: str | None) -> tuple[Path | None, dict[str, list[str]]]:
     """Return an older result and what it holds of its own, or nothing if it cannot be shared."""
-    if reuse is None or not is_local(reuse) or not is_ours(reuse) or has_document(Store.at(reuse)):
+    if reuse is None or not is_local(reuse) or not is_ours(Place(reuse)) or has_document(Store.at(reuse)):
         return None, {}
     own = zarr_store(Store.at(join(reuse, "uns", "clustering")))
     record: Any = zarr.open_group(own, mode="r").attrs.get(RECORD)
@@ -260,10 +258,10 @@ def _workplace(target: Store) -> Iterator[Path]:
         yield staged
 
 
-def _check_places(source: Store, target: Store, storage_options: StorageOptions | None) -> None:
+def _check_places(source: Place, target: Place) -> None:
     if overlap(source.url, target.url):
         raise OutputError(target.url, "", f"lies in the input {source.url}, or holds it; choose another output_dir")
-    if is_foreign(target.url, storage_options):
+    if is_foreign(target):
         raise OutputError(target.url, "", "was not made by cellstrata and is left alone; move it away")
 
 

@@ -21,8 +21,9 @@ from cellstrata.tasks.overlays.linked_store import AT_ONCE, LinkedStore
 from cellstrata.tasks.publishing.input_elements import METADATA, Converted, Untouched
 from cellstrata.tasks.stores.data_errors import InputError, OutputError
 from cellstrata.tasks.stores.locations import overlap
+from cellstrata.tasks.stores.places import Place
 from cellstrata.tasks.stores.states import ElementState, ZarrListing, file_state
-from cellstrata.tasks.stores.store import StorageOptions, Store, join
+from cellstrata.tasks.stores.store import Store, join
 
 
 def is_metadata(key: str) -> bool:
@@ -35,10 +36,10 @@ class Referenced(Untouched):
 
     mode = "referenced"
 
-    def __init__(self, source: Store, root: Root, staged: Path, target: Store, options: StorageOptions | None) -> None:
-        self.source, self.root, self.staged = source, root, Store(str(staged))
+    def __init__(self, source: Place, root: Root, staged: Path, target: Place) -> None:
+        self.source, self.root, self.staged = source.store, root, Store(str(staged))
         self.zarr_format = root.metadata.zarr_format
-        self.target, self.options = target, options
+        self.target = target
         self.refs: dict[str, Ref] = {}
         self._sources: dict[str, int] = {}  # number by URL
         self._states: list[dict[str, ElementState]] = []
@@ -151,7 +152,7 @@ class Referenced(Untouched):
 
     def _listing(self, number: int) -> ZarrListing:
         if number not in self._listings:
-            self._listings[number] = ZarrListing.of(Store.at(list(self._sources)[number], self.options))
+            self._listings[number] = ZarrListing.of(self.target.at(list(self._sources)[number]).store)
         return self._listings[number]
 
 
@@ -184,9 +185,9 @@ class ReferencedChunks(Converted):
         return True
 
 
-def read_refs(sources: Iterable[Source], refs: dict[str, Ref], options: StorageOptions | None) -> dict[str, bytes]:
-    """Read what some references name, whole, several at a time."""
-    stores = [Store.at(source.url, options) for source in sources]
+def read_refs(sources: Iterable[Source], refs: dict[str, Ref], target: Place) -> dict[str, bytes]:
+    """Read what some references of a result at `target` name, whole, several at a time."""
+    stores = [target.at(source.url).store for source in sources]
 
     def read(ref: Ref) -> bytes:
         store = stores[ref.source]

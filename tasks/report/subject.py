@@ -12,14 +12,13 @@ import numpy.typing as npt
 
 from cellstrata.configs.secrets_mask import masked
 from cellstrata.tasks.cache.cache import Cache
-from cellstrata.tasks.elements.reading import open_anndata, read_obsm
+from cellstrata.tasks.elements.reading import read_obsm
 from cellstrata.tasks.evaluation.covariates import Covariate, Numbers
 from cellstrata.tasks.evaluation.gene_cache import GeneSource, kept_genes
 from cellstrata.tasks.report.covariates import read_covariates
 from cellstrata.tasks.report.places import shown_place
 from cellstrata.tasks.results.provenance import column_facts, tree_table, versions
 from cellstrata.tasks.results.result import Finished, columns
-from cellstrata.tasks.stores.store import StorageOptions
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -67,16 +66,16 @@ class RunFacts:
     notices: tuple[str, ...] = ()
 
 
-def subject_of(finished: Finished, run: RunFacts, cache: Cache, storage_options: StorageOptions) -> Subject:
+def subject_of(finished: Finished, run: RunFacts, cache: Cache) -> Subject:
     """Gather what a page tells of a finished dataset; reads the UMAP, and the obs columns and genes that colour it."""
     source, settings = finished.source, dict(finished.configuration["clustering"])
     names = [*settings["umap_colors"], *settings["plots"]["colors"]]
     facts, labels = column_facts(finished.trees), columns(finished.trees)
-    with open_anndata(source.url, storage_options) as root:
+    with source.opened.root() as root:
         covariates, others = read_covariates(root, names)
         stored = read_obsm(root, "X_umap") if source.umap == "stored" else None
         named = [name for name in others if name not in facts]
-        genes = kept_genes(root, named[:GENES], GeneSource(source.url, cache, storage_options=storage_options))
+        genes = kept_genes(root, named[:GENES], GeneSource(source.opened, cache))
     overview = _overview(finished, run)
     if named[GENES:]:
         overview.append(("Not in the report", f"{', '.join(named[GENES:])}: it has room for {GENES} genes"))

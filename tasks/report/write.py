@@ -38,7 +38,7 @@ def write_report(
         key = digest_values(kind="report", result=finished.key(), assets=assets_digest(), notices=list(run.notices))
         if written_key(url, storage_options) == key:
             return {"report": url, "report_written": False}
-        Store.at(url, storage_options).write("", page(subject_of(finished, run, cache, storage_options), key))
+        Store.at(url, storage_options).write("", page(subject_of(finished, run, cache), key))
     except Exception as error:  # the result stands, and says all that the report would
         return {"problem": f"no report was written: {type(error).__name__}: {error}"}
     return {"report": url, "report_written": True}

@@ -5,19 +5,19 @@ from __future__ import annotations
 import contextlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from cellstrata.configs.errors import at_most
 from cellstrata.tasks.elements.legacy import is_legacy_frame, read_frame
-from cellstrata.tasks.elements.opening import InputError, Root, open_anndata, reading
+from cellstrata.tasks.elements.opening import InputError, Opened, Root, reading
 from cellstrata.tasks.elements.reading import obs_columns, obs_index_column, obs_names, read_obs_column
 from cellstrata.tasks.elements.silence import quiet
 from cellstrata.tasks.elements.storage_nodes import encoding
 from cellstrata.tasks.results.names import result_names
-from cellstrata.tasks.stores.store import StorageOptions, absolute
+from cellstrata.tasks.stores.places import Place
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,7 +36,7 @@ class Collected:
     `names` is an object array of n str, duplicates and all; `index` is what the first calls its obs
     index, `_index` where that has no name. `columns` are the values by name, each of length n, with
     the dtypes that they have in the results. `found` names for each result the columns that hold
-    what is in its obs.
+    what is in its obs. `urls` are the results, `first` is the first of them, to be entered again.
     """
 
     names: np.ndarray
@@ -44,9 +44,11 @@ class Collected:
     columns: Mapping[str, Column]
     found: tuple[tuple[str, ...], ...]
     notices: tuple[str, ...]
+    urls: tuple[str, ...]
+    first: Opened = field(repr=False)
 
 
-def collect_columns(urls: Sequence[str], storage_options: StorageOptions | None = None) -> Collected:
+def collect_columns(places: Sequence[Place]) -> Collected:
     """Read all obs columns of some results, and nothing else, and match their cells by name.
 
     Cells of the same names in the same order are the same, also where names occur twice; those of
@@ -59,15 +61,18 @@ def collect_columns(urls: Sequence[str], storage_options: StorageOptions | None 
         With all that is wrong in all results: one cannot be read, has other cells, or has the same
         in another order with a name that occurs twice.
     """
-    if not urls:
+    if not places:
         raise ValueError("there is nothing to collect")
     collection, problems = _Collection(), []
-    for url, result in zip(map(absolute, urls), result_names(urls), strict=True):
+    for place, result in zip(places, result_names([place.url for place in places]), strict=True):
         try:
             with contextlib.ExitStack() as stack, quiet():
-                with reading(url):
-                    root = stack.enter_context(open_anndata(url, storage_options))
-                collection.add(url, result, root)
+                with reading(place.url):
+                    opened = Opened.at(place)
+                    root = stack.enter_context(opened.root())
+                collection.add(opened, result, root)
+            if opened is not collection.first:
+                opened.close()
         except InputError as error:
             problems.append(str(error))
     if problems:
@@ -79,21 +84,23 @@ class _Collection:
     """What has been collected so far."""
 
     def __init__(self) -> None:
-        self.first = ""
+        self.first: Opened | None = None
+        self.urls: list[str] = []
         self.names, self.index = np.empty(0, dtype=object), ""
         self.columns: dict[str, Column] = {}
         self.called: dict[str, list[str]] = {}  # by a column's name in the results
         self.found: list[tuple[str, ...]] = []
         self.notices: list[str] = []
 
-    def add(self, url: str, result: str, root: Root) -> None:
+    def add(self, opened: Opened, result: str, root: Root) -> None:
         """Take what an open result has in obs; the first one's cells are those of all."""
+        url = opened.url
         with reading(url, "obs"):
             names, columns = obs_names(root), obs_columns(root)
             index = obs_index_column(root)
-        if not self.first:
-            self.first, self.names, self.index = url, names, index
-        order = self._order(url, names)
+        if self.first is None:
+            self.first, self.names, self.index = opened, names, index
+        order = self._order(url, names, self.first.url)
         found: dict[str, None] = {}
         renamed = []
         for name, values in _read_columns(url, root, columns, len(names)):
@@ -105,11 +112,12 @@ class _Collection:
                 self.called.setdefault(name, []).append(called)
                 renamed += [called] if called != name else []
             found[called] = None
+        self.urls.append(url)
         self.found.append(tuple(found))
         if renamed:
             self.notices.append(f"{url}: other values than before under the same name, kept as {_listed(renamed)}")
 
-    def _order(self, url: str, names: np.ndarray) -> np.ndarray | None:
+    def _order(self, url: str, names: np.ndarray, first: str) -> np.ndarray | None:
         """Return which of its cells is each cell of the first result, None if they lie alike."""
         import pandas as pd
 
@@ -119,9 +127,9 @@ class _Collection:
         if len(mine) == len(theirs) and mine.is_unique and theirs.is_unique:
             order = np.asarray(theirs.get_indexer(mine))
             if (order >= 0).all():
-                self.notices.append(f"{url}: its cells lie in another order, and are put in that of {self.first}")
+                self.notices.append(f"{url}: its cells lie in another order, and are put in that of {first}")
                 return order
-        raise InputError(url, "", _other_cells(names, self.names, self.first))
+        raise InputError(url, "", _other_cells(names, self.names, first))
 
     def _put(self, name: str, values: Column, result: str) -> str:
         """Keep a column, unless its values are there under its name; return what it is called here."""
@@ -147,7 +155,16 @@ class _Collection:
         """Return what has been collected."""
         if len(self.found) > 1 and len(set(self.names)) < len(self.names):
             self.notices.append("some obs names occur twice: cells are told apart by their position")
-        return Collected(self.names, self.index, self.columns, tuple(self.found), tuple(self.notices))
+        assert self.first is not None
+        return Collected(
+            names=self.names,
+            index=self.index,
+            columns=self.columns,
+            found=tuple(self.found),
+            notices=tuple(self.notices),
+            urls=tuple(self.urls),
+            first=self.first,
+        )
 
 
 def _read_columns(url: str, root: Root, columns: Sequence[str], n: int) -> Iterator[tuple[str, Column]]:

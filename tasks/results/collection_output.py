@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cellstrata.tasks.elements.opening import open_anndata
-from cellstrata.tasks.elements.ownership import is_foreign, is_ours
+from cellstrata.tasks.elements.ownership import is_foreign, made_by_us
 from cellstrata.tasks.elements.reading import obs_columns, read_uns, uns_keys
 from cellstrata.tasks.elements.silence import quiet
 from cellstrata.tasks.publishing.input_elements import OutputError
@@ -19,7 +18,8 @@ from cellstrata.tasks.publishing.labels_parquet import INDEX_NAME, write_labels_
 from cellstrata.tasks.publishing.publish import publish
 from cellstrata.tasks.results.collect import Collected, Column
 from cellstrata.tasks.stores.locations import Location
-from cellstrata.tasks.stores.store import StorageOptions, Store, absolute, is_local, real
+from cellstrata.tasks.stores.places import Place
+from cellstrata.tasks.stores.store import is_local, real
 from cellstrata.tasks.stores.write_access import unusable
 
 if TYPE_CHECKING:
@@ -31,9 +31,7 @@ SUFFIXES = (".parquet", ".csv", ".zarr")
 NOT_KEPT = ("publish_key", "column")
 
 
-def check_collected_output(
-    urls: Sequence[str], output: str, *, overwrite: bool = False, storage_options: StorageOptions | None = None
-) -> None:
+def check_collected_output(urls: Sequence[str], output: Place, *, overwrite: bool = False) -> None:
     """Refuse an output that is of no known form, of a result that is collected, or there already.
 
     Raises
@@ -41,35 +39,28 @@ def check_collected_output(
     OutputError
         With all that is wrong, a line each.
     """
-    url, problems = absolute(output), []
+    url, problems = output.url, []
     suffix = _suffix(url)
     if not suffix:
         problems.append("must end in .parquet, .csv or .zarr, which says what is written")
-    place = Location.of(url)
+    location = Location.of(url)
     for source in dict.fromkeys(map(real, urls)):
-        if place.overlaps(Location.of(source)):
+        if location.overlaps(Location.of(source)):
             problems.append(f"is a result that is collected, lies in it or holds it ({source}); choose another output")
             break
     else:
-        problems += _in_the_way(url, suffix, overwrite, storage_options)
-    if is_local(url) and not problems and (problem := unusable(f"{url}.part")):  # it is made beside its place
+        problems += _in_the_way(output, suffix, overwrite=overwrite)
+    if is_local(url) and not problems and (problem := unusable(Place(f"{url}.part"))):  # it is made beside its place
         problems.append(f"cannot be written, {problem}; choose another output")
     if problems:
         raise OutputError("", "", "\n".join(f"{url}: {problem}" for problem in problems))
 
 
-def write_collected(
-    collected: Collected,
-    urls: Sequence[str],
-    output: str,
-    *,
-    overwrite: bool = False,
-    storage_options: StorageOptions | None = None,
-) -> None:
+def write_collected(collected: Collected, output: Place, *, overwrite: bool = False) -> None:
     """Write collected columns to `output`, in one step: a reader sees nothing, the old or the new.
 
     `.parquet` and `.csv` (UTF-8, LF) have the obs names as their index and a column each; categories
-    that are numbers are written as these. `.zarr` is the first of `urls`, the results in the order in
+    that are numbers are written as these. `.zarr` is the first of the results, in the order in
     which they were collected, linked or copied, with the columns that it lacks behind its own;
     `uns['clustering']['collected']` is a JSON list of `{result, columns}`.
 
@@ -78,29 +69,29 @@ def write_collected(
     OutputError
         As `check_collected_output`, or if a zarr cannot hold a column of a name.
     """
-    check_collected_output(urls, output, overwrite=overwrite, storage_options=storage_options)
-    suffix = _suffix(output)
+    check_collected_output(collected.urls, output, overwrite=overwrite)
+    suffix = _suffix(output.url)
     if suffix == ".zarr":
-        _write_zarr(collected, urls, output, storage_options)
+        _write_zarr(collected, output)
         return
     columns = {name: _plain(values) for name, values in collected.columns.items()}
     index = _index_name(collected)
     if suffix == ".parquet":
-        write_labels_parquet(output, collected.names, columns, index_name=index, storage_options=storage_options)
+        write_labels_parquet(output, collected.names, columns, index_name=index)
     else:
-        Store.at(output, storage_options).write("", _csv(collected.names, columns, index))
+        output.store.write("", _csv(collected.names, columns, index))
 
 
 def _suffix(url: str) -> str:
     return next((suffix for suffix in SUFFIXES if url.rstrip("/").endswith(suffix)), "")
 
 
-def _in_the_way(url: str, suffix: str, overwrite: bool, storage_options: StorageOptions | None) -> list[str]:
-    there = Store.at(url, storage_options)
+def _in_the_way(output: Place, suffix: str, *, overwrite: bool) -> list[str]:
+    there = output.store
     exists = "exists; choose another output, or replace it with --overwrite"
     if not there.exists() or (suffix == ".zarr" and not there.is_file() and not there.list()):
         return []
-    if suffix == ".zarr" and is_foreign(url, storage_options):
+    if suffix == ".zarr" and is_foreign(output):
         return ["exists, was not made by cellstrata and is left alone; move it away, or choose another output"]
     if suffix != ".zarr" and not there.is_file():
         return ["exists and is no file, so it is left alone; move it away, or choose another output"]
@@ -143,23 +134,23 @@ def _frame(names: np.ndarray, columns: Mapping[str, Column], index: str) -> pd.D
     return pd.DataFrame(dict(columns), index=pd.Index(names, dtype=object, name=index))
 
 
-def _write_zarr(collected: Collected, urls: Sequence[str], output: str, storage_options: StorageOptions | None) -> None:
+def _write_zarr(collected: Collected, output: Place) -> None:
     import anndata
 
-    first = urls[0]
-    with open_anndata(first, storage_options) as root, quiet():
+    first = collected.first
+    with first.root() as root, quiet():
         there = obs_columns(root)
-        ours = "clustering" in uns_keys(root) and is_ours(first, storage_options)
+        ours = "clustering" in uns_keys(root) and made_by_us(root)
         record = dict(read_uns(root, "clustering")) if ours else {}
     added = {name: values for name, values in collected.columns.items() if name not in there}
-    _check_names(list(added), there, output)
+    _check_names(list(added), there, output.url)
     kept = {key: value for key, value in record.items() if key not in NOT_KEPT}
     entries = [
-        {"result": absolute(url), "columns": list(columns)} for url, columns in zip(urls, collected.found, strict=True)
+        {"result": url, "columns": list(columns)} for url, columns in zip(collected.urls, collected.found, strict=True)
     ]
     uns = {"clustering": {**kept, "command": COMMAND, "collected": json.dumps(entries, ensure_ascii=False)}}
     with anndata.settings.override(allow_write_nullable_strings=True):
-        publish(first, output, obs=added, uns=uns, storage_options=storage_options)
+        publish(first, output, obs=added, uns=uns)
 
 
 def _check_names(added: list[str], there: list[str], output: str) -> None:
@@ -169,4 +160,4 @@ def _check_names(added: list[str], there: list[str], output: str) -> None:
     if wrong:
         named = ", ".join(map(repr, wrong[:6]))
         message = f"a zarr cannot hold columns with these names: {named}; write .parquet or .csv"
-        raise OutputError(absolute(output), "obs", message)
+        raise OutputError(output, "obs", message)

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from cellstrata.tasks.results.cluster_choice import ALL, asked_column
 from cellstrata.tasks.results.record import ResultRecord, Told, read_result, sizes_in_obs, told_columns
-from cellstrata.tasks.stores.store import StorageOptions
+from cellstrata.tasks.stores.places import Place
 from cellstrata.tasks.trees.rows import Row, TreeRows
 
 
@@ -109,10 +109,10 @@ class Explanation:
 
 
 def explain(
-    url: str,
+    place: Place,
     cluster: str | None = None,
+    *,
     column: str | None = None,
-    storage_options: StorageOptions | None = None,
 ) -> Explanation:
     """Explain a cluster of a result of `run`, `cluster` or `collect`; `all`, or none, explains level 1.
 
@@ -121,23 +121,23 @@ def explain(
     Raises
     ------
     InputError
-        If `url` holds no result of ours, or there is no such column or cluster, or more than one.
+        If `place` holds no result of ours, or there is no such column or cluster, or more than one.
     """
-    record = read_result(url, storage_options)
-    told, lost = told_columns(record, storage_options)
+    record = read_result(place)
+    told, lost = told_columns(record)
     label = ALL if cluster is None else cluster
     name = asked_column(record, told, lost, label, column)
-    place = told[name]
-    rows, teller = place.record.rows, place.record
-    columns = rows.above(place.name)
+    found = told[name]
+    rows, teller = found.record.rows, found.record
+    columns = rows.above(found.name)
     if label == ALL:
         first = columns[0]
         own = rows.root(first)
         levels = [_level(rows, first, list(rows.clusters(first).values()), None)]
     else:
-        own = rows.clusters(place.name)[label]
+        own = rows.clusters(found.name)[label]
         levels = _way(rows, columns, own)
-    total = sum(int(row["n_cells"]) for row in rows.clusters(place.name).values())
+    total = sum(int(row["n_cells"]) for row in rows.clusters(found.name).values())
     n_cells = int(own["n_cells"]) if own is not None else total
     return Explanation(
         result=record.url,
@@ -155,7 +155,7 @@ def explain(
         levels=tuple(levels),
         n_children=int(own["n_children"]) if own is not None else 0,
         reason=str(own["reason"]) if own is not None else "",
-        notices=tuple(_notices(record, name, place, rows, storage_options)),
+        notices=tuple(_notices(record, name, found, rows)),
     )
 
 
@@ -221,13 +221,11 @@ def _split(row: Row, facts: Mapping[str, Any]) -> Split:
     )
 
 
-def _notices(
-    record: ResultRecord, name: str, place: Told, rows: TreeRows, storage_options: StorageOptions | None
-) -> list[str]:
+def _notices(record: ResultRecord, name: str, place: Told, rows: TreeRows) -> list[str]:
     """Say where obs does not hold what the record tells of: cells were left out, or labels changed, since."""
     if name not in record.obs:
         return []
-    there = sizes_in_obs(record.url, name, storage_options)
+    there = sizes_in_obs(record, name)
     if there == {label: int(row["n_cells"]) for label, row in rows.clusters(place.name).items()}:
         return []
     return [f"obs[{name!r}] has changed since: it has other clusters, or sizes, than those that are explained here"]

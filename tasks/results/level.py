@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from cellstrata.configs.single_level import NAME, LevelCall
 from cellstrata.tasks.cache.cache import Cache
 from cellstrata.tasks.elements import reading as elements
-from cellstrata.tasks.elements.opening import InputError, open_anndata, reading
+from cellstrata.tasks.elements.opening import InputError, Opened, reading
 from cellstrata.tasks.elements.ownership import is_foreign, is_ours
 from cellstrata.tasks.publishing.publish import OutputError
 from cellstrata.tasks.results.level_result import COMMAND
 from cellstrata.tasks.results.result import older_record
-from cellstrata.tasks.stores.identity import identity
 from cellstrata.tasks.stores.locations import overlap
-from cellstrata.tasks.stores.store import absolute
+from cellstrata.tasks.stores.places import Place
 from cellstrata.tasks.trees.jobs import Job
 from cellstrata.tasks.trees.labels import column_name
 from cellstrata.tasks.trees.parent_column import NoParent, Parent, clusters_of, find_parent
@@ -36,8 +35,8 @@ class Asked:
     that it is kept.
     """
 
-    url: str
-    output: str
+    source: Opened
+    output: Place
     column: str
     resolution: float
     parent: Given | None
@@ -57,8 +56,9 @@ def look(call: LevelCall) -> Asked:
     NothingToDo
         If the output has the column, and it is not to be overwritten.
     """
-    url, output, options = absolute(call.url), absolute(call.output), call.config.storage_options
-    with open_anndata(url, options) as root:
+    place = Place(call.url, call.config.storage_options)
+    source, output, url = Opened.at(place), place.at(call.output), place.url
+    with source.root() as root:
         with reading(url, "obs"):
             columns = elements.obs_columns(root)
         found, parent, notices = Parent("", None), None, []
@@ -78,10 +78,18 @@ def look(call: LevelCall) -> Asked:
             if missing := int(column.isna().sum()):
                 notices.append(f"{missing} cells have no label in {found.column}, and get none")
     name = _name(call, found)
-    _check_output(call, url, output, name)
+    _check_output(call, source, output, name)
     kept_from = f"{name} is in {url} already, and is kept as it is" if name in columns and not call.overwrite else ""
     resolution = call.resolution if found.resolution is None else found.resolution
-    return Asked(url, output, name, resolution, parent, kept_from, tuple(notices))
+    return Asked(
+        source=source,
+        output=output,
+        column=name,
+        resolution=resolution,
+        parent=parent,
+        kept=kept_from,
+        notices=tuple(notices),
+    )
 
 
 def open_level(plan: TreePlan, asked: Asked) -> tuple[Tree, list[Pending]]:
@@ -110,15 +118,15 @@ def _name(call: LevelCall, parent: Parent) -> str:
     return column_name(call.algorithm, resolution, call.level)
 
 
-def _check_output(call: LevelCall, url: str, output: str, name: str) -> None:
-    options = call.config.storage_options
-    if overlap(url, output):
-        raise OutputError(output, "", f"is the input {url}, lies in it or holds it: choose another OUTPUT")
-    if is_foreign(output, options):
+def _check_output(call: LevelCall, source: Opened, place: Place, name: str) -> None:
+    output = place.url
+    if overlap(source.url, output):
+        raise OutputError(output, "", f"is the input {source.url}, lies in it or holds it: choose another OUTPUT")
+    if is_foreign(place):
         raise OutputError(output, "", "exists and was not made by cellstrata: move it away, or choose another OUTPUT")
-    if not is_ours(output, options):
+    if not is_ours(place):
         return
-    older = older_record(output, options)
+    older = older_record(place)
     if not older:  # its upload was interrupted
         return
     if older.get("command") != COMMAND:
@@ -130,12 +138,12 @@ def _check_output(call: LevelCall, url: str, output: str, name: str) -> None:
     if there != name:
         message = f"holds {there or 'another column'}: choose another OUTPUT, or replace it with --overwrite"
         raise OutputError(output, "", message)
-    raise NothingToDo(f"{name} is in {output} already{_made_from(call, url, older)}; --overwrite replaces it")
+    raise NothingToDo(f"{name} is in {output} already{_made_from(call, source, older)}; --overwrite replaces it")
 
 
-def _made_from(call: LevelCall, url: str, older: dict[str, str]) -> str:
+def _made_from(call: LevelCall, source: Opened, older: dict[str, str]) -> str:
     """Say whether a column that is kept is what would be made now."""
-    if older.get("input") != json.dumps(identity(url, call.config.storage_options), sort_keys=True):
+    if older.get("input") != json.dumps(source.identity, sort_keys=True):
         return ", made from another input, and is kept"
     before = json.loads(older.get("configuration", "{}")).get("clustering", {})
     now = call.at(float(before["resolutions"][0])).DATASETS[NAME].clustering.model_dump(mode="json") if before else {}

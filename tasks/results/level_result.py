@@ -11,20 +11,19 @@ from cellstrata.tasks.cache.cache import Cache
 from cellstrata.tasks.colours.palette import color_entries, tree_palette
 from cellstrata.tasks.elements import reading as elements
 from cellstrata.tasks.elements.linked_anndata import refers_rightly
-from cellstrata.tasks.elements.opening import Root, open_anndata
-from cellstrata.tasks.elements.ownership import is_ours
+from cellstrata.tasks.elements.opening import Opened, Root
+from cellstrata.tasks.elements.ownership import made_by_us
 from cellstrata.tasks.publishing.link_mode import link_mode
 from cellstrata.tasks.publishing.publish import publish
 from cellstrata.tasks.results.provenance import column_facts, completed_table, provenance
 from cellstrata.tasks.results.result import Finished, columns, computed_elements, older_record
-from cellstrata.tasks.stores.identity import identity
-from cellstrata.tasks.stores.store import StorageOptions
+from cellstrata.tasks.stores.places import Place
 
 COMMAND = "cluster"
 NEEDED = ("obsm", "obsp", "uns", "var")  # by the next level, of an input that cannot be linked
 
 
-def publish_level(finished: Finished, cache: Cache, storage_options: StorageOptions) -> dict[str, Any]:
+def publish_level(finished: Finished, cache: Cache) -> dict[str, Any]:
     """Write one level's column and what was computed for it, with the rest of the input.
 
     A zarr is linked or referred to; of an input that has to be converted what the next level needs is
@@ -39,8 +38,9 @@ def publish_level(finished: Finished, cache: Cache, storage_options: StorageOpti
     (name,) = labels
     facts = column_facts([tree])[name]
     report = {"column": name, "clusters": facts["n_clusters"], "output": source.output}
-    there = older_record(source.output, storage_options).get("publish_key") == key
-    if there and refers_rightly(source.output, storage_options):
+    opened, output = source.opened, source.opened.place.at(source.output)
+    there = older_record(output).get("publish_key") == key
+    if there and refers_rightly(output):
         return report | {"written": False}
     obsm, obsp, uns = computed_elements(finished, cache)
     record = provenance(
@@ -48,45 +48,44 @@ def publish_level(finished: Finished, cache: Cache, storage_options: StorageOpti
     )
     record["column"] = name
     if tree.given is not None:
-        record |= _with_parent(record, source.url, tree.given.column, storage_options)
+        record |= _with_parent(record, opened, tree.given.column)
     colors = color_entries(tree_palette(record["tree"], json.loads(record["columns"])), labels)
     publish(
-        source.url, source.output, obs=labels, obsm=obsm, obsp=obsp, uns={**uns, **colors, "clustering": record},
-        link="auto", obs_kept=(), slots_kept=_slots(source.url, source.output, storage_options),
-        storage_options=storage_options,
+        opened, output, obs=labels, obsm=obsm, obsp=obsp, uns={**uns, **colors, "clustering": record},
+        link="auto", obs_kept=(), slots_kept=_slots(opened, output),
     )  # fmt: skip
     return report | {"written": True}
 
 
-def publish_kept(url: str, output: str, column: str, storage_options: StorageOptions) -> None:
+def publish_kept(source: Opened, output: Place, column: str) -> None:
     """Write a result whose obs holds a column of the input, as it is there, with what the input tells of it."""
     record: dict[str, Any] = {
         "command": COMMAND,
         "column": column,
         "created": _now(),
-        "input": json.dumps(identity(url, storage_options), sort_keys=True),
+        "input": json.dumps(source.identity, sort_keys=True),
     }
-    with open_anndata(url, storage_options) as root:
-        theirs = _their_record(root, url, storage_options)
+    with source.root() as root:
+        theirs = _their_record(root)
         columns = {column: {}, **_chain(theirs, column)}
         record = {**theirs, **record, "columns": json.dumps(columns)}
     publish(
-        url, output, uns={"clustering": record}, link="auto", obs_kept=(column,),
-        slots_kept=_slots(url, output, storage_options), storage_options=storage_options,
+        source, output, uns={"clustering": record}, link="auto", obs_kept=(column,),
+        slots_kept=_slots(source, output),
     )  # fmt: skip
 
 
-def _slots(url: str, output: str, storage_options: StorageOptions) -> tuple[str, ...] | None:
-    return None if link_mode(url, output, "auto", storage_options) in ("symlink", "reference") else NEEDED
+def _slots(source: Opened, output: Place) -> tuple[str, ...] | None:
+    return None if link_mode(source, output, "auto") in ("symlink", "reference") else NEEDED
 
 
-def _with_parent(record: Mapping[str, Any], url: str, parent: str, storage_options: StorageOptions) -> dict[str, Any]:
+def _with_parent(record: Mapping[str, Any], source: Opened, parent: str) -> dict[str, Any]:
     """Put what the input says of the parent before what is said of the new column: with what that was
     made from (`input`) and when (`written`)."""
     import pandas as pd
 
-    with open_anndata(url, storage_options) as root:
-        theirs = _their_record(root, url, storage_options)
+    with source.root() as root:
+        theirs = _their_record(root)
     if parent not in _facts(theirs):
         return {}
     made = json.loads(record["columns"])
@@ -102,9 +101,9 @@ def _with_parent(record: Mapping[str, Any], url: str, parent: str, storage_optio
     return {"columns": json.dumps({**above, **made}, sort_keys=True), "tree": table}
 
 
-def _their_record(root: Root, url: str, storage_options: StorageOptions) -> dict[str, Any]:
+def _their_record(root: Root) -> dict[str, Any]:
     """Return the input's own `uns['clustering']` if it is a result of ours."""
-    if "clustering" not in elements.uns_keys(root) or not is_ours(url, storage_options):
+    if "clustering" not in elements.uns_keys(root) or not made_by_us(root):
         return {}
     return dict(elements.read_uns(root, "clustering"))
 

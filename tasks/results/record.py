@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from cellstrata.tasks.elements.opening import DataError, InputError, open_anndata, reading
+from cellstrata.tasks.elements.opening import DataError, InputError, Opened, reading
 from cellstrata.tasks.elements.reading import obs_columns, read_obs_column, read_uns, uns_keys
 from cellstrata.tasks.results.provenance import MADE_BY, completed_table, tree_table
-from cellstrata.tasks.stores.store import StorageOptions, absolute
+from cellstrata.tasks.stores.places import Place
 from cellstrata.tasks.trees.rows import TreeRows
 
 if TYPE_CHECKING:
@@ -34,12 +34,17 @@ class ResultRecord:
     and the columns that hold what is in its obs.
     """
 
-    url: str
+    source: Opened
     texts: Mapping[str, str]
     facts: Mapping[str, Mapping[str, Any]]
     tree: pd.DataFrame
     obs: tuple[str, ...]
     collected: tuple[tuple[str, tuple[str, ...]], ...]
+
+    @property
+    def url(self) -> str:
+        """Where the result stands."""
+        return self.source.url
 
     def document(self, name: str) -> dict[str, Any]:
         """Return an entry that is a JSON text, empty where there is none."""
@@ -63,21 +68,22 @@ class Told:
     name: str
 
 
-def read_result(url: str, storage_options: StorageOptions | None = None) -> ResultRecord:
+def read_result(place: Place) -> ResultRecord:
     """Read the record of a result of `run`, `cluster` or `collect`, a zarr or what was made of it.
 
     Raises
     ------
     InputError
-        If there is nothing at `url`, or it cannot be read.
+        If there is nothing at the place, or it cannot be read.
     NoResult
         If it is no result of ours.
     """
-    url = absolute(url)
+    url = place.url
     with reading(url):
         if url.endswith(TABLES):
             raise _foreign(url)
-        with open_anndata(url, storage_options) as root:
+        source = Opened.at(place)
+        with source.root() as root:
             there = "clustering" in uns_keys(root)
             with reading(url, WHERE):
                 found = read_uns(root, "clustering") if there else None
@@ -87,30 +93,27 @@ def read_result(url: str, storage_options: StorageOptions | None = None) -> Resu
                 obs = tuple(obs_columns(root))
     with reading(url, WHERE):
         table = completed_table(found.get("tree"))
+        columns = _mapping(found.get("columns"))
         return ResultRecord(
-            url,
-            {str(name): str(value) for name, value in found.items() if name != "tree"},
-            {name: facts for name, facts in _mapping(found.get("columns")).items() if isinstance(facts, dict)},
-            tree_table([]) if table is None else table,
-            obs,
-            _collected(found.get("collected")),
+            source=source,
+            texts={str(name): str(value) for name, value in found.items() if name != "tree"},
+            facts={name: facts for name, facts in columns.items() if isinstance(facts, dict)},
+            tree=tree_table([]) if table is None else table,
+            obs=obs,
+            collected=_collected(found.get("collected")),
         )
 
 
-def told_columns(
-    record: ResultRecord, storage_options: StorageOptions | None = None
-) -> tuple[dict[str, Told], dict[str, str]]:
+def told_columns(record: ResultRecord) -> tuple[dict[str, Told], dict[str, str]]:
     """Return what tells of each column, and for columns of results that cannot be read any more, why.
 
     A result of `collect` holds the record of its first result; for the columns of the others these are
     opened, and for those that they collected, these.
     """
-    return _told(record, storage_options, frozenset())
+    return _told(record, frozenset())
 
 
-def _told(
-    record: ResultRecord, storage_options: StorageOptions | None, seen: frozenset[str]
-) -> tuple[dict[str, Told], dict[str, str]]:
+def _told(record: ResultRecord, seen: frozenset[str]) -> tuple[dict[str, Told], dict[str, str]]:
     first = record.collected[0][1] if record.collected else ()
     of_others = {name for _, columns in record.collected[1:] for name in columns} - set(first)
     here = {name: Told(record, name) for name in record.columns()}
@@ -121,13 +124,13 @@ def _told(
         if not wanted or url in {*seen, record.url}:
             continue
         try:
-            other = read_result(url, storage_options)
+            other = read_result(record.source.place.at(url))
         except NoResult:
             continue
         except DataError as error:
             lost |= dict.fromkeys(wanted, str(error))
             continue
-        theirs, lost_there = _told(other, storage_options, seen | {record.url})
+        theirs, lost_there = _told(other, seen | {record.url})
         for name in wanted:
             original = name if name in other.obs else name.rpartition("@")[0]
             if original in theirs:
@@ -138,15 +141,15 @@ def _told(
     return told, {name: reason for name, reason in lost.items() if name not in told}
 
 
-def sizes_in_obs(url: str, column: str, storage_options: StorageOptions | None = None) -> dict[str, int]:
-    """Return how many cells each cluster of an obs column has, by its label.
+def sizes_in_obs(record: ResultRecord, column: str) -> dict[str, int]:
+    """Return how many cells each cluster of an obs column of a result has, by its label.
 
     Raises
     ------
     InputError
         If the column cannot be read.
     """
-    with open_anndata(url, storage_options) as root, reading(url, f"obs[{column!r}]"):
+    with record.source.root() as root, reading(record.url, f"obs[{column!r}]"):
         counts = read_obs_column(root, column).value_counts()
         return {str(label): int(n) for label, n in counts.items() if n}
 

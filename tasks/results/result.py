@@ -14,7 +14,7 @@ from cellstrata.configs.model import RunConfig
 from cellstrata.tasks.cache.cache import ArrayRef, Cache
 from cellstrata.tasks.colours.palette import SCHEME, color_entries, tree_palette
 from cellstrata.tasks.elements.linked_anndata import refers_rightly
-from cellstrata.tasks.elements.opening import DataError, kind_of
+from cellstrata.tasks.elements.opening import DataError
 from cellstrata.tasks.elements.ownership import is_ours
 from cellstrata.tasks.elements.reading import obs_names, open_anndata
 from cellstrata.tasks.inputs.inspection import Input
@@ -24,7 +24,7 @@ from cellstrata.tasks.publishing.link_mode import tied_to_this_machine
 from cellstrata.tasks.publishing.publish import publish
 from cellstrata.tasks.results.provenance import column_facts, provenance, versions
 from cellstrata.tasks.stores.digest import digest_array, digest_values
-from cellstrata.tasks.stores.store import StorageOptions
+from cellstrata.tasks.stores.places import Place
 from cellstrata.tasks.trees.labels import column_name, level_column
 from cellstrata.tasks.trees.plan import EmbeddingChoice
 from cellstrata.tasks.trees.root_graph import connectivities_matrix, distances_matrix
@@ -73,7 +73,7 @@ class Finished:
         tied = [
             f"the result in {self.source.output} refers to data on this machine; `link: copy`, or `cellstrata "
             "materialize`, makes one that others can read in whole"
-        ] * tied_to_this_machine(self.source.url, self.source.output, self.link)
+        ] * tied_to_this_machine(source=self.source.url, target=self.source.output, asked=self.link)
         without = [
             f"{n} cells have no label in {tree.given.column}, and get none below it"
             for tree in self.trees
@@ -138,7 +138,7 @@ def columns(trees: tuple[Tree, ...]) -> dict[str, pd.Categorical]:
     }
 
 
-def publish_result(finished: Finished, cache: Cache, storage_options: StorageOptions) -> dict[str, Any]:
+def publish_result(finished: Finished, cache: Cache) -> dict[str, Any]:
     """Write the result and its table of labels, unless exactly this result stands there already.
 
     Returns `output`, `labels`, `columns`, `clusters` (how many in each column), `modularity` (of each
@@ -155,9 +155,11 @@ def publish_result(finished: Finished, cache: Cache, storage_options: StorageOpt
         "written": False,
         "key": key,
     }
-    older = older_record(source.output, storage_options)
-    there = older.get("publish_key") == key and has_key(source.labels, key, storage_options)
-    if there and refers_rightly(source.output, storage_options):
+    place = source.opened.place
+    output, table = place.at(source.output), place.at(source.labels)
+    older = older_record(output)
+    there = older.get("publish_key") == key and has_key(table, key)
+    if there and refers_rightly(output):
         return report
     labels = columns(finished.trees)
     created = datetime.now(UTC).isoformat(timespec="seconds")
@@ -168,14 +170,13 @@ def publish_result(finished: Finished, cache: Cache, storage_options: StorageOpt
     )  # fmt: skip
     uns |= {"clustering": record} | color_entries(tree_palette(record["tree"], facts), labels)
     same_input = older.get("command") == "run" and older.get("input") == json.dumps(source.identity, sort_keys=True)
-    reuse = source.output if same_input and kind_of(source.url, storage_options) == "h5ad" else None
+    reuse = source.output if same_input and source.opened.kind == "h5ad" else None
     publish(
-        source.url, source.output, obs=labels, obsm=obsm, obsp=obsp, uns=uns,
-        link=finished.link, reuse=reuse, storage_options=storage_options,
+        source.opened, output, obs=labels, obsm=obsm, obsp=obsp, uns=uns, link=finished.link, reuse=reuse,
     )  # fmt: skip
-    with open_anndata(source.url, storage_options) as root:
+    with source.opened.root() as root:
         names = obs_names(root)
-    write_labels_parquet(source.labels, names, labels, key=key, storage_options=storage_options)
+    write_labels_parquet(table, names, labels, key=key)
     return report | {"written": True}
 
 
@@ -226,12 +227,12 @@ def _root_neighbors(finished: Finished) -> Any:
     return finished.source.neighbors
 
 
-def older_record(output: str, storage_options: StorageOptions) -> dict[str, str]:
+def older_record(output: Place) -> dict[str, str]:
     """Return what an older result of ours says of itself, texts by the names of `provenance`; else nothing."""
-    if not is_ours(output, storage_options):
+    if not is_ours(output):
         return {}
     try:
-        with open_anndata(output, storage_options) as root:
+        with open_anndata(output) as root:
             record = root["uns/clustering"]
             return {name: str(record[name][()]) for name in record if name != "tree"}
     except (DataError, KeyError):  # it was interrupted, or is damaged, and is made anew

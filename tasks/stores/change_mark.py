@@ -7,10 +7,11 @@ from typing import Any
 
 from cellstrata.tasks.stores.digest import digest_values
 from cellstrata.tasks.stores.marks import SURE, TIMES
-from cellstrata.tasks.stores.store import StorageOptions, Store
+from cellstrata.tasks.stores.places import Place
+from cellstrata.tasks.stores.store import Store
 
 
-def input_state(url: str, storage_options: StorageOptions | None = None) -> str | None:
+def input_state(place: Place) -> str | None:
     """Return a digest of the names, sizes, times and ETags of all objects of an input, None if it is not there.
 
     Unlike what `Remembered` needs, this need not be certain: who starts a run for nothing loses seconds.
@@ -20,7 +21,7 @@ def input_state(url: str, storage_options: StorageOptions | None = None) -> str 
     OSError
         If the store cannot be asked.
     """
-    store = Store.at(url, storage_options)
+    store = place.store
     try:
         marks = sorted(_local(store) if store.is_local else _remote(store))
     except FileNotFoundError:

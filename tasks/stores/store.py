@@ -193,8 +193,10 @@ class Store:
         """Tell whether `key` is an object, and not a folder."""
         return os.path.isfile(self.path(key)) if self.is_local else self._type(key) == "file"
 
-    def open(self, key: str = "") -> IO[bytes]:
+    def open(self, key: str = "", *, info: Mapping[str, Any] | None = None) -> IO[bytes]:
         """Open an object for reading, seekable. In a bucket no more is read than is asked for, in blocks.
+
+        `info` is what the bucket has said of the object, if it has been asked already.
 
         Raises
         ------
@@ -205,7 +207,7 @@ class Store:
             file: IO[bytes] = self.fs.open(self.path(key), "rb")
             return file
         path = self.path(key)
-        if (info := self.fs.info(path))["type"] == "directory":
+        if (info := self.fs.info(path) if info is None else info)["type"] == "directory":
             raise IsADirectoryError(path)
         if (size := info.get("size")) is None:
             raise StoreError(self.url, "its server does not tell its size", "download it, and give its path", True)

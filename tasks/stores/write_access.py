@@ -8,16 +8,17 @@ from pathlib import Path
 
 from cellstrata.tasks.stores.faults import StoreError
 from cellstrata.tasks.stores.options import HTTP
-from cellstrata.tasks.stores.store import StorageOptions, Store, protocol_of
+from cellstrata.tasks.stores.places import Place
+from cellstrata.tasks.stores.store import Store, protocol_of
 
 
-def unusable(url: str, storage_options: StorageOptions | None = None) -> str | None:
-    """Say why nothing can be written below a URL, None where nothing speaks against it.
+def unusable(place: Place) -> str | None:
+    """Say why nothing can be written below a place, None where nothing speaks against it.
 
     On a local disk nothing is written; in a bucket a small object is, and removed.
     """
     try:
-        store = Store.at(url, storage_options)
+        store, url = place.store, place.url
         if not store.is_local:
             return None if protocol_of(url) == "memory" else _refused(store)
         path = Path(store.root)

@@ -17,6 +17,7 @@ from cellstrata.tasks.cache_care.verify import verify
 from cellstrata.tasks.elements.linked_anndata import open_linked
 from cellstrata.tasks.elements.opening import kind_of
 from cellstrata.tasks.publishing.materialize import materialize
+from cellstrata.tasks.stores.places import Place
 from cellstrata.tasks.stores.store import Store
 from tests.flows.conftest import Run
 from tests.tasks.everything import assert_kept, load
@@ -82,7 +83,7 @@ def test_a_run_its_repetition_and_what_becomes_of_it(
     found = verify(cache)
     assert not found.damaged
     result, plain = first["output"], str(tmp_path / "plain.zarr")
-    assert kind_of(result, options) == "overlay"
+    assert kind_of(Place(result, options)) == "overlay"
     materialize(result, plain, storage_options=options)
     added = {"obs": COLUMNS, "uns": ["clustering", "neighbors"], "obsp": ["connectivities", "distances"]}
     for read in (open_linked(result, options), load(plain)):

@@ -28,6 +28,7 @@ from cellstrata.configs.clustering import ClusteringConfig
 from cellstrata.tasks.cache.cache import Cache
 from cellstrata.tasks.inputs.inspection import inspect_input
 from cellstrata.tasks.inputs.plans import tree_plans
+from cellstrata.tasks.stores.places import Place
 from cellstrata.tasks.trees.labels import level_column
 from tests import ROOT
 from tests.flows.commands.test_command import COMMAND, cellstrata, config
@@ -167,7 +168,7 @@ CONFIG = ClusteringConfig(algorithm="leiden", resolutions=[0.5, 1.0], hierarchy=
 
 def clustered(data: Path, cache: Cache, folder: Path) -> tuple[list[list[str]], int]:
     """Inspect and split as a run does, without Prefect; the labels of the last level, and the splits computed."""
-    found, problems = inspect_input("d", "f", str(data), CONFIG, str(folder / "out"), cache)
+    found, problems = inspect_input("d", "f", Place(str(data)), CONFIG, str(folder / "out"), cache)
     assert found is not None, problems
     columns, executed = [], 0
     embeddings = {choice: ref for choice, ref in found.embeddings.items() if ref is not None}

@@ -16,6 +16,7 @@ from cellstrata.tasks.inputs.inspection import inspect_input
 from cellstrata.tasks.inputs.plans import kept_partition, root_neighbors, tree_plans
 from cellstrata.tasks.kernels.placement import placement_of
 from cellstrata.tasks.results.result import Finished, publish_result
+from cellstrata.tasks.stores.places import Place
 from cellstrata.tasks.trees.root_graph import compute_neighbors
 from cellstrata.tasks.trees.split import first_nodes, split
 from cellstrata.tasks.trees.tree import Tree
@@ -45,7 +46,7 @@ def make_result(folder: Path, source: str, settings: dict[str, Any], out: str = 
     datasets = {"d": {"input": {"clustering": {"f": source}}, "clustering": clustering}}
     config = RunConfig(output_dir=str(folder / out), cache=str(folder / "cache"), DATASETS=datasets)
     asked, cache = config.DATASETS["d"].clustering, cache_at(folder / "cache")
-    found, problems = inspect_input("d", "f", source, asked, config.output_dir, cache)
+    found, problems = inspect_input("d", "f", Place(source), asked, config.output_dir, cache)
     assert found is not None, problems
     embeddings = {choice: ref for choice, ref in found.embeddings.items() if ref is not None}
     graph = found.stored_graph
@@ -54,9 +55,9 @@ def make_result(folder: Path, source: str, settings: dict[str, Any], out: str = 
         method = placement_of(asked, config.gpu_for("d")).knn_method(found.n_cells)
         graph = compute_neighbors(cache, embeddings[spec.embedding], spec.n_neighbors, spec.metric, 1, method).key
     plans = tree_plans(asked, found, embeddings, graph, config.gpu_for("d"))
-    trees = [_grown(Tree(plan, kept_partition(plan, found, {})), cache) for plan in plans]
+    trees = [_grown(Tree(plan, kept_partition(plan, found)), cache) for plan in plans]
     finished = Finished.of(found, trees, graph, None, embeddings, config)
-    report = publish_result(finished, cache, {})
+    report = publish_result(finished, cache)
     return Made(report["output"], trees, finished, report["written"])
 
 

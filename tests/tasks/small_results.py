@@ -11,6 +11,7 @@ import h5py
 import pandas as pd
 
 from cellstrata.tasks.results.collect import Collected, collect_columns
+from cellstrata.tasks.stores.places import Place
 from tests.tasks.everything import save
 
 NAMES = [f"cell{i}" for i in range(6)]
@@ -35,7 +36,7 @@ def labels(*values: str | None, **more: Any) -> pd.Categorical:
 
 def collected(*urls: str) -> Collected:
     """Collect the columns of some results."""
-    return collect_columns(list(urls))
+    return collect_columns([Place(url) for url in list(urls)])
 
 
 def filled(values: Any) -> list[Any]:

@@ -19,6 +19,7 @@ from cellstrata.tasks.evaluation.covariates import Categories, read_covariate
 from cellstrata.tasks.figures.cells import Cells, read_cells
 from cellstrata.tasks.figures.request import FigureRequest
 from cellstrata.tasks.figures.wanted import Gallery, Wanted
+from cellstrata.tasks.stores.places import Place
 from tests.flows import planted as p
 from tests.flows.conftest import Run
 from tests.tasks.everything import save
@@ -80,7 +81,7 @@ def test_c22_categories_are_drawn_in_natural_order(prefix: str, tmp_path: Path) 
     names = [f"{prefix}{i}" for i in range(12)]
     obs = pd.DataFrame({"group": pd.Categorical(names * 2)}, index=[f"c{i}" for i in range(24)])
     assert list(obs["group"].cat.categories) == sorted(names) != names
-    with open_anndata(save(ad.AnnData(obs=obs), tmp_path, "zarr3")) as root:
+    with open_anndata(Place(save(ad.AnnData(obs=obs), tmp_path, "zarr3"))) as root:
         found = read_covariate(root, "group")
     assert isinstance(found, Categories)
     assert list(found.labels) == names

@@ -14,7 +14,9 @@ import pytest
 from cellstrata.flows.commands.command import main
 from cellstrata.flows.commands.environment import storage_options
 from cellstrata.tasks.publishing.publish import publish
+from cellstrata.tasks.stores.places import Place
 from tests import ROOT
+from tests.tasks.places import opened
 
 CELLS = ["AAA", "AAC", "AAG", "AAT"]
 
@@ -28,7 +30,7 @@ def levels(tmp_path: Path) -> list[str]:
     for level in (1, 2, 3):
         urls.append(str(tmp_path / f"level{level}.zarr"))
         column = {f"leiden_1.0_{level}": pd.Categorical(["_".join("0" * level)] * 3 + ["_".join("1" * level)])}
-        publish(str(source), urls[-1], obs=column, obs_kept=() if level > 1 else None)
+        publish(opened(str(source)), Place(urls[-1]), obs=column, obs_kept=() if level > 1 else None)
     return urls
 
 

@@ -10,6 +10,7 @@ import pytest
 from cellstrata.tasks.elements.linked_anndata import open_linked
 from cellstrata.tasks.elements.opening import kind_of
 from cellstrata.tasks.overlays.document import DOCUMENT
+from cellstrata.tasks.stores.places import Place
 from cellstrata.tasks.stores.store import Store
 from tests.flows.conftest import Cluster
 from tests.tasks.everything import assert_kept, load
@@ -27,10 +28,10 @@ def test_level_by_level_over_a_bucket(
     source, one, two = f"{s3}/in.h5ad", f"{s3}/one.zarr", f"{s3}/two.zarr"
     Store.at(source).write("", forms["h5ad"].read_bytes())
     assert cluster(source, one, "--resolution", "0.8")[0] == 0
-    assert kind_of(one) == "overlay"
+    assert kind_of(Place(one)) == "overlay"
     code, said = cluster(one, two, "--resolution", "0.5", "--level", "2")
     assert code == 0, said
-    assert kind_of(two) == "overlay"
+    assert kind_of(Place(two)) == "overlay"
     named = {entry["url"] for entry in json.loads(Store.at(two).read(DOCUMENT))["cellstrata"]["sources"]}
     assert source in named
     assert call("collect", one, two, "--output", f"{s3}/both.zarr") == 0

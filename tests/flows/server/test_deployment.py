@@ -18,6 +18,7 @@ import pytest
 import yaml
 
 from cellstrata.flows.commands.command import main
+from cellstrata.tasks.stores.places import Place
 from tests import ROOT
 
 pytestmark = pytest.mark.prefect
@@ -186,15 +187,15 @@ def test_a_watch_sees_any_object_of_a_bucket_change(s3: str) -> None:
     from cellstrata.tasks.stores.store import Store
 
     url = f"{s3}/atlas.zarr"
-    assert input_state(url) is None
+    assert input_state(Place(url)) is None
     store = Store.at(url)
     for key in ("zarr.json", "obsm/X_pca/c/0/0", "obsm/X_pca/c/1/0"):
         store.write(key, b"abcd")
-    before = input_state(url)
+    before = input_state(Place(url))
     assert before is not None
-    assert input_state(url) == before
+    assert input_state(Place(url)) == before
     store.write("obsm/X_pca/c/1/0", b"dcba")  # of the same size
-    assert input_state(url) != before
+    assert input_state(Place(url)) != before
 
 
 def test_the_server_for_one_person_starts_says_where_and_stops(tmp_path: Path) -> None:

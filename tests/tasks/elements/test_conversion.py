@@ -19,7 +19,9 @@ from cellstrata.tasks.elements.reading import open_anndata
 from cellstrata.tasks.elements.storage_nodes import strings
 from cellstrata.tasks.publishing.publish import publish
 from cellstrata.tasks.publishing.staging import StagedStore
+from cellstrata.tasks.stores.places import Place
 from tests.tasks.everything import assert_kept, load, save, saved
+from tests.tasks.places import opened
 
 ADDED = {"uns": ["clustering"]}
 
@@ -32,7 +34,7 @@ def test_an_h5ad_becomes_an_equal_zarr(tmp_path: Path, x: str) -> None:
         counts = sp.random(9, 4, 0.5, format="csc", dtype=np.float32, random_state=0)
         matrix = {"csc": counts, "dense": counts.toarray().astype(np.float16), "none": None}[x]
         source = save(ad.AnnData(matrix, shape=None if x != "none" else (9, 4)), tmp_path, "h5ad")
-    report = publish(source, str(tmp_path / "out.zarr"))
+    report = publish(opened(source), Place(str(tmp_path / "out.zarr")))
     assert report.mode == "converted"
     assert_kept(load(source), load(str(tmp_path / "out.zarr")), ADDED)
 
@@ -41,7 +43,7 @@ def test_an_h5ad_becomes_an_equal_zarr(tmp_path: Path, x: str) -> None:
 def test_elements_keep_dtype_and_attributes(tmp_path: Path, form: str) -> None:
     source = saved(tmp_path, form)
     target = zarr.open_group(StagedStore(tmp_path / "copy.zarr"), mode="w", zarr_format=2)
-    with open_anndata(source) as root:
+    with open_anndata(Place(source)) as root:
         for slot in ("X", "obs", "obsm", "uns"):
             copy_element(root[slot], target, slot)
         for path in (
@@ -81,7 +83,7 @@ def test_nothing_large_is_read_whole(
 
     monkeypatch.setattr(h5py.Dataset, "__getitem__", watched)
     monkeypatch.setattr(convert, "CHUNK_BYTES", 1 << 14)
-    publish(source, str(tmp_path / "out.zarr"))
+    publish(opened(source), Place(str(tmp_path / "out.zarr")))
     assert 0 < largest <= 1 << 15  # X has 320,000 bytes
     monkeypatch.undo()
     assert_kept(load(source), load(str(tmp_path / "out.zarr")), ADDED)
@@ -113,7 +115,7 @@ def test_the_bundled_set_of_scanpy(tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         old = load(str(source))
-    report = publish(str(source), str(tmp_path / "out.zarr"), obs={"new": pd.Categorical(["0"] * 700)})
+    report = publish(opened(str(source)), Place(str(tmp_path / "out.zarr")), obs={"new": pd.Categorical(["0"] * 700)})
     assert report.mode == "converted"
     assert_kept(old, load(str(tmp_path / "out.zarr")), {**ADDED, "obs": ["new"]})
 
@@ -155,7 +157,7 @@ def test_codes_beside_their_categories(tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         warnings.filterwarnings("ignore", category=DeprecationWarning)
-        publish(source, str(tmp_path / "out.zarr"), obs={"new": pd.Categorical(["0"] * 60)})
+        publish(opened(source), Place(str(tmp_path / "out.zarr")), obs={"new": pd.Categorical(["0"] * 60)})
     assert_kept(old, load(str(tmp_path / "out.zarr")), {**ADDED, "obs": ["new"]})
 
 
@@ -181,7 +183,7 @@ def test_tables_of_records(tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         old = load(source)
-    with open_anndata(source) as root:
+    with open_anndata(Place(source)) as root:
         from cellstrata.tasks.elements import reading as elements
 
         assert elements.n_obs(root) == n
@@ -194,5 +196,5 @@ def test_tables_of_records(tmp_path: Path) -> None:
     new = pd.Categorical(["0"] * n)
     for number, obsm_entries in enumerate(({}, {"X_umap": umap})):
         out = str(tmp_path / f"out{number}.zarr")
-        publish(source, out, obs={"new": new}, obsm=obsm_entries)
+        publish(opened(source), Place(out), obs={"new": new}, obsm=obsm_entries)
         assert_kept(old, load(out), {**ADDED, "obs": ["new"], "obsm": list(obsm_entries)})

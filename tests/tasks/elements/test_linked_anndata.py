@@ -23,9 +23,11 @@ from cellstrata.tasks.overlays.document import DOCUMENT
 from cellstrata.tasks.publishing.link_mode import link_problem
 from cellstrata.tasks.publishing.materialize import materialize
 from cellstrata.tasks.publishing.publish import OutputError, publish
+from cellstrata.tasks.stores.places import Place
 from cellstrata.tasks.stores.states import ZarrListing
 from cellstrata.tasks.stores.store import Store
 from tests.tasks.everything import FORMATS, assert_kept, load, save, saved, tree_hash
+from tests.tasks.places import opened
 from tests.tasks.publishing.test_publish import ADDED, GRAPH, LABELS, RECORD, UMAP, ours
 
 
@@ -62,8 +64,8 @@ def test_in_a_bucket_everything_is_kept_and_ours_is_added(tmp_path: Path, s3: st
     assert report.mode == "referenced"
     assert report.linked > 10
     assert state(source) == before
-    assert kind_of(out) == "overlay"
-    assert is_ours(out)
+    assert kind_of(Place(out)) == "overlay"
+    assert is_ours(Place(out))
     assert_kept(load(local), read(out), ADDED)
     assert np.array_equal(zarr.open_group(linked_store(out), mode="r")["obsm/X_umap"][:], UMAP)
 
@@ -82,7 +84,7 @@ def test_in_a_bucket_everything_is_kept_and_ours_is_added(tmp_path: Path, s3: st
     for place in (f"{s3}/whole.zarr", str(tmp_path / "whole.zarr")):
         made = materialize(out, place)
         assert made.bytes > 0
-        assert kind_of(place) == "zarr"
+        assert kind_of(Place(place)) == "zarr"
         back = load(place) if not place.startswith("s3") else read(place)
         assert_kept(load(local), back, ADDED)
 
@@ -116,7 +118,7 @@ def test_references_to_references_lead_to_the_source(tmp_path: Path) -> None:
     source = put(local, f"{here}/in.zarr")
     ours(source, f"{here}/one.zarr")
     third = {"third": LABELS["leiden_0.5_1"]}
-    assert publish(f"{here}/one.zarr", f"{here}/two.zarr", obs=third, uns=RECORD).mode == "referenced"
+    assert publish(opened(f"{here}/one.zarr"), Place(f"{here}/two.zarr"), obs=third, uns=RECORD).mode == "referenced"
     added = {**ADDED, "obs": [*LABELS, "third"]}
     assert_kept(load(local), read(f"{here}/two.zarr"), added)
     urls = {value[0] for value in document(f"{here}/two.zarr")["refs"].values() if isinstance(value, list)}
@@ -125,11 +127,11 @@ def test_references_to_references_lead_to_the_source(tmp_path: Path) -> None:
     assert {source, f"{here}/one.zarr/{own}/new.zarr"} <= named
     assert not any("one.zarr/obsm" in url for url in urls)
     with pytest.raises(OutputError, match="refers to"):
-        publish(f"{here}/two.zarr", f"{here}/one.zarr")
+        publish(opened(f"{here}/two.zarr"), Place(f"{here}/one.zarr"))
     # the links of a linked result are followed too
     linked = str(tmp_path / "linked.zarr")
     ours(local, linked)
-    publish(linked, f"{here}/three.zarr", obs=third, uns=RECORD)
+    publish(opened(linked), Place(f"{here}/three.zarr"), obs=third, uns=RECORD)
     assert_kept(load(linked), read(f"{here}/three.zarr"), {"obs": ["third"]})
     kinds = {entry["url"]: set(entry["elements"]) for entry in document(f"{here}/three.zarr")["cellstrata"]["sources"]}
     assert {"X", "layers", "obsm/X_pca"} <= kinds[local]
@@ -154,7 +156,7 @@ def test_a_source_that_changes_or_goes_is_named(tmp_path: Path, s3: str, form: s
     with pytest.raises(InputError, match="has changed"):
         materialize(out, f"{s3}/whole.zarr")
     with pytest.raises(InputError, match="has changed"):
-        publish(out, f"{s3}/next.zarr")
+        publish(opened(out), Place(f"{s3}/next.zarr"))
     place.remove(key or "")
     with pytest.raises(InputError, match=r"has gone|has changed"):
         read(out)
@@ -205,7 +207,7 @@ def test_very_many_references_stand_in_shards(tmp_path: Path, monkeypatch: pytes
     assert_kept(load(local), read(out), ADDED)
     with pytest.raises(ValueError, match="version"):  # rather than fill values
         fsspec.filesystem("reference", fo=document(out), remote_protocol="memory")
-    publish(out, str(tmp_path / "next.zarr"), obs={"third": LABELS["leiden_0.5_1"]})
+    publish(opened(out), Place(str(tmp_path / "next.zarr")), obs={"third": LABELS["leiden_0.5_1"]})
     assert_kept(load(local), read(str(tmp_path / "next.zarr")), {**ADDED, "obs": [*LABELS, "third"]})
 
 
@@ -222,8 +224,8 @@ def test_what_runs_leave_is_removed_by_the_next(tmp_path: Path, monkeypatch: pyt
 
     dead = "own~" + "d" * 32
     place.write(f"{dead}/new.zarr/obs/.zgroup", b"{}")
-    assert not is_ours(out)
-    assert not is_foreign(out)  # only what a dead run left
+    assert not is_ours(Place(out))
+    assert not is_foreign(Place(out))  # only what a dead run left
     ours(local, out)
     first = own()
     assert names() == {dead, first, DOCUMENT}  # it may be alive
@@ -235,13 +237,13 @@ def test_what_runs_leave_is_removed_by_the_next(tmp_path: Path, monkeypatch: pyt
     assert names() == {second, own(), DOCUMENT}
     ours(local, out, link="copy")
     assert list(read(out).obs) == list(LABELS)
-    assert kind_of(out) == "zarr"
+    assert kind_of(Place(out)) == "zarr"
     assert not [name for name in names() if name.startswith("own~")]
     ours(local, out)
     assert names() == {own(), DOCUMENT}
     place.write("mine.txt", b"x")
     place.remove(DOCUMENT)
-    assert is_foreign(out)
+    assert is_foreign(Place(out))
 
 
 def test_an_interrupted_overlay_leaves_the_old_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -291,10 +293,12 @@ def test_what_cannot_be_referred_to_or_materialized(tmp_path: Path) -> None:
     packed = shutil.make_archive(str(tmp_path / "packed.zarr"), "zip", source)
     with pytest.raises(OutputError, match="zip file"):
         ours(packed, str(tmp_path / "out.zarr"), link="reference")
-    assert "zip file" in str(link_problem(packed, str(tmp_path / "out.zarr"), "reference", None))
-    assert "same machine" in str(link_problem(source, "memory://any/out.zarr", "symlink", None))
-    assert link_problem(source, "memory://any/out.zarr", "reference", None) is None
-    assert link_problem(str(tmp_path / "absent"), "memory://any/out.zarr", "symlink", None) is None
+    assert "zip file" in str(link_problem(opened(packed), Place(str(tmp_path / "out.zarr")), "reference"))
+    assert "same machine" in str(link_problem(opened(source), Place("memory://any/out.zarr"), "symlink"))
+    assert link_problem(opened(source), Place("memory://any/out.zarr"), "reference") is None
+    gone = opened(shutil.copytree(source, str(tmp_path / "gone.zarr")))
+    shutil.rmtree(gone.url)
+    assert link_problem(gone, Place("memory://any/out.zarr"), "symlink") is None
     with pytest.raises(InputError, match="no result of cellstrata"):
         materialize(source, str(tmp_path / "whole.zarr"))
     ours(source, str(tmp_path / "out.zarr"))

@@ -25,8 +25,10 @@ from cellstrata.tasks.elements.reading import open_anndata
 from cellstrata.tasks.inputs.inspection import inspect_input
 from cellstrata.tasks.inputs.plans import tree_plans
 from cellstrata.tasks.publishing.publish import publish
+from cellstrata.tasks.stores.places import Place
 from cellstrata.tasks.trees.plan import EmbeddingChoice
 from tests.tasks.everything import assert_kept, load, tree_hash
+from tests.tasks.places import opened
 from tests.tasks.small import cache_at, grow, same_partition
 
 FOLDER = Path(__file__).parent / "old_files"
@@ -87,8 +89,8 @@ def with_objects(adata: ad.AnnData) -> ad.AnnData:
 
 
 def test_each_version_is_there_and_says_so(old: Old) -> None:
-    assert kind_of(old.url) == ("zip" if old.form.endswith(".zip") else "h5ad")
-    with open_anndata(old.url) as root:
+    assert kind_of(Place(old.url)) == ("zip" if old.form.endswith(".zip") else "h5ad")
+    with open_anndata(Place(old.url)) as root:
         writer = str(np.ravel(elements.read_uns(root, "made_with/anndata"))[0])
     assert old.form.startswith((f"anndata_{writer}.h5ad", f"anndata_{writer}.zarr"))
 
@@ -104,7 +106,7 @@ def test_no_version_is_missing_and_none_is_large() -> None:
 
 def test_an_old_file_reads_as_anndata_reads_it(old: Old) -> None:
     obs = old.plain.obs.reset_index(drop=True)
-    with open_anndata(old.url) as root:
+    with open_anndata(Place(old.url)) as root:
         assert elements.n_obs(root) == N
         assert elements.obs_names(root).tolist() == list(old.plain.obs_names)
         assert elements.var_names(root).tolist() == list(old.plain.var_names)
@@ -137,7 +139,7 @@ def test_publishing_keeps_all_of_an_old_file(old: Old, tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         warnings.filterwarnings("ignore", category=DeprecationWarning)
-        report = publish(old.url, out, obs=labels, uns={"clustering": {"seed": 0}})
+        report = publish(opened(old.url), Place(out), obs=labels, uns={"clustering": {"seed": 0}})
     assert tree_hash(old.url) == before
     assert report.mode == {"gz": "converted", "zip": "copied", "zarr": "linked"}[old.form.rpartition(".")[2]]
     new = with_objects(load(out))
@@ -152,7 +154,7 @@ def test_the_groups_of_an_old_file_are_found(old: Old, tmp_path: Path) -> None:
     cache = cache_at(tmp_path / "cache")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found, problems = inspect_input("old", "core", old.url, config, str(tmp_path / "out"), cache)
+        found, problems = inspect_input("old", "core", Place(old.url), config, str(tmp_path / "out"), cache)
     assert problems == []
     assert found is not None
     assert (found.n_cells, found.umap, list(found.embeddings)) == (N, "stored", [EmbeddingChoice("X_pca")])

@@ -18,6 +18,7 @@ import zarr
 
 from cellstrata.tasks.elements import reading as elements
 from cellstrata.tasks.elements.reading import InputError, Root, open_anndata
+from cellstrata.tasks.stores.places import Place
 from tests.tasks.everything import FORMATS, N, everything, load, save, saved
 
 KINDS = (*FORMATS, "flat", "zip", "nested", "memory h5ad", "memory zarr2")
@@ -48,7 +49,7 @@ def place(folder: Path, kind: str) -> str:
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_element_reads_as_anndata_has_it(tmp_path: Path, kind: str) -> None:
     adata = everything()
-    with open_anndata(place(tmp_path, kind)) as root:
+    with open_anndata(Place(place(tmp_path, kind))) as root:
         assert elements.n_obs(root) == N
         assert elements.obs_names(root).tolist() == list(adata.obs_names)
         assert elements.obs_names(root).dtype == object
@@ -80,7 +81,7 @@ def test_every_element_reads_as_anndata_has_it(tmp_path: Path, kind: str) -> Non
 def test_obs_columns_keep_their_dtype(tmp_path: Path, form: str) -> None:
     path = saved(tmp_path, form)
     obs = load(path).obs.reset_index(drop=True)
-    with open_anndata(path) as root:
+    with open_anndata(Place(path)) as root:
         for name in elements.obs_columns(root):
             column = elements.read_obs_column(root, name)
             assert column.name == name
@@ -100,7 +101,7 @@ def test_shapes_that_are_not_tables_of_float32(tmp_path: Path) -> None:
         file["obsm/words"] = np.array(list("abcd"), dtype=h5py.string_dtype())
         file["obsp/dense"] = np.eye(4)
         file["obsp/oblong"] = np.ones((4, 3))
-    with open_anndata(path) as root:
+    with open_anndata(Place(path)) as root:
         assert elements.read_obsm(root, "line").tolist() == [[0], [1], [2], [3]]
         assert elements.read_obsm(root, "empty").shape == (4, 0)
         assert np.isnan(elements.read_obsm(root, "gaps")[1, 0])
@@ -121,7 +122,7 @@ def test_an_index_that_is_out_of_range_is_found(tmp_path: Path) -> None:
     path = saved(tmp_path, "h5ad")
     with h5py.File(path, "r+") as file:
         file["obsp/connectivities/indices"][0] = 10**6
-    with open_anndata(path) as root, pytest.raises(InputError, match="damaged"):
+    with open_anndata(Place(path)) as root, pytest.raises(InputError, match="damaged"):
         elements.read_obsp(root, "connectivities")
 
 
@@ -130,14 +131,14 @@ def test_graphs_of_old_files_stand_in_uns(tmp_path: Path) -> None:
     with h5py.File(path, "r+") as file:
         file.move("obsp/connectivities", "uns/neighbors/connectivities")
         del file["obsp"]
-    with open_anndata(path) as root:
+    with open_anndata(Place(path)) as root:
         assert elements.obsp_keys(root) == ["connectivities"]
         assert elements.read_obsp(root, "connectivities").shape == (N, N)
 
 
 def test_without_x_and_without_columns(tmp_path: Path) -> None:
     path = save(ad.AnnData(obs=pd.DataFrame(index=list("abc"))), tmp_path, "zarr2")
-    with open_anndata(path) as root:
+    with open_anndata(Place(path)) as root:
         assert elements.obs_columns(root) == []
         assert elements.obs_names(root).tolist() == ["a", "b", "c"]
         assert elements.var_names(root).tolist() == []
@@ -147,7 +148,7 @@ def test_without_x_and_without_columns(tmp_path: Path) -> None:
 
 def fails(url: str) -> str:
     """Return what opening says."""
-    with pytest.raises(InputError) as caught, open_anndata(url):
+    with pytest.raises(InputError) as caught, open_anndata(Place(url)):
         pass
     caught.value.__cause__ = caught.value.__context__ = None  # once distributed is imported they are pickled too
     assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
@@ -181,7 +182,7 @@ def test_a_root_cannot_be_written(tmp_path: Path, form: str) -> None:
     def write(root: Root) -> None:
         root.create_group("new")
 
-    with open_anndata(saved(tmp_path, form)) as root, pytest.raises((ValueError, OSError, TypeError)):
+    with open_anndata(Place(saved(tmp_path, form))) as root, pytest.raises((ValueError, OSError, TypeError)):
         write(root)
 
 
@@ -189,7 +190,8 @@ def test_dense_embeddings_are_read_without_anndata(tmp_path: Path) -> None:
     code = (
         "import sys; from cellstrata.tasks.elements import reading as e\n"
         "from cellstrata.tasks.elements.opening import open_anndata\n"
-        "with open_anndata(sys.argv[1]) as r: e.read_obsm(r, 'X_pca'); e.read_obsp(r, 'distances')\n"
+        "from cellstrata.tasks.stores.places import Place\n"
+        "with open_anndata(Place(sys.argv[1])) as r: e.read_obsm(r, 'X_pca'); e.read_obsp(r, 'distances')\n"
         "assert not {'anndata', 'pandas', 'scanpy'} & set(sys.modules)"
     )
     for form in ("h5ad", "zarr2"):
@@ -201,6 +203,6 @@ def test_no_warning_reaches_the_user(tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         before = list(warnings.filters)
-        with open_anndata(path) as root:
+        with open_anndata(Place(path)) as root:
             elements.read_uns(root, "rank_genes_groups")
         assert list(warnings.filters) == before

@@ -12,10 +12,13 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 
-from cellstrata.tasks.elements.opening import open_anndata
+from cellstrata.tasks.elements.kinds import Look
+from cellstrata.tasks.elements.opening import Opened, open_anndata
 from cellstrata.tasks.evaluation import gene_cache as module
 from cellstrata.tasks.evaluation.gene_cache import GeneSource, kept_genes
 from cellstrata.tasks.evaluation.gene_values import read_genes
+from cellstrata.tasks.stores.places import Place
+from tests.tasks.places import opened
 from tests.tasks.small import cache_at
 
 NAMES = ["g3", "no gene", "g1"]
@@ -37,13 +40,13 @@ def table(dtype: type) -> Any:
 @pytest.mark.parametrize("values", [table(np.float32), table(np.float64), sp.csr_matrix(table(np.float32) > 0.5)])
 def test_genes_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str, values: Any) -> None:
     path = written(tmp_path / f"x.{suffix}", values.astype(np.float32) if sp.issparse(values) else values)
-    source, asked = GeneSource(str(path), cache_at(tmp_path / "cache")), list[str]()
+    source, asked = GeneSource(opened(str(path)), cache_at(tmp_path / "cache")), list[str]()
     real = module.read_genes
     monkeypatch.setattr(module, "read_genes", lambda root, names: (asked.extend(names), real(root, names))[1])
 
     def found(names: list[str], source: GeneSource = source) -> list[Any]:
         asked.clear()
-        with open_anndata(str(path)) as root:
+        with open_anndata(Place(str(path))) as root:
             kept, read = kept_genes(root, names, source), read_genes(root, names)
         assert [gene.name for gene in kept] == [gene.name for gene in read]
         for one, other in zip(kept, read, strict=True):
@@ -57,19 +60,19 @@ def test_genes_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, su
     assert asked == ["no gene"]
     found(["g1", "g5"])
     assert asked == ["g5"]
-    found(["g1"], GeneSource(str(path), source.cache, fresh=True))
+    found(["g1"], GeneSource(opened(str(path)), source.cache, fresh=True))
     assert asked == ["g1"]
 
 
 def test_another_x_is_read_anew(tmp_path: Path) -> None:
-    path, source = tmp_path / "x.zarr", GeneSource(str(tmp_path / "x.zarr"), cache_at(tmp_path / "cache"))
-    values = table(np.float64)
+    path, values = tmp_path / "x.zarr", table(np.float64)
 
     def gene() -> Any:
-        with open_anndata(str(path)) as root:
+        with open_anndata(Place(str(path))) as root:
             return kept_genes(root, ["g3"], source)[0].values
 
     written(path, values)
+    source = GeneSource(opened(str(path)), cache_at(tmp_path / "cache"))
     root_metadata = {file: file.stat() for file in path.iterdir() if file.is_file()}
     np.testing.assert_array_equal(gene(), values[:, 3])
     chunk = next(
@@ -85,5 +88,6 @@ def test_another_x_is_read_anew(tmp_path: Path) -> None:
 def test_where_there_is_no_x_nothing_is_asked(tmp_path: Path) -> None:
     path = tmp_path / "x.h5ad"
     anndata.AnnData(obsm={"X_pca": np.zeros((4, 2), np.float32)}).write_h5ad(path)
-    with open_anndata(str(path)) as root:
-        assert kept_genes(root, ["g1"], GeneSource(str(tmp_path / "nowhere"), cache_at(tmp_path))) == []
+    with open_anndata(Place(str(path))) as root:
+        nowhere = Opened(Place(str(tmp_path / "nowhere")), Look("h5ad", {}))
+        assert kept_genes(root, ["g1"], GeneSource(nowhere, cache_at(tmp_path))) == []

@@ -29,6 +29,7 @@ from cellstrata.tasks.figures.record import find_figures
 from cellstrata.tasks.figures.request import FigureRequest
 from cellstrata.tasks.figures.sheet import shortened
 from cellstrata.tasks.figures.umap_figure import Map, Scale, by_category, by_genes, by_number
+from cellstrata.tasks.stores.places import Place
 from tests.tasks.finished_results import make_result
 from tests.tasks.small import nested
 
@@ -298,7 +299,7 @@ def test_genes_are_read_by_name(tmp_path: Path, form: str) -> None:
     whole = x.toarray()
     stored = {"csr": x, "csc": x.tocsc(), "dense": whole}[form]
     ad.AnnData(stored, var=pd.DataFrame(index=[f"G{i}" for i in range(20)])).write_h5ad(tmp_path / "x.h5ad")
-    with open_anndata(str(tmp_path / "x.h5ad")) as root:
+    with open_anndata(Place(str(tmp_path / "x.h5ad"))) as root:
         found = read_genes(root, ["G7", "nothing", "G2"])
     assert [gene.name for gene in found] == ["G7", "G2"]
     np.testing.assert_array_equal(found[0].values, whole[:, 7])

@@ -24,6 +24,7 @@ from cellstrata.tasks.inputs.expansion import expand
 from cellstrata.tasks.inputs.inspection import Input, inspect_input
 from cellstrata.tasks.stores import retries
 from cellstrata.tasks.stores.digest import digest_array
+from cellstrata.tasks.stores.places import Place
 from cellstrata.tasks.stores.store import StorageOptions, Store
 from tests.faulty_proxy import FaultyProxy
 from tests.tasks.small import CELLS, cache_at
@@ -72,7 +73,9 @@ def put(folder: Path, url: str, options: StorageOptions | None = None, names: li
 
 
 def look(url: str, tmp_path: Path, options: StorageOptions | None = None) -> tuple[Input | None, list[str]]:
-    return inspect_input("d", "f", url, CONFIG, str(tmp_path / "out"), cache_at(tmp_path / "cache"), options)
+    return inspect_input(
+        "d", "f", Place(url, options or {}), CONFIG, str(tmp_path / "out"), cache_at(tmp_path / "cache")
+    )
 
 
 def check_all(url: str, tmp_path: Path, options: StorageOptions | None = None) -> None:
@@ -297,10 +300,10 @@ def test_inputs_are_opened_to_read(files: Path, s3: str) -> None:
 
     put(files, s3, names=["v2.zarr", "a.h5ad"])
     for url in (f"{s3}/v2.zarr", str(files / "v2.zarr")):
-        with open_anndata(url) as root, pytest.raises((ValueError, OSError), match="read"):
+        with open_anndata(Place(url)) as root, pytest.raises((ValueError, OSError), match="read"):
             root.attrs["x"] = 1
     for url in (f"{s3}/a.h5ad", str(files / "a.h5ad")):
-        with open_anndata(url) as root, pytest.raises((ValueError, OSError)):
+        with open_anndata(Place(url)) as root, pytest.raises((ValueError, OSError)):
             root.create_group("x")
 
 

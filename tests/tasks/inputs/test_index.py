@@ -19,7 +19,9 @@ from cellstrata.tasks.cache.cache import Cache
 from cellstrata.tasks.elements import reading as elements
 from cellstrata.tasks.inputs.index import RECENT
 from cellstrata.tasks.inputs.inspection import Input, inspect_input
+from cellstrata.tasks.stores.places import Place
 from tests.tasks.everything import save
+from tests.tasks.places import opened
 from tests.tasks.small import CELLS, cache_at, graph_of
 
 HOUR = 3600
@@ -54,7 +56,7 @@ def look(tmp_path: Path) -> Look:
     def call(url: str, cache: Cache | None = None, **more: Any) -> Input:
         config = ClusteringConfig(algorithm="leiden", resolutions=1, hierarchy=2)
         place = cache or cache_at(tmp_path / "cache")
-        found, problems = inspect_input("d", "f", url, config, str(tmp_path / "out"), place, **more)
+        found, problems = inspect_input("d", "f", Place(url), config, str(tmp_path / "out"), place, **more)
         assert found is not None, problems
         return found
 
@@ -164,7 +166,9 @@ def test_a_problem_is_never_remembered(later: None, read: list[str], tmp_path: P
     path = save(adata, tmp_path, "h5ad")
     config = ClusteringConfig(algorithm="leiden", resolutions=1, hierarchy=2)
     for _ in range(2):
-        found, problems = inspect_input("d", "f", path, config, str(tmp_path / "out"), cache_at(tmp_path / "cache"))
+        found, problems = inspect_input(
+            "d", "f", Place(path), config, str(tmp_path / "out"), cache_at(tmp_path / "cache")
+        )
         assert found is None
         assert "NaN" in problems[0]
     assert read == BOTH * 2
@@ -183,8 +187,8 @@ def test_x_is_read_once_for_a_pca(later: None, tmp_path: Path, monkeypatch: pyte
 
     monkeypatch.setattr(elements, "read_x", reading)
     monkeypatch.setattr(pca, "_pca", lambda matrix, components: np.ones((50, components), np.float32))
-    first = pca.compute_pca(path, {}, cache, None)
-    assert pca.find_pca(path, {}, cache, None) == pca.compute_pca(path, {}, cache, None) == first
+    first = pca.compute_pca(opened(path), cache, None)
+    assert pca.find_pca(opened(path), cache, None) == pca.compute_pca(opened(path), cache, None) == first
     assert len(reads) == 1
-    assert pca.compute_pca(path, {}, cache, None, rehash=True) == first
+    assert pca.compute_pca(opened(path), cache, None, rehash=True) == first
     assert len(reads) == 2

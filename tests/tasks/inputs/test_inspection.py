@@ -17,6 +17,7 @@ from cellstrata.tasks.elements import reading as elements
 from cellstrata.tasks.inputs.inspection import Input, inspect_input
 from cellstrata.tasks.kernels.graph import from_adjacency
 from cellstrata.tasks.stores.digest import digest_array
+from cellstrata.tasks.stores.places import Place
 from cellstrata.tasks.trees.plan import EmbeddingChoice
 from tests.tasks.small import CELLS, cache_at, graph_of
 
@@ -71,7 +72,7 @@ def inspect(tmp_path: Path, cache: Cache) -> Inspect:
                 warnings.simplefilter("ignore")
                 adata.write_h5ad(path) if form == "h5ad" else adata.write_zarr(path)
         config = ClusteringConfig.model_validate({"algorithm": "leiden", "resolutions": [0.5], **settings})
-        return inspect_input("lung", "core", str(path), config, str(tmp_path / out), cache)
+        return inspect_input("lung", "core", Place(str(path)), config, str(tmp_path / out), cache)
 
     return run
 
@@ -297,9 +298,9 @@ def test_output_over_its_own_input(inside: str, tmp_path: Path, cache: Cache) ->
     path = tmp_path / "out" / "clustering" / "dataset~lung" / "file_id~core.zarr"
     table().write_zarr(str(path) + inside)
     config = ClusteringConfig.model_validate({"algorithm": "leiden", "resolutions": [0.5]})
-    result = inspect_input("lung", "core", str(path) + inside, config, str(tmp_path / "out"), cache)
+    result = inspect_input("lung", "core", Place(str(path) + inside), config, str(tmp_path / "out"), cache)
     wrong(result, "over its own input", "output_dir")
-    beneath = inspect_input("lung", "core", str(path) + inside, config, str(path) + inside + "/more", cache)
+    beneath = inspect_input("lung", "core", Place(str(path) + inside), config, str(path) + inside + "/more", cache)
     wrong(beneath, "over its own input")
 
 

@@ -20,6 +20,7 @@ from cellstrata.tasks.inputs.pca import compute_pca, find_pca
 from cellstrata.tasks.kernels.knn import nearest_neighbors
 from cellstrata.tasks.trees.root_graph import compute_neighbors
 from cellstrata.tasks.trees.umap import find_umap
+from tests.tasks.places import opened
 from tests.tasks.small import blobs, cache_at
 
 SCRIPT = """
@@ -27,11 +28,12 @@ import json, sys
 from cellstrata.tasks.cache.cache import ArrayRef
 from cellstrata.tasks.inputs.pca import compute_pca
 from cellstrata.tasks.trees.umap import compute_umap
+from tests.tasks.places import opened
 from tests.tasks.small import cache_at
 given = json.loads(sys.argv[1])
 done = {}
 for name, (cache, path, n_pcs) in given["pca"].items():
-    done[name] = compute_pca(path, {}, cache_at(cache), n_pcs).to_json()
+    done[name] = compute_pca(opened(path), cache_at(cache), n_pcs).to_json()
 for name, (cache, graph, ref, seed) in given["umap"].items():
     drawn = compute_umap(cache_at(cache), graph, ArrayRef.from_json(ref), "euclidean", 6, seed)
     assert (drawn.fallback, drawn.seconds >= 0) == (None, True)
@@ -102,9 +104,9 @@ def test_pca_is_deterministic_and_found_again(made: dict[str, Any]) -> None:
     path = str(made["folder"] / "dense.h5ad")
     # Found: scanpy, which this process has not imported, is not needed for it.
     before = "scanpy" in sys.modules
-    assert compute_pca(path, {}, cache_at(made["folder"] / "one"), None) == ref_of(made, "dense")
-    assert find_pca(path, {}, cache_at(made["folder"] / "one"), None) == ref_of(made, "dense")
-    assert find_pca(path, {}, cache_at(made["folder"] / "one"), 7) is None
+    assert compute_pca(opened(path), cache_at(made["folder"] / "one"), None) == ref_of(made, "dense")
+    assert find_pca(opened(path), cache_at(made["folder"] / "one"), None) == ref_of(made, "dense")
+    assert find_pca(opened(path), cache_at(made["folder"] / "one"), 7) is None
     assert ("scanpy" in sys.modules) == before
 
 
@@ -119,7 +121,7 @@ def test_pca_is_deterministic_and_found_again(made: dict[str, Any]) -> None:
 def test_pca_refuses(values: Any, word: str, tmp_path: Path) -> None:
     ad.AnnData(values.astype(np.float32)).write_h5ad(tmp_path / "in.h5ad")
     with pytest.raises(InputError, match=word):
-        compute_pca(str(tmp_path / "in.h5ad"), {}, cache_at(tmp_path / "cache"), None)
+        compute_pca(opened(str(tmp_path / "in.h5ad")), cache_at(tmp_path / "cache"), None)
 
 
 def test_umap_is_deterministic_and_its_seed_counts(made: dict[str, Any]) -> None:

@@ -27,6 +27,7 @@ from cellstrata.tasks.kernels.knn_cuvs import neighbors_by
 from cellstrata.tasks.kernels.partition import partition
 from cellstrata.tasks.kernels.placement import Placement
 from cellstrata.tasks.results.provenance import column_facts, gpu_facts, tree_table
+from cellstrata.tasks.stores.places import Place
 from cellstrata.tasks.trees import split as split_module
 from cellstrata.tasks.trees.facts import SplitFacts
 from cellstrata.tasks.trees.jobs import Job, bundle_key
@@ -359,19 +360,19 @@ def test_the_result_and_explain_tell_of_it(installed: Installed, tmp_path: Path,
     made = make_result(tmp_path, write_input(tmp_path, cells), {**asked, "gpu_check": 1.0})
     facts = json.loads(ad.read_zarr(made.url).uns["clustering"]["columns"])["leiden_0.5_1"]
     assert (facts["engine"], facts["gpu_checked"], facts["fallbacks"]) == ("rapids", 1, 0)
-    level = explain(made.url, "0", "leiden_0.5_1").levels[0]
+    level = explain(Place(made.url), "0", column="leiden_0.5_1").levels[0]
     assert level.split is not None
     assert level.split.engine_reason == "240 cells >= n_cell_cpu 100, on Stand-in"
     assert level.split.gpu_check is not None
     assert level.split.gpu_check["n_clusters_gpu"] == facts["n_clusters"]
-    text = "\n".join(lines(explain(made.url, "0", "leiden_0.5_1")))
+    text = "\n".join(lines(explain(Place(made.url), "0", column="leiden_0.5_1")))
     assert "by igraph" in text
     assert "ARI" in text
     sys.modules["pylibcugraph"].leiden = lambda **_: {}["gone"]  # type: ignore[attr-defined]
     split_module._prepared.clear()
     (tmp_path / "b").mkdir()
     broken = make_result(tmp_path / "b", write_input(tmp_path, cells), asked)
-    text = "\n".join(lines(explain(broken.url, "0", "leiden_0.5_1")))
+    text = "\n".join(lines(explain(Place(broken.url), "0", column="leiden_0.5_1")))
     assert "fallback   the CPU repeated what a GPU was asked for: the GPU failed (KeyError: 'gone')" in text
     (notice,) = [each for each in broken.finished.notices() if "GPU" in each]
     assert notice.startswith("the CPU repeated 2 splits that a GPU was asked for: the GPU failed (KeyError")

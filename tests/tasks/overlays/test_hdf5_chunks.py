@@ -15,7 +15,9 @@ import pytest
 from cellstrata.tasks.elements.linked_anndata import open_linked
 from cellstrata.tasks.overlays.document import DOCUMENT
 from cellstrata.tasks.publishing.publish import publish
+from cellstrata.tasks.stores.places import Place
 from tests.tasks.everything import assert_same
+from tests.tasks.places import opened
 
 RNG = np.random.default_rng(0)
 TABLE = RNG.integers(0, 9, (1000, 7)).astype(np.float32)
@@ -68,7 +70,7 @@ def test_what_zarr_reads_as_hdf5_stores_it(tmp_path: Path, monkeypatch: pytest.M
     source, out = tmp_path / "in.h5ad", tmp_path / "out.zarr"
     write(source, STORED | CONVERTED)
     before = source.read_bytes()
-    publish(str(source), str(out), link="reference")
+    publish(opened(str(source)), Place(str(out)), link="reference")
     assert referred(out) == set(STORED)
     assert source.read_bytes() == before
     old, new = ad.read_h5ad(source), open_linked(str(out))
@@ -84,6 +86,6 @@ def test_the_last_rows_before_the_end_of_a_file(tmp_path: Path, monkeypatch: pyt
     with h5py.File(source) as file:
         node: Any = file["uns/plain"]
         assert node.id.get_offset() + 1800 * TABLE[0].nbytes > source.stat().st_size  # nothing lies behind it
-    publish(str(source), str(out), link="reference")
+    publish(opened(str(source)), Place(str(out)), link="reference")
     assert referred(out) == {"plain"}
     assert np.array_equal(open_linked(str(out)).uns["plain"], TABLE)

@@ -17,9 +17,11 @@ import zarr
 from cellstrata.tasks.elements.ownership import is_ours
 from cellstrata.tasks.publishing.input_elements import Converted, Copied
 from cellstrata.tasks.publishing.publish import InputError, OutputError, PublishReport, publish, write_labels_parquet
+from cellstrata.tasks.stores.places import Place
 from cellstrata.tasks.stores.states import ZarrListing
 from cellstrata.tasks.stores.store import Store
 from tests.tasks.everything import FORMATS, N, assert_kept, load, save, saved, tree_hash
+from tests.tasks.places import opened
 
 RNG = np.random.default_rng(0)
 LABELS = {
@@ -34,7 +36,7 @@ ADDED = {"obs": list(LABELS), "obsm": ["X_umap"], "obsp": ["ours"], "uns": ["clu
 
 def ours(source: str, target: str, **more: Any) -> PublishReport:
     entries = {"obs": LABELS, "obsm": {"X_umap": UMAP}, "obsp": {"ours": GRAPH}, "uns": RECORD}
-    return publish(source, target, **{**entries, **more})
+    return publish(opened(source), Place(target), **{**entries, **more})
 
 
 def links_in(folder: str) -> dict[str, str]:
@@ -103,14 +105,14 @@ def test_a_result_as_input_links_to_the_origin(tmp_path: Path) -> None:
     first, second = str(tmp_path / "one.zarr"), str(tmp_path / "x" / "two.zarr")
     ours(source, first)
     more = {"third": LABELS["leiden_0.5_1"]}
-    publish(first, second, obs=more, uns=RECORD)
+    publish(opened(first), Place(second), obs=more, uns=RECORD)
     assert_kept(load(first), load(second), {"obs": ["third"]})
     assert links_in(second)["X"] == "../../in.zarr/X"
     assert links_in(second)["obsm/X_pca"] == "../../../in.zarr/obsm/X_pca"
     assert links_in(second)["obsm/X_umap"] == "../../../one.zarr/obsm/X_umap"
     before = tree_hash(first)
     with pytest.raises(OutputError, match="links to"):
-        publish(second, first)
+        publish(opened(second), Place(first))
     assert tree_hash(first) == before
 
 
@@ -131,7 +133,7 @@ def test_a_column_that_exists_is_replaced_in_its_place(tmp_path: Path, form: str
     source, out = saved(tmp_path, form), str(tmp_path / "out.zarr")
     order = list(load(source).obs.columns)
     labels = {"new": LABELS["leiden_0.5_1"], "code": LABELS["leiden_0.5_2"]}
-    publish(source, out, obs=labels, obsm={"X_pca": UMAP}, uns={"text": "ours"}, remove_uns=["number"])
+    publish(opened(source), Place(out), obs=labels, obsm={"X_pca": UMAP}, uns={"text": "ours"}, remove_uns=["number"])
     new = load(out)
     assert list(new.obs.columns) == [*order, "new"]
     assert list(new.obs["code"]) == list(labels["code"])
@@ -144,7 +146,7 @@ def test_a_column_that_exists_is_replaced_in_its_place(tmp_path: Path, form: str
 def test_an_older_result_is_shared_and_not_converted_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source, out = saved(tmp_path, "h5ad"), str(tmp_path / "out.zarr")
     changed = {"code": LABELS["leiden_0.5_1"]}
-    publish(source, out, obs=changed, obsm={"X_pca": UMAP, "X_umap": UMAP}, uns={"text": "ours"})
+    publish(opened(source), Place(out), obs=changed, obsm={"X_pca": UMAP, "X_umap": UMAP}, uns={"text": "ours"})
     asked = []
     copy = Converted.place
 
@@ -155,12 +157,12 @@ def test_an_older_result_is_shared_and_not_converted_again(tmp_path: Path, monke
             asked.append(path)
 
     monkeypatch.setattr(Converted, "place", watched)
-    report = publish(source, out, obs=LABELS, uns=RECORD, reuse=out)
+    report = publish(opened(source), Place(out), obs=LABELS, uns=RECORD, reuse=out)
     # only what the older result had of its own is taken from the input again
     assert sorted(asked) == ["obs/code", "obsm/X_pca", "uns/text"]
     assert report.linked > 10
     assert_kept(load(source), load(out), {"obs": list(LABELS), "uns": ["clustering"]})
-    assert publish(source, out, reuse=str(tmp_path / "absent.zarr")).linked == 0
+    assert publish(opened(source), Place(out), reuse=str(tmp_path / "absent.zarr")).linked == 0
 
 
 @pytest.mark.parametrize("form", ["h5ad", "zarr3"])
@@ -174,7 +176,7 @@ def test_a_failure_leaves_the_old_result(tmp_path: Path, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(zarr, "consolidate_metadata", broken)
     with pytest.raises(RuntimeError, match="luck"):
-        publish(source, out)
+        publish(opened(source), Place(out))
     assert tree_hash(out) == before
     assert os.listdir(tmp_path / "o") == ["out.zarr"]
 
@@ -185,11 +187,11 @@ def test_a_bucket_gets_the_same(tmp_path: Path, form: str) -> None:
     report = ours(source, out, link="copy")
     assert report.mode == ("converted" if form == "h5ad" else "copied")
     ours(source, out, obs={"other": LABELS["leiden_0.5_1"]}, link="copy")
-    assert is_ours(out)
+    assert is_ours(Place(out))
     files = fsspec.filesystem("memory").find(f"/{tmp_path.name}")
     assert not any("leiden_0.5_1" in file for file in files)
     back = str(tmp_path / "back.zarr")
-    assert publish(out, back, uns=RECORD, link="copy").mode == "copied"
+    assert publish(opened(out), Place(back), uns=RECORD, link="copy").mode == "copied"
     assert_kept(load(source), load(back), {**ADDED, "obs": ["other"]})
 
 
@@ -203,7 +205,7 @@ def test_a_zip_is_copied(tmp_path: Path, form: str) -> None:
 
 def test_an_input_that_cannot_be_listed_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source, url = saved(tmp_path, "zarr2"), f"memory://{tmp_path.name}/in.zarr"
-    publish(source, url, link="copy")
+    publish(opened(source), Place(url), link="copy")
     names, walk = Store.list, ZarrListing.of
     monkeypatch.setattr(Store, "list", lambda self, key="": [n for n in names(self, key) if n != "code"])
     monkeypatch.setattr(
@@ -226,17 +228,17 @@ def test_an_interrupted_upload_is_no_store_and_still_ours(tmp_path: Path, monkey
         with pytest.raises(OSError, match="network"):
             ours(source, out, link="copy")
     with pytest.raises(InputError):
-        publish(out, str(tmp_path / "x.zarr"))
-    assert is_ours(out)
+        publish(opened(out), Place(str(tmp_path / "x.zarr")))
+    assert is_ours(Place(out))
     ours(source, out, link="copy")
-    assert publish(out, str(tmp_path / "x.zarr"), link="copy").mode == "copied"
+    assert publish(opened(out), Place(str(tmp_path / "x.zarr")), link="copy").mode == "copied"
 
 
 def test_what_is_not_ours_is_left_alone(tmp_path: Path) -> None:
     source = saved(tmp_path, "zarr2")
     other = save(ad.AnnData(np.zeros((2, 2), np.float32)), tmp_path, "zarr2", "other")
-    assert not is_ours(other)
-    assert not is_ours(str(tmp_path / "absent.zarr"))
+    assert not is_ours(Place(other))
+    assert not is_ours(Place(str(tmp_path / "absent.zarr")))
     (tmp_path / "file.zarr").write_text("x")
     (tmp_path / "empty.zarr").mkdir()
     (tmp_path / "alias.zarr").symlink_to("in.zarr")
@@ -251,7 +253,7 @@ def test_what_is_not_ours_is_left_alone(tmp_path: Path) -> None:
         ours(saved(tmp_path, "h5ad"), str(tmp_path / "out.zarr"), link="symlink")
     assert tree_hash(source) == before
     ours(source, str(tmp_path / "empty.zarr"))
-    assert is_ours(str(tmp_path / "empty.zarr"))
+    assert is_ours(Place(str(tmp_path / "empty.zarr")))
 
 
 def test_entries_must_fit(tmp_path: Path) -> None:
@@ -263,7 +265,7 @@ def test_entries_must_fit(tmp_path: Path) -> None:
         {"obs": {"_index": LABELS["leiden_0.5_1"]}},
     ):
         with pytest.raises(ValueError, match=r"shape|index"):
-            publish(source, out, **entries)
+            publish(opened(source), Place(out), **entries)
     assert not os.path.exists(out)
 
 
@@ -271,14 +273,14 @@ def test_entries_must_fit(tmp_path: Path) -> None:
 def test_the_smallest_input(tmp_path: Path, form: str) -> None:
     obs = pd.DataFrame(index=pd.Index(["a", "b"], name="barcode"))
     source, out = save(ad.AnnData(obs=obs), tmp_path, form), str(tmp_path / "out.zarr")
-    publish(source, out, obs={"x": pd.Categorical(["0", "1"])})
+    publish(opened(source), Place(out), obs={"x": pd.Categorical(["0", "1"])})
     assert_kept(load(source), load(out), {"obs": ["x"], "uns": ["clustering"]})
 
 
 def test_labels_as_parquet(tmp_path: Path) -> None:
     names = np.array(["1", "1", "x", *map(str, range(N - 3))], dtype=object)
     for url in (str(tmp_path / "labels.parquet"), f"memory://{tmp_path.name}/labels.parquet"):
-        assert write_labels_parquet(url, names, LABELS) > 0
+        assert write_labels_parquet(Place(url), names, LABELS) > 0
         frame = pd.read_parquet(url)
         assert list(frame.index) == list(names)
         assert frame.index.name == "obs_name"

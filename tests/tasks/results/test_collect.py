@@ -22,13 +22,15 @@ from cellstrata.tasks.publishing.publish import publish
 from cellstrata.tasks.results.collect import collect_columns
 from cellstrata.tasks.results.collection_output import write_collected
 from cellstrata.tasks.results.names import result_names
+from cellstrata.tasks.stores.places import Place
 from tests.tasks.everything import load, saved
+from tests.tasks.places import opened
 from tests.tasks.small_results import NAMES, collected, labels, result, texts
 
 
 def refused(*urls: str) -> str:
     with pytest.raises(InputError) as error:
-        collect_columns(list(urls))
+        collect_columns([Place(url) for url in list(urls)])
     return str(error.value)
 
 
@@ -42,9 +44,9 @@ def test_only_obs_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         return get(self, key, *more, **options)
 
     monkeypatch.setattr(h5py.Dataset, "__getitem__", watched)
-    found = collect_columns([source])
-    write_collected(found, [source], str(tmp_path / "out.parquet"))
-    write_collected(found, [source], str(tmp_path / "out.csv"))
+    found = collect_columns([Place(url) for url in [source]])
+    write_collected(found, Place(str(tmp_path / "out.parquet")))
+    write_collected(found, Place(str(tmp_path / "out.csv")))
     assert read == {"obs"}
 
 
@@ -57,14 +59,14 @@ def test_results_of_the_ancestor(tmp_path: Path) -> None:
         for slot in ("layers", "obsm", "uns", "var", "X"):
             shutil.rmtree(Path(urls[-1]) / slot, ignore_errors=True)
             (Path(urls[-1]) / slot).symlink_to(f"../gone.zarr/{slot}")
-    found = collect_columns(urls)  # so X, layers and obsm are not read, nor can they be
+    found = collect_columns([Place(url) for url in urls])  # so X, layers and obsm are not read, nor can they be
     for output in ("labels.parquet", "labels.csv"):
-        write_collected(found, urls, str(tmp_path / output))
+        write_collected(found, Place(str(tmp_path / output)))
     table = pd.read_parquet(tmp_path / "labels.parquet")
     assert table.loc["cell5"].tolist() == ["1", "1_0"]
     assert list(table.columns) == ["leiden_1.0_1", "leiden_1.0_2"]
     with pytest.raises(InputError, match="gone"):
-        write_collected(found, urls, str(tmp_path / "atlas.zarr"))
+        write_collected(found, Place(str(tmp_path / "atlas.zarr")))
     assert not (tmp_path / "atlas.zarr").exists()
 
 
@@ -79,7 +81,7 @@ def test_c13_duplicate_names_neither_multiply_cells_nor_stop(tmp_path: Path) -> 
     assert list(found.columns["l1"]) == ["0", "0", "1", "1", "2", "2"]
     assert list(found.columns["l2"]) == ["x", "y", "z", "x", "y", "z"]
     assert "position" in found.notices[0]
-    write_collected(found, [first, second], str(tmp_path / "out.csv"))
+    write_collected(found, Place(str(tmp_path / "out.csv")))
     assert len(pd.read_csv(tmp_path / "out.csv")) == 6
 
 
@@ -143,7 +145,7 @@ def test_columns_of_one_name_with_other_values_are_all_kept(tmp_path: Path) -> N
     assert list(collected(taken, d).columns) == ["x", "x@d", "x@d_2"]
     assert list(collected(d, taken).columns) == ["x", "x@taken", "x@d"]
     out = str(tmp_path / "out.zarr")
-    write_collected(found, [a, b, c, d, a], out)
+    write_collected(found, Place(out))
     assert list(load(out).obs.columns) == list(found.columns)
 
 
@@ -170,10 +172,10 @@ def test_columns_of_one_name_with_other_values_are_all_kept(tmp_path: Path) -> N
 )
 def test_what_counts_as_the_same(tmp_path: Path, one: Any, other: Any, same: bool) -> None:
     urls = [result(tmp_path, "one", {"x": one}), result(tmp_path, "other", {"x": other})]
-    found = collect_columns(urls)
+    found = collect_columns([Place(url) for url in urls])
     assert list(found.columns) == (["x"] if same else ["x", "x@other"])
     assert found.columns["x"].dtype == collected(urls[0]).columns["x"].dtype
-    assert list(collect_columns(urls[::-1]).columns) == (["x"] if same else ["x", "x@one"])
+    assert list(collect_columns([Place(url) for url in urls[::-1]]).columns) == (["x"] if same else ["x", "x@one"])
 
 
 def test_names_of_results() -> None:
@@ -203,7 +205,7 @@ def test_what_is_damaged_is_named(tmp_path: Path) -> None:
     assert said[0].startswith(f"{urls[0]}: obs['y']: cannot be read")
     assert "4 values for 6 cells" in said[1]
     with pytest.raises(ValueError, match="nothing"):
-        collect_columns([])
+        collect_columns([Place(url) for url in []])
 
 
 def test_old_files(tmp_path: Path) -> None:
@@ -219,8 +221,8 @@ def test_old_files(tmp_path: Path) -> None:
     for name, values in found.columns.items():
         assert values.dtype == obs[name].dtype
     level = str(tmp_path / "level.zarr")
-    publish(old, level, obs={"leiden_1.0_1": pd.Categorical(obs["louvain"].astype(str))}, obs_kept=())
-    write_collected(collected(old, level), [old, level], str(tmp_path / "out.zarr"))
+    publish(opened(old), Place(level), obs={"leiden_1.0_1": pd.Categorical(obs["louvain"].astype(str))}, obs_kept=())
+    write_collected(collected(old, level), Place(str(tmp_path / "out.zarr")))
     assert list(load(str(tmp_path / "out.zarr")).obs.columns) == [*obs.columns, "leiden_1.0_1"]
 
 
@@ -263,9 +265,9 @@ def test_each_cell_gets_just_what_each_result_says(drawn: Any) -> None:
         for number, (order, columns) in enumerate(results):
             made = {name: column_of(kind, [values[i] for i in order]) for name, (kind, values) in columns.items()}
             urls.append(result(Path(folder), f"r{number}", made, [names[i] for i in order]))
-        found = collect_columns(urls)
-        write_collected(found, urls, f"{folder}/out.csv")
-        write_collected(found, urls, f"{folder}/out.parquet")
+        found = collect_columns([Place(url) for url in urls])
+        write_collected(found, Place(f"{folder}/out.csv"))
+        write_collected(found, Place(f"{folder}/out.parquet"))
         text = texts(f"{folder}/out.csv")
         table = pd.read_parquet(f"{folder}/out.parquet")
     at = {name: row for row, name in enumerate(found.names)}

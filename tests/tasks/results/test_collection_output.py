@@ -20,14 +20,16 @@ from cellstrata.tasks.elements.storage_nodes import encoding
 from cellstrata.tasks.publishing.publish import OutputError, publish
 from cellstrata.tasks.results.collect import collect_columns
 from cellstrata.tasks.results.collection_output import write_collected
+from cellstrata.tasks.stores.places import Place
 from cellstrata.tasks.stores.store import Store
 from tests.tasks.everything import FORMATS, N, assert_kept, assert_same, load, save, saved, tree_hash
+from tests.tasks.places import opened
 from tests.tasks.small_results import NAMES, collected, filled, frame_of, labels, result, texts, write_slash
 
 
 def refused_output(urls: list[str], output: str, **more: Any) -> str:
     with pytest.raises(OutputError) as error:
-        write_collected(collect_columns(urls), urls, output, **more)
+        write_collected(collect_columns([Place(url) for url in urls]), Place(output), **more)
     return str(error.value)
 
 
@@ -39,7 +41,7 @@ def test_every_kind_of_column_keeps_its_dtype(tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         warnings.filterwarnings("ignore", category=DeprecationWarning)
-        found = collect_columns(urls)
+        found = collect_columns([Place(url) for url in urls])
     assert found.notices == ("some obs names occur twice: cells are told apart by their position",)
     assert list(found.names) == list(obs.index)
     assert list(found.columns) == list(obs.columns)
@@ -51,10 +53,10 @@ def test_every_kind_of_column_keeps_its_dtype(tmp_path: Path) -> None:
             pd.Series(values, index=obs.index, name=name).astype(obs[name].dtype), obs[name], check_index=False
         )
 
-    write_collected(found, urls, str(tmp_path / "out.zarr"))
+    write_collected(found, Place(str(tmp_path / "out.zarr")))
     assert_kept(load(urls[0]), load(str(tmp_path / "out.zarr")), {"uns": ["clustering"]})
 
-    write_collected(found, urls, str(tmp_path / "out.parquet"))
+    write_collected(found, Place(str(tmp_path / "out.parquet")))
     table = pd.read_parquet(tmp_path / "out.parquet")
     assert list(table.index) == list(obs.index)
     assert table.index.name == "obs_name"
@@ -65,7 +67,7 @@ def test_every_kind_of_column_keeps_its_dtype(tmp_path: Path) -> None:
     assert list(table["code"].cat.categories) == ["1", "001", "01", "unused"]
     assert table["ordered"].cat.ordered
 
-    write_collected(found, urls, str(tmp_path / "out.csv"))
+    write_collected(found, Place(str(tmp_path / "out.csv")))
     read = texts(tmp_path / "out.csv")
     assert list(read.index) == list(obs.index)
     assert list(read["code"]) == list(obs["code"])
@@ -83,17 +85,17 @@ def test_three_levels_as_one_result(tmp_path: Path, form: str) -> None:
         urls.append(str(tmp_path / f"level{level}.zarr"))
         own = {"publish_key": "k", "command": "cluster", "column": next(iter(column)), "configuration": "{}"}
         kept = {"obs_kept": ()} if level > 1 else {}
-        publish(source, urls[-1], obs=column, uns={"clustering": own}, **kept)
+        publish(opened(source), Place(urls[-1]), obs=column, uns={"clustering": own}, **kept)
     out = str(tmp_path / "atlas.zarr")
     before = [tree_hash(url) for url in urls]
-    found = collect_columns(urls)
-    write_collected(found, urls, out)
+    found = collect_columns([Place(url) for url in urls])
+    write_collected(found, Place(out))
     assert [tree_hash(url) for url in urls] == before
     names = [f"leiden_0.5_{level}" for level in (1, 2, 3)]
     new = load(out)
     assert_kept(load(source), new, {"obs": names, "uns": ["clustering"]})
     assert list(new.obs["leiden_0.5_3"]) == [f"{i % 3:02d}_{i % 3:02d}_{i % 3:02d}" for i in range(N)]
-    assert is_ours(out)
+    assert is_ours(Place(out))
     record = new.uns["clustering"]
     assert set(record) == {"made_by", "command", "collected", "configuration"}
     assert record["command"] == "collect"
@@ -103,7 +105,7 @@ def test_three_levels_as_one_result(tmp_path: Path, form: str) -> None:
         {"result": urls[2], "columns": [names[2]]},
     ]
     again = str(tmp_path / "again.zarr")
-    write_collected(collect_columns([out, urls[2]]), [out, urls[2]], again)
+    write_collected(collect_columns([Place(url) for url in [out, urls[2]]]), Place(again))
     assert_kept(load(source), load(again), {"obs": names, "uns": ["clustering"]})
 
 
@@ -123,7 +125,7 @@ def test_a_table_keeps_every_label(tmp_path: Path) -> None:
     found = collected(source)
     assert list(found.columns) == list(columns)
     for output in ("out.parquet", "out.csv"):
-        write_collected(found, [source], str(tmp_path / output))
+        write_collected(found, Place(str(tmp_path / output)))
     table = pd.read_parquet(tmp_path / "out.parquet")
     assert list(table.index) == names
     assert table.index.name == "obs_names"
@@ -157,7 +159,7 @@ def test_names_that_a_zarr_cannot_hold(tmp_path: Path) -> None:
     assert "'a'" in refused_output([slash, below], out)
     assert not os.path.exists(out)
     urls = [first, slash]
-    write_collected(collect_columns(urls), urls, str(tmp_path / "out.csv"))
+    write_collected(collect_columns([Place(url) for url in urls]), Place(str(tmp_path / "out.csv")))
     assert list(pd.read_csv(tmp_path / "out.csv").columns) == ["obs_name", "x", "a/b", ".."]
 
 
@@ -170,11 +172,11 @@ def test_a_column_that_is_called_as_the_index(tmp_path: Path, form: str) -> None
         result(tmp_path, "same", {"barcode": labels(*NAMES), "y": labels(*"abcdef")}),
         result(tmp_path, "other", {"barcode": labels(*"abcdef")}),
     ]
-    found = collect_columns(urls)
+    found = collect_columns([Place(url) for url in urls])
     assert found.index == "barcode"
     assert list(found.columns) == ["x", "y", "barcode@other"]
     for output in ("out.zarr", "out.csv", "out.parquet"):
-        write_collected(found, urls, str(tmp_path / output))
+        write_collected(found, Place(str(tmp_path / output)))
     frames = [
         load(str(tmp_path / "out.zarr")).obs,
         pd.read_parquet(tmp_path / "out.parquet"),
@@ -203,10 +205,10 @@ def test_every_dtype_is_added_to_a_result(tmp_path: Path) -> None:
         first = result(tmp_path, "first", {"x": labels(*"abcdef")}, form=form)
         second = result(tmp_path, "second", columns, form=form)
         out = str(tmp_path / f"{form}.zarr")
-        write_collected(collected(first, second), [first, second], out)
+        write_collected(collected(first, second), Place(out))
         new = load(out).obs
         assert_same(load(first).obs.assign(**load(second).obs), new)
-        with open_anndata(out) as root, open_anndata(second) as before:
+        with open_anndata(Place(out)) as root, open_anndata(Place(second)) as before:
             for name in columns:
                 assert encoding(root["obs"][name]) == encoding(before["obs"][name])
 
@@ -214,7 +216,7 @@ def test_every_dtype_is_added_to_a_result(tmp_path: Path) -> None:
 def test_an_output_that_is_in_the_way(tmp_path: Path) -> None:
     source = saved(tmp_path, "zarr2")
     first = str(tmp_path / "first.zarr")
-    publish(source, first)
+    publish(opened(source), Place(first))
     (tmp_path / "there.parquet").write_text("old")
     (tmp_path / "folder.csv").mkdir()
     (tmp_path / "alias.zarr").symlink_to("first.zarr")
@@ -233,20 +235,20 @@ def test_an_output_that_is_in_the_way(tmp_path: Path) -> None:
     assert (tmp_path / "there.parquet").read_text() == "old"
     found = collected(first)
     for output in ("there.parquet", "out.csv", "out.zarr", "out.zarr", "out.csv"):
-        write_collected(found, [first], str(tmp_path / output), overwrite=True)
+        write_collected(found, Place(str(tmp_path / output)), overwrite=True)
     assert "--overwrite" in refused_output([first], str(tmp_path / "out.zarr"))
     (tmp_path / "empty.zarr").mkdir()
-    write_collected(found, [first], str(tmp_path / "empty.zarr"))
-    assert is_ours(str(tmp_path / "empty.zarr"))
+    write_collected(found, Place(str(tmp_path / "empty.zarr")))
+    assert is_ours(Place(str(tmp_path / "empty.zarr")))
 
 
 @pytest.mark.parametrize("output", ["out.parquet", "out.csv", "out.zarr"])
 def test_a_failure_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, output: str) -> None:
     first = str(tmp_path / "first.zarr")
-    publish(saved(tmp_path, "zarr2"), first)
+    publish(opened(saved(tmp_path, "zarr2")), Place(first))
     urls, out = [first], str(tmp_path / "o" / output)
-    found = collect_columns(urls)
-    write_collected(found, urls, out)
+    found = collect_columns([Place(url) for url in urls])
+    write_collected(found, Place(out))
     before = tree_hash(out)
 
     def full(*_: Any, **__: Any) -> None:
@@ -256,7 +258,7 @@ def test_a_failure_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.Mon
         patch.setattr(os, "replace", full)
         patch.setattr(zarr, "consolidate_metadata", full)
         with pytest.raises(OSError, match="space"):
-            write_collected(found, urls, out, overwrite=True)
+            write_collected(found, Place(out), overwrite=True)
     assert tree_hash(out) == before
     assert os.listdir(tmp_path / "o") == [output]
 
@@ -265,11 +267,11 @@ def test_in_a_bucket(tmp_path: Path) -> None:
     source, bucket = saved(tmp_path, "zarr2"), f"memory://{tmp_path.name}"
     column = {"leiden_0.5_1": pd.Categorical([str(i % 3) for i in range(N)])}
     first, second = f"{bucket}/first.zarr", f"{bucket}/second.zarr"
-    publish(source, first)
-    publish(source, second, obs=column, obs_kept=())
+    publish(opened(source), Place(first))
+    publish(opened(source), Place(second), obs=column, obs_kept=())
     for output in ("out.parquet", "out.csv", "deep/out.zarr"):
         urls, url = [first, second], f"{bucket}/{output}"
-        write_collected(collect_columns(urls), urls, url)
+        write_collected(collect_columns([Place(url) for url in urls]), Place(url))
         assert "--overwrite" in refused_output(urls, url)
     frame = pd.read_parquet(f"{bucket}/out.parquet")
     assert list(frame["leiden_0.5_1"]) == list(column["leiden_0.5_1"])
@@ -284,7 +286,7 @@ def test_no_cells_and_no_columns(tmp_path: Path) -> None:
     bare = result(tmp_path, "bare", {})
     for source, shape in ((empty, (0, 1)), (bare, (6, 0))):
         for output in ("out.parquet", "out.csv", "out.zarr"):
-            write_collected(collected(source, source), [source, source], str(tmp_path / output), overwrite=True)
+            write_collected(collected(source, source), Place(str(tmp_path / output)), overwrite=True)
         assert pd.read_parquet(tmp_path / "out.parquet").shape == shape
         assert pd.read_csv(tmp_path / "out.csv", index_col=0).shape == shape
         assert load(str(tmp_path / "out.zarr")).obs.shape == shape

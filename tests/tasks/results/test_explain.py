@@ -19,6 +19,7 @@ from cellstrata.tasks.results.collect import collect_columns
 from cellstrata.tasks.results.collection_output import write_collected
 from cellstrata.tasks.results.explain import Explanation, explain
 from cellstrata.tasks.stores.digest import digest_array
+from cellstrata.tasks.stores.places import Place
 from cellstrata.tasks.trees.plan import SplitSpec
 from tests.tasks.finished_results import Made, make_result, write_input
 from tests.tasks.small import blobs
@@ -46,7 +47,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
 
 def wrong(url: str, cluster: str | None, column: str | None = None) -> str:
     with pytest.raises(InputError) as error:
-        explain(url, cluster, column)
+        explain(Place(url), cluster, column=column)
     assert len(str(error.value).splitlines()) <= 10
     return str(error.value)
 
@@ -60,7 +61,7 @@ def test_clusters_of_three_levels_are_explained_as_they_were_made(made: Made) ->
     for path in tree.outcomes:
         if not path or path[-1] > 1:
             continue
-        found = explain(made.url, tree.label(path), f"leiden_0.5_{len(path)}")
+        found = explain(Place(made.url), tree.label(path), column=f"leiden_0.5_{len(path)}")
         assert (found.cluster, found.n_cells) == (tree.label(path), sizes[tree.label(path)])
         assert found.reason == (outcomes[found.cluster].reason or "")
         assert [level.cluster for level in found.levels] == [tree.label(path[:n]) for n in range(1, len(path) + 1)]
@@ -101,7 +102,7 @@ def test_clusters_of_three_levels_are_explained_as_they_were_made(made: Made) ->
 
 
 def test_the_result_and_its_input(made: Made) -> None:
-    found = explain(made.url, "0")
+    found = explain(Place(made.url), "0")
     assert (found.result, found.recorded_in, found.column) == (made.url, made.url, "leiden_0.5_1")
     assert (found.command, found.neighbors_key) == ("run", "neighbors")
     assert found.input == made.finished.source.identity
@@ -115,7 +116,7 @@ def test_the_result_and_its_input(made: Made) -> None:
 
 def test_all_is_level_one(made: Made) -> None:
     for cluster, column in ((None, None), ("all", None), (None, "leiden_0.5_3"), ("all", "leiden_0.5_1")):
-        found = explain(made.url, cluster, column)
+        found = explain(Place(made.url), cluster, column=column)
         (level,) = found.levels
         assert (found.cluster, found.n_cells, found.share) == ("all", len(CELLS), 1.0)
         assert (level.cluster, level.level, level.column) == (None, 1, "leiden_0.5_1")
@@ -126,9 +127,9 @@ def test_all_is_level_one(made: Made) -> None:
 
 def test_it_is_json_and_back(made: Made) -> None:
     for cluster in ("0_1", "2_0", "all"):
-        plain = explain(made.url, cluster).to_json()
+        plain = explain(Place(made.url), cluster).to_json()
         assert json.loads(json.dumps(plain, allow_nan=False)) == _lists(plain)
-    assert isinstance(explain(made.url, "0_1"), Explanation)
+    assert isinstance(explain(Place(made.url), "0_1"), Explanation)
 
 
 def _lists(value: Any) -> Any:
@@ -140,17 +141,17 @@ def _lists(value: Any) -> Any:
 def test_what_the_cache_had_and_what_was_computed(tmp_path: Path) -> None:
     source = write_input(tmp_path, CELLS)
     first = make_result(tmp_path, source, {**SETTINGS, "hierarchy": {"levels": {**LEVEL_1, 2: {}}}})
-    before = explain(first.url, "0_0")
+    before = explain(Place(first.url), "0_0")
     assert [level.split.from_cache for level in before.levels if level.split] == [False, False]
     again = make_result(tmp_path, source, {**SETTINGS, "hierarchy": {"levels": {**LEVEL_1, 2: {}}}})
     assert again.finished.key() == first.finished.key()
     assert (first.written, again.written) == (True, False)
-    assert explain(first.url, "0_0") == before
+    assert explain(Place(first.url), "0_0") == before
     deeper = make_result(
         tmp_path, source, {**SETTINGS, "hierarchy": {"levels": {**LEVEL_1, 2: {}, 3: {"n_neighbors": 5}}}}
     )
     assert deeper.written
-    splits = [level.split for level in explain(deeper.url, "0_0_0").levels if level.split]
+    splits = [level.split for level in explain(Place(deeper.url), "0_0_0").levels if level.split]
     assert [split.from_cache for split in splits] == [True, True, False]
     assert [split.created for split in splits[:2]] == [level.split.created for level in before.levels if level.split]
 
@@ -161,7 +162,7 @@ def test_a_stored_graph_is_what_was_split(tmp_path: Path) -> None:
     plain.obs = plain.obs[[]]
     plain.write_h5ad(tmp_path / "stored.h5ad")
     made = make_result(tmp_path, str(tmp_path / "stored.h5ad"), {**SETTINGS, "algorithm": "louvain"}, "stored")
-    first, second = explain(made.url, "0_0", "louvain_0.5_2").levels
+    first, second = explain(Place(made.url), "0_0", column="louvain_0.5_2").levels
     assert first.split is not None
     assert second.split is not None
     assert (first.split.graph, first.split.n_neighbors, first.split.metric) == ("stored", None, None)
@@ -178,7 +179,7 @@ def test_a_label_that_several_columns_have_wants_its_column(tmp_path: Path) -> N
     assert "--column leiden_0.5_2" in said
     assert "leiden_0.5_1, leiden_1.0_1" in wrong(made.url, None)
     for column in ("leiden_0.5_2", "leiden_1.0_2"):
-        found = explain(made.url, "0_1", column)
+        found = explain(Place(made.url), "0_1", column=column)
         assert [level.column for level in found.levels] == [f"{column[:-1]}1", column]
 
 
@@ -210,7 +211,7 @@ def test_an_older_result_says_what_it_recorded(made: Made, tmp_path: Path) -> No
         column.pop("use_weights")
     record["columns"] = json.dumps(facts)
     adata.write_zarr(tmp_path / "older.zarr")
-    new, old = (explain(url, "0_1", "leiden_0.5_2") for url in (made.url, str(tmp_path / "older.zarr")))
+    new, old = (explain(Place(url), "0_1", column="leiden_0.5_2") for url in (made.url, str(tmp_path / "older.zarr")))
     for now, then in zip(new.levels, old.levels, strict=True):
         assert now.split is not None
         assert then.split is not None
@@ -228,22 +229,22 @@ def test_columns_that_are_kept_came_with_the_input(made: Made, tmp_path: Path) -
     source = write_input(tmp_path, CELLS, **{name: kept[name].to_numpy() for name in kept})
     settings = {**SETTINGS, "overwrite": False}
     again = make_result(tmp_path, source, settings)
-    theirs, ours = explain(again.url, "0_1_0", "leiden_0.5_3").levels
+    theirs, ours = explain(Place(again.url), "0_1_0", column="leiden_0.5_3").levels
     assert (theirs.origin, theirs.column, theirs.cluster) == ("input", "leiden_0.5_2", "0_1")
     assert theirs.split is None
     assert (ours.origin, ours.column, ours.parent) == (
-        explain(made.url, "0_1_0", "leiden_0.5_3").levels[2].origin, "leiden_0.5_3", "0_1",
+        explain(Place(made.url), "0_1_0", column="leiden_0.5_3").levels[2].origin, "leiden_0.5_3", "0_1",
     )  # fmt: skip
     assert "came with the input" in wrong(again.url, "0", "leiden_0.5_1")
-    (level,) = explain(again.url, None, "leiden_0.5_3").levels
+    (level,) = explain(Place(again.url), None, column="leiden_0.5_3").levels
     assert (level.origin, level.column, len(level.clusters)) == ("input", "leiden_0.5_2", 9)
     assert "came with the input" in wrong(again.url, None)
 
 
 def test_obs_that_was_changed_since_is_noticed(made: Made, tmp_path: Path) -> None:
     ad.read_zarr(made.url)[:100].copy().write_zarr(tmp_path / "part.zarr")
-    found = explain(str(tmp_path / "part.zarr"), "0")
-    assert found.n_cells == explain(made.url, "0").n_cells
+    found = explain(Place(str(tmp_path / "part.zarr")), "0")
+    assert found.n_cells == explain(Place(made.url), "0").n_cells
     assert "has changed since" in found.notices[0]
 
 
@@ -256,29 +257,35 @@ def test_what_was_collected_is_explained_where_it_came_from(made: Made, tmp_path
     shutil.copytree(made.url, tmp_path / "made.zarr")
 
     def collect(name: str, *urls: str) -> str:
-        write_collected(collect_columns(urls), urls, str(tmp_path / name))
+        write_collected(collect_columns([Place(url) for url in urls]), Place(str(tmp_path / name)))
         return str(tmp_path / name)
 
     first = str(tmp_path / "made.zarr")
     both = collect("both.zarr", first, fine.url, other.url)
-    assert explain(both, "0_1", "leiden_0.5_2").levels == explain(made.url, "0_1", "leiden_0.5_2").levels
+    assert (
+        explain(Place(both), "0_1", column="leiden_0.5_2").levels
+        == explain(Place(made.url), "0_1", column="leiden_0.5_2").levels
+    )
     for url in (both, collect("twice.zarr", both, source)):
-        found = explain(url, "0_1", "leiden_1.5_2")
-        assert found == replace(explain(fine.url, "0_1", "leiden_1.5_2"), result=url)
+        found = explain(Place(url), "0_1", column="leiden_1.5_2")
+        assert found == replace(explain(Place(fine.url), "0_1", column="leiden_1.5_2"), result=url)
         assert found.recorded_in == fine.url
     (renamed,) = [name for name in ad.read_zarr(both).obs if "@" in name]
-    found = explain(both, "0_1", renamed)
+    found = explain(Place(both), "0_1", column=renamed)
     assert (found.column, found.recorded_in, found.levels[1].column) == (renamed, other.url, "leiden_0.5_2")
     assert found.notices == ()
 
     foreign = collect("foreign.zarr", source, fine.url)
-    assert explain(foreign, "0_1").recorded_in == fine.url
+    assert explain(Place(foreign), "0_1").recorded_in == fine.url
     assert "it made leiden_1.5_1" in wrong(foreign, "a", "donor")
     shutil.rmtree(fine.url)
-    assert explain(both, "0_1", "leiden_0.5_2").levels == explain(made.url, "0_1", "leiden_0.5_2").levels
+    assert (
+        explain(Place(both), "0_1", column="leiden_0.5_2").levels
+        == explain(Place(made.url), "0_1", column="leiden_0.5_2").levels
+    )
     assert "there is no such file" in wrong(both, "0_1", "leiden_1.5_2")
     assert "collected from a result that cannot be read" in wrong(foreign, "0_1")
     make_result(
         tmp_path, source, {**SETTINGS, "resolutions": [1.5], "hierarchy": {"levels": {**LEVEL_1, 2: 1.0}}}, "fine"
     )
-    assert "has changed since" in explain(foreign, "0_1", "leiden_1.5_2").notices[0]
+    assert "has changed since" in explain(Place(foreign), "0_1", column="leiden_1.5_2").notices[0]

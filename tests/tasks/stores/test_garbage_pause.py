@@ -18,6 +18,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 
 from cellstrata.tasks.elements.opening import open_anndata
 from cellstrata.tasks.stores.garbage_pause import MANY, collect_again, uncollected
+from cellstrata.tasks.stores.places import Place
 from cellstrata.tasks.stores.store import Store
 
 
@@ -62,7 +63,7 @@ def test_a_fetch_that_leaves_garbage_of_h5py_ends(bucket: str, tmp_path: Path, m
             return found[0]
 
         monkeypatch.setattr(MemoryFileSystem, "cat_file", in_another_thread)
-        with open_anndata(bucket) as root:
+        with open_anndata(Place(bucket)) as root:
             assert root["obsm/X_pca"][()].shape == (40, 3)
     assert fetched
     assert gc.isenabled()
@@ -107,6 +108,6 @@ def test_what_has_come_together_is_collected_as_another_begins() -> None:
 
 def test_a_failure_ends_it(bucket: str) -> None:
     fsspec.filesystem("memory").pipe_file("/bucket/broken.h5ad", b"\x89HDF\r\n\x1a\n and no more")
-    with pytest.raises(ValueError, match=r"broken\.h5ad"), open_anndata("memory://bucket/broken.h5ad"):
+    with pytest.raises(ValueError, match=r"broken\.h5ad"), open_anndata(Place("memory://bucket/broken.h5ad")):
         pass
     assert gc.isenabled()

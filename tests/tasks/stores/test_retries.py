@@ -20,6 +20,7 @@ from cellstrata.tasks.cache.cache import Cache, DamagedEntry
 from cellstrata.tasks.elements.opening import InputError, reading
 from cellstrata.tasks.stores import retries
 from cellstrata.tasks.stores.faults import StoreDenied, StoreError, fault_of
+from cellstrata.tasks.stores.places import Place
 from cellstrata.tasks.stores.retries import Retrying
 from cellstrata.tasks.stores.store import Store
 from cellstrata.tasks.stores.write_access import unusable
@@ -167,14 +168,14 @@ def test_a_short_part_is_noticed_and_read_again() -> None:
 
 def test_a_bucket_is_asked_before_work_starts(s3: str, store: Store, proxy: FaultyProxy) -> None:
     options = {"s3": QUICK}
-    assert unusable(f"{s3}/out", options) is None
+    assert unusable(Place(f"{s3}/out", options)) is None
     assert list(Store.at(f"{s3}/out").walk()) == []
-    assert "there is no such bucket" in str(unusable("s3://no-such-bucket-here/out", options))
+    assert "there is no such bucket" in str(unusable(Place("s3://no-such-bucket-here/out", options)))
     proxy.decide = lambda method, path, number: "denied" if method == "PUT" else None
-    assert "nothing can be written to" in str(unusable(f"{s3}/out", options))
+    assert "nothing can be written to" in str(unusable(Place(f"{s3}/out", options)))
     proxy.decide = lambda method, path, number: "denied" if method in ("DELETE", "POST") else None
-    assert "nothing can be removed from" in str(unusable(f"{s3}/out", options))
-    assert "can only be read" in str(unusable("https://lab.org/out"))
+    assert "nothing can be removed from" in str(unusable(Place(f"{s3}/out", options)))
+    assert "can only be read" in str(unusable(Place("https://lab.org/out")))
 
 
 def test_eventual_listing_hides_nothing_that_is_asked_for_by_name(store: Store, proxy: FaultyProxy) -> None:

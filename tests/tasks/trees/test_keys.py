@@ -12,6 +12,7 @@ from cellstrata.configs.clustering import ClusteringConfig
 from cellstrata.tasks.kernels import engines
 from cellstrata.tasks.kernels.engines import PartitionSpec, load_engine
 from cellstrata.tasks.stores.digest import canonical_json, digest_array, digest_values
+from cellstrata.tasks.stores.places import Place
 from cellstrata.tasks.trees import keys
 from cellstrata.tasks.trees.keys import graph_key, split_key, stored_graph_key
 from tests.tasks.small import CELLS, cache_at, graph_of, grow, plan_for, with_seed
@@ -98,7 +99,7 @@ def inspected(path: Any, cache: Any, **settings: Any) -> Any:
     from cellstrata.tasks.inputs.inspection import inspect_input
 
     config = ClusteringConfig.model_validate({"algorithm": "leiden", "resolutions": [0.5], **settings})
-    found, problems = inspect_input("d", "f", str(path), config, str(path.parent / "out"), cache)
+    found, problems = inspect_input("d", "f", Place(str(path)), config, str(path.parent / "out"), cache)
     assert not problems
     assert found is not None
     return found
