@@ -25,6 +25,7 @@ from tests.flows.operating import free_port, wait_until
 
 FOLDERS = ("configs", "tasks", "flows")
 TRAP = "raise ImportError('this is the user\\'s own file, and nobody asked for it')\n"
+WITHOUT_UMAP = ("--DATASETS.test_level1_multiresolution.clustering.recompute_umap", "false")  # most of the demo's time
 pytestmark = pytest.mark.prefect
 
 
@@ -156,7 +157,7 @@ print(len([name for name in sys.modules if name.startswith("cellstrata")]))
 @pytest.fixture(scope="module")
 def demo(installed: Installed) -> Path:
     """The folder that `cellstrata demo` writes: with its own server, and spawned processes that split."""
-    done = installed.run("cellstrata", "demo", "--runner", "processes", "--workers", "2")
+    done = installed.run("cellstrata", "demo", "--runner", "processes", "--workers", "2", *WITHOUT_UMAP)
     assert "test_hierarchical_int" in done.stdout
     return installed.folder / "cellstrata-demo"
 
@@ -186,6 +187,20 @@ def small(installed: Installed, demo: Path) -> Path:
 def test_a_run_with_the_folder_on_the_path_beside_a_users_own_packages(installed: Installed, small: Path) -> None:
     done = installed.run("cellstrata", "run", small, "--json", PYTHONPATH=".")
     assert json.loads(done.stdout.splitlines()[-1])["datasets"]["blood/f"]["splits"]["executed"] > 3
+
+
+def test_a_program_runs_it_within_a_loop_beside_a_users_own_packages(installed: Installed, small: Path) -> None:
+    code = f"""
+import asyncio
+from cellstrata import run
+
+async def cell():
+    return run({str(small)!r}, runner="threads", output_dir="of_program")
+
+if __name__ == "__main__":
+    print(asyncio.run(cell()).datasets["blood/f"].splits.executed)
+"""
+    assert int(installed.run("python", "-c", code, PYTHONPATH=".").stdout) > 3
 
 
 def test_a_notebook_reads_results_beside_a_users_own_packages(installed: Installed, demo: Path) -> None:
