@@ -26,11 +26,11 @@ from benchmarks.planted import planted_graph
 from cellstrata.tasks.kernels.connectivities import connectivities
 from cellstrata.tasks.kernels.engines import Engine, PartitionSpec, load_engine
 from cellstrata.tasks.kernels.gpu import GpuStatus, gpu_status
-from cellstrata.tasks.kernels.gpu_check import adjusted_rand_index
 from cellstrata.tasks.kernels.guard import bad_partition
 from cellstrata.tasks.kernels.knn import nearest_neighbors
 from cellstrata.tasks.kernels.knn_cuvs import neighbors_by
 from cellstrata.tasks.kernels.partition import partition
+from cellstrata.tasks.kernels.rand_index import adjusted_rand_index
 from cellstrata.tasks.results.provenance import versions
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "verification"

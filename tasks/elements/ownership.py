@@ -9,12 +9,10 @@ from zarr.storage import ZipStore
 
 from cellstrata.tasks.elements.opening import InputError, Root, zarr_store
 from cellstrata.tasks.elements.silence import quiet
-from cellstrata.tasks.overlays.document import has_document, read_references
+from cellstrata.tasks.overlays.document import MADE_BY, has_document, read_references
 from cellstrata.tasks.overlays.linked_store import LinkedStore
 from cellstrata.tasks.overlays.own_folders import only_leftovers
 from cellstrata.tasks.stores.places import Place
-
-MADE_BY = "cellstrata"
 
 
 def is_ours(place: Place) -> bool:

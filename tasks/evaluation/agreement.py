@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from cellstrata.tasks.kernels.rand_index import adjusted_rand_of_counts
+
 Codes = npt.NDArray[np.integer]
 Counts = npt.NDArray[np.int64]
 
@@ -56,24 +58,11 @@ def agreement(table: Counts) -> Agreement:
     total = homogeneity + completeness
     v = 2 * homogeneity * completeness / total if total else 0.0
     mean = (of_rows + of_columns) / 2
-    return Agreement(n, mutual / mean if mean else 1.0, _adjusted_rand(table), v, homogeneity, completeness)
+    ari = adjusted_rand_of_counts(table.ravel(), rows, columns)
+    return Agreement(n, mutual / mean if mean else 1.0, ari, v, homogeneity, completeness)
 
 
 def entropy(counts: npt.NDArray[np.integer]) -> float:
     """Return the Shannon entropy of counts, in nats."""
     shares = counts[counts > 0] / counts.sum()
     return float(-(shares * np.log(shares)).sum())
-
-
-def _adjusted_rand(table: Counts) -> float:
-    """L. Hubert and P. Arabie (1985)."""
-
-    def pairs(counts: npt.NDArray[np.integer]) -> float:
-        values = counts.astype(float)
-        return float((values * (values - 1)).sum() / 2)
-
-    both, rows, columns = pairs(table.ravel()), pairs(table.sum(axis=1)), pairs(table.sum(axis=0))
-    every = pairs(np.array([table.sum()]))
-    expected = rows * columns / every if every else 0.0
-    most = (rows + columns) / 2
-    return 1.0 if most == expected else (both - expected) / (most - expected)

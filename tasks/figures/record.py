@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cellstrata.tasks.figures.request import FigureRequest
+from cellstrata.tasks.overlays.document import MADE_BY
 from cellstrata.tasks.stores.store import Store
 
 RECORD = "figures.json"
-MADE_BY = "cellstrata"
 
 
 @dataclass(frozen=True)

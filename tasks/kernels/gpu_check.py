@@ -7,14 +7,11 @@ index is 0.5 to 0.75 on atlases; what should be small is the gap in modularity.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
 
 from cellstrata.tasks.kernels.engines import STAND_IN, PartitionSpec, load_engine
 from cellstrata.tasks.kernels.graph import Graph
 from cellstrata.tasks.kernels.partition import Partition, partition
+from cellstrata.tasks.kernels.rand_index import adjusted_rand_index
 
 _DIGITS = 12  # of the key, which is hexadecimal
 
@@ -49,21 +46,3 @@ def check_on_cpu(graph: Graph, spec: PartitionSpec, gpu: Partition) -> GpuCheck:
         n_clusters_gpu=len(gpu.sizes),
         n_clusters_cpu=len(cpu.sizes),
     )
-
-
-def adjusted_rand_index(one: npt.NDArray[Any], other: npt.NDArray[Any]) -> float:
-    """Return the adjusted Rand index of two labellings, (n,) integers from 0 (Hubert and Arabie 1985).
-
-    scikit-learn's takes a second to import, in every worker.
-    """
-    pairs = np.unique(np.column_stack([one, other]), axis=0, return_counts=True)[1]
-    both, first, second = (_pairs(counts) for counts in (pairs, np.bincount(one), np.bincount(other)))
-    total = len(one) * (len(one) - 1) / 2
-    expected = first * second / total if total else 0.0
-    largest = (first + second) / 2
-    return 1.0 if largest == expected else float((both - expected) / (largest - expected))
-
-
-def _pairs(counts: npt.NDArray[Any]) -> float:
-    sizes = counts.astype(np.float64)
-    return float((sizes * (sizes - 1) / 2).sum())

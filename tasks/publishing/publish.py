@@ -20,11 +20,11 @@ from cellstrata.tasks.elements.conversion import encoding_of
 from cellstrata.tasks.elements.legacy import is_legacy_frame, read_frame, uns_categories
 from cellstrata.tasks.elements.linked_anndata import RECORD
 from cellstrata.tasks.elements.opening import DataError, InputError, Opened, Root, zarr_store, zipped
-from cellstrata.tasks.elements.ownership import MADE_BY, is_foreign, is_ours
+from cellstrata.tasks.elements.ownership import is_foreign, is_ours
 from cellstrata.tasks.elements.reading import n_obs, obs_index_column
 from cellstrata.tasks.elements.silence import quiet
 from cellstrata.tasks.elements.storage_nodes import attrs_of, index_key
-from cellstrata.tasks.overlays.document import INSIDE, OWN, has_document
+from cellstrata.tasks.overlays.document import INSIDE, MADE_BY, OWN, has_document
 from cellstrata.tasks.overlays.linked_store import LinkedStore
 from cellstrata.tasks.publishing import links
 from cellstrata.tasks.publishing.input_elements import Converted, Copied, Linked, OutputError, Untouched

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
-from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from platform import python_version
 from typing import TYPE_CHECKING, Any
 
+from cellstrata.tasks.kernels.versions import installed_version
+from cellstrata.tasks.overlays.document import MADE_BY
 from cellstrata.tasks.trees.facts import SplitFacts
 from cellstrata.tasks.trees.labels import column_name
 from cellstrata.tasks.trees.plan import LAST_LEVEL
@@ -18,22 +18,15 @@ from cellstrata.tasks.trees.tree import Outcome, Tree
 if TYPE_CHECKING:
     import pandas as pd
 
-MADE_BY = "cellstrata"
 PACKAGES = ("cellstrata", "anndata", "faiss-cpu", "igraph", "leidenalg", "numpy", "pandas", "prefect",
             "sc-cluster-libreville", "scanpy", "scipy", "umap-learn", "zarr", "cupy-cuda12x", "cupy-cuda13x",
             "pylibcugraph-cu12", "pylibcugraph-cu13", "rapids-singlecell-cu12", "rapids-singlecell-cu13")  # fmt: skip
 
 
-@cache
 def versions() -> dict[str, str]:
     """Return the versions of Python and of the packages that shape a result."""
-    found = {"python": python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
+    found = {package: version for package in PACKAGES if (version := installed_version(package))}
+    return {"python": python_version(), **found}
 
 
 def tree_table(trees: Iterable[Tree]) -> pd.DataFrame:

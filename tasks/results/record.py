@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from cellstrata.tasks.elements.opening import DataError, InputError, Opened, reading
 from cellstrata.tasks.elements.reading import obs_columns, read_obs_column, read_uns, uns_keys
-from cellstrata.tasks.results.provenance import MADE_BY, completed_table, tree_table
+from cellstrata.tasks.overlays.document import MADE_BY
+from cellstrata.tasks.results.provenance import completed_table, tree_table
 from cellstrata.tasks.stores.places import Place
 from cellstrata.tasks.trees.rows import TreeRows
 

@@ -6,7 +6,6 @@ and on no dashboard of the cluster.
 
 from __future__ import annotations
 
-import importlib.metadata
 import pickle
 import sys
 from collections.abc import Mapping
@@ -17,6 +16,7 @@ from typing import Any
 import cellstrata
 from cellstrata.configs.cpus import usable_cpus
 from cellstrata.tasks.cache.cache import Cache
+from cellstrata.tasks.kernels.versions import installed_version
 from cellstrata.tasks.stores.digest import digest_values
 from cellstrata.tasks.stores.store import Store
 
@@ -35,8 +35,8 @@ class UnfitWorker(RuntimeError):
 
 @cache
 def _facts() -> Facts:
-    found = {name: _version(*distributions) for name, distributions in PACKAGES.items()}
-    own = f"{_version('cellstrata')} (code {code_digest()})"
+    found = {name: installed_version(*distributions) or NOT_INSTALLED for name, distributions in PACKAGES.items()}
+    own = f"{installed_version('cellstrata') or NOT_INSTALLED} (code {code_digest()})"
     return {"cellstrata": own, "python": "{}.{}".format(*sys.version_info)} | found
 
 
@@ -128,12 +128,3 @@ def look_for(cache: Cache, name: str, content: bytes) -> bytes:
 def top_of(store: Store) -> list[str]:
     """Return the names of what a cache holds at its top, whatever runs do there now."""
     return [name for name in store.list("v1") if name in ("arrays", "records")]
-
-
-def _version(*distributions: str) -> str:
-    for name in distributions:
-        try:
-            return importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return NOT_INSTALLED

@@ -20,9 +20,9 @@ from cellstrata.tasks.kernels.engines import (
     engine_version,
     load_engine,
 )
-from cellstrata.tasks.kernels.gpu_check import adjusted_rand_index
 from cellstrata.tasks.kernels.graph import Graph, from_adjacency
 from cellstrata.tasks.kernels.partition import Partition, number_by_size, partition
+from cellstrata.tasks.kernels.rand_index import adjusted_rand_index
 from tests.tasks.gpu_cases import ALL, CPU, cases, engine_of, every_engine, stand_in  # noqa: F401
 from tests.tasks.small import (
     GOLDEN_LABELS,

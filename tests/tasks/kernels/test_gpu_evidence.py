@@ -14,8 +14,8 @@ from benchmarks import gpu_evidence
 from benchmarks.planted import planted_graph
 from cellstrata.tasks.kernels.engines import load_engine
 from cellstrata.tasks.kernels.gpu import GpuStatus
-from cellstrata.tasks.kernels.gpu_check import adjusted_rand_index
 from cellstrata.tasks.kernels.knn import method_for
+from cellstrata.tasks.kernels.rand_index import adjusted_rand_index
 from tests import ROOT
 from tests.real_gpu import pytest_runtest_setup
 

@@ -21,11 +21,12 @@ from cellstrata.tasks.cache.cache import Cache
 from cellstrata.tasks.kernels import engine_rapids
 from cellstrata.tasks.kernels.engines import PartitionSpec, load_engine
 from cellstrata.tasks.kernels.gpu import gpu_status
-from cellstrata.tasks.kernels.gpu_check import adjusted_rand_index, check_on_cpu, in_sample
+from cellstrata.tasks.kernels.gpu_check import check_on_cpu, in_sample
 from cellstrata.tasks.kernels.knn import nearest_neighbors
 from cellstrata.tasks.kernels.knn_cuvs import neighbors_by
 from cellstrata.tasks.kernels.partition import partition
 from cellstrata.tasks.kernels.placement import Placement
+from cellstrata.tasks.kernels.rand_index import adjusted_rand_index
 from cellstrata.tasks.results.provenance import column_facts, gpu_facts, tree_table
 from cellstrata.tasks.stores.places import Place
 from cellstrata.tasks.trees import split as split_module

@@ -12,11 +12,11 @@ import pytest
 from benchmarks.planted import planted_graph
 from cellstrata.tasks.kernels.engines import PartitionSpec, load_engine
 from cellstrata.tasks.kernels.gpu import gpu_status
-from cellstrata.tasks.kernels.gpu_check import adjusted_rand_index
 from cellstrata.tasks.kernels.knn import nearest_neighbors
 from cellstrata.tasks.kernels.knn_cuvs import neighbors_by
 from cellstrata.tasks.kernels.partition import Guard, partition
 from cellstrata.tasks.kernels.placement import Placement
+from cellstrata.tasks.kernels.rand_index import adjusted_rand_index
 from cellstrata.tasks.trees.umap import compute_umap
 from tests.tasks.gpu_stand_in import StandIn
 from tests.tasks.small import blobs, cache_at, grow, karate, plan_for
