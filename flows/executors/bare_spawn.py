@@ -3,6 +3,9 @@
 A spawned process imports the main module of its parent again. Of a run that Prefect's worker started that is
 `prefect.engine`: seconds and a hundred megabytes a process, for nothing that a split needs. Of a user's script
 that calls `cellstrata.run` without `if __name__ == "__main__"` it would be that call once more.
+
+That is how `spawn` is documented to work; no upstream issue asks for a way without (2026-11-28). mars-project/mars#3110
+does the same. This file can go when `multiprocessing` can spawn a process that imports no main module.
 """
 
 from __future__ import annotations

@@ -6,6 +6,10 @@ inputs are inspected; its services are reduced to those that a single run needs;
 user's own Prefect database, so a later `prefect server start` shows the run; and it is stopped only
 when the run's records are written. It ends by itself when its run is killed.
 
+Related: PrefectHQ/prefect#16397 (the time limit, closed) and #19771 (tracebacks of a locked database, closed). Of
+lost task runs no upstream issue is known (2026-11-28). This file can go when Prefect's own server can be started
+ahead of the flow, is waited for as long as it takes, and ends when all that it was sent is written.
+
 Run as a module, this file is that server: `python -m cellstrata.flows.server.embedded_server PORT`.
 """
 

@@ -4,6 +4,9 @@ CPython finalises a cursor that has become garbage in whatever thread collects i
 lock, and SQLite makes it wait there while another thread is at work on the same connection. If that one
 waits in turn for a lock of the database, whose holder waits for the interpreter, all stand still until
 Prefect's `busy_timeout` of 60 s ends it. Seen with 200 data sets in a run, and once in 40 smaller runs.
+
+python/cpython#86864 (closed) tells of the same two locks with connections; for cursors no upstream issue is known
+(2026-11-28). This file can go when CPython lets go of its lock while it finalises a statement of SQLite.
 """
 
 from __future__ import annotations

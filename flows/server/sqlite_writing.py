@@ -3,6 +3,8 @@
 A transaction that reads before it writes is refused at once (SQLITE_BUSY_SNAPSHOT) if another has written in
 between, and Prefect begins most of its own so. The client is told 503 and tries six times, which with many
 data sets in one run was not enough. Begun as `BEGIN IMMEDIATE`, they queue for `busy_timeout` instead.
+
+PrefectHQ/prefect#18934 (open). This file can go when Prefect begins the transactions that write as `BEGIN IMMEDIATE`.
 """
 
 from __future__ import annotations

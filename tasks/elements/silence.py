@@ -1,4 +1,10 @@
-"""Silence, narrowly, the warnings of zarr and anndata that a user can do nothing about."""
+"""Silence, narrowly, the warnings of zarr and anndata that a user can do nothing about.
+
+zarr-developers/zarr-python#2556 (merged) brought those on what its format 3 does not specify yet; each message can
+go when the oldest zarr or anndata that we allow does not give it. That threads undo each other's filters is
+python/cpython#128384 (closed): with Python 3.14 as the oldest, and its flag context_aware_warnings, this can be
+`warnings.catch_warnings`.
+"""
 
 from __future__ import annotations
 

@@ -1,10 +1,12 @@
 """Times in which Python collects no cyclic garbage, because it would wait for ever.
 
 While HDF5 reads a file in a bucket, h5py holds its lock and waits for a thread that fetches. Should that thread
-come to collect garbage with an object of h5py in it, it waits for the lock (h5py's issue 2019, and its manual's
-note on file-like objects). A request leaves three objects for later; where such times follow one another without
+come to collect garbage with an object of h5py in it, it waits for the lock (h5py/h5py#2019, closed with a note in
+its manual, h5py/h5py#2021). A request leaves three objects for later; where such times follow one another without
 a gap, as with many data sets in one run, what has come together is collected as another begins: in a thread that
 nobody waits for, which may wait for h5py.
+
+This file can go when h5py frees its objects without that lock, or files in buckets are read without h5py.
 """
 
 from __future__ import annotations

@@ -228,7 +228,8 @@ class Retrying:
         """Have botocore tell of the faults that it repeats by itself, and let no upload wait for ever.
 
         Before it sends a body, botocore waits for the server to ask for it (`Expect: 100-continue`), and
-        aiohttp ends that wait by no timeout at all.
+        aiohttp ends that wait by no timeout at all: aio-libs/aiobotocore#1001 (closed) suspects it, and
+        marin-community/marin#6719 (open) has measured it. `send_at_once` can go when a read timeout ends that wait.
         """
         if getattr(client, "_cellstrata_watched", False):
             return
