@@ -1,4 +1,4 @@
-"""Obs columns as figures need them: categories by codes, or numbers; what means "missing" is missing."""
+"""Obs columns as figures need them: categories by codes, or numbers. What is written is a value, whatever it says."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from cellstrata.tasks.elements.opening import DataError
 if TYPE_CHECKING:
     import pandas as pd
 
-MEANS_MISSING = frozenset({"", "nan", "none", "unknown", "<na>", "nat"})
+BLANK = "(blank)"  # what a category of no visible character is called
 _HEX = re.compile(r"#[0-9a-fA-F]{6}(?:[0-9a-fA-F]{2})?")
 
 
@@ -65,9 +65,9 @@ def natural_order(names: Iterable[str]) -> list[str]:
 def read_covariate(root: elements.Root, name: str) -> Covariate:
     """Read an obs column.
 
-    Categories that no cell has are left out, and those that stand for a missing value (`nan`, `None`,
-    `unknown`, nothing) are missing. They are in natural order, unless theirs is declared, with the colours of
-    `uns['<name>_colors']` where the file has them.
+    Categories that no cell has are left out. All others are values, also `none`, `unknown` and `nan`: a treatment
+    may be `none`. Missing is only what the column itself has no value for. Categories are in natural order, unless
+    theirs is declared, with the colours of `uns['<name>_colors']` where the file has them.
 
     Raises
     ------
@@ -86,11 +86,10 @@ def categories_of(column: pd.Series, name: str, stored: list[str] | None = None)
     import pandas as pd
 
     values = column if isinstance(column.dtype, pd.CategoricalDtype) else column.astype("category")
-    texts = [str(each) for each in values.cat.categories]
+    texts = [str(each) if str(each).strip() else BLANK for each in values.cat.categories]
     codes = values.cat.codes.to_numpy()
     there = np.bincount(codes[codes >= 0], minlength=len(texts)) > 0
-    kept = [text for text, any_ in zip(texts, there, strict=True) if any_ and text.strip().lower() not in MEANS_MISSING]
-    kept = list(dict.fromkeys(kept))
+    kept = list(dict.fromkeys(text for text, any_ in zip(texts, there, strict=True) if any_))
     labels = kept if values.cat.ordered else natural_order(kept)
     index = {label: number for number, label in enumerate(labels)}
     lookup = np.array([*(index.get(text, -1) for text in texts), -1], np.int32)

@@ -40,7 +40,7 @@ def entries(of: Categories, numbered: bool = False) -> list[LegendLine]:
             LegendLine("none", "a legend can show", ""),
         ]
     if of.n_missing:
-        lines.append(LegendLine(MISSING, "missing", f"(n={of.n_missing:,})"))
+        lines.append(LegendLine(MISSING, "no value", f"(n={of.n_missing:,})"))
     return lines
 
 

@@ -104,7 +104,7 @@ def by_number(umap: Map, of: Numbers, about: str) -> Sheet:
     left = 16 + umap.side + 24
     colors.bar(sheet, left, HEADING + 40, 22, umap.side * 0.45)
     if of.n_missing:
-        lines = [LegendLine(MISSING, "missing", f"(n={of.n_missing:,})")]
+        lines = [LegendLine(MISSING, "no value", f"(n={of.n_missing:,})")]
         Legend(lines, 100).draw(sheet, left, HEADING + 40 + umap.side * 0.45 + 50)
     return sheet
 

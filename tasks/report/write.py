@@ -16,6 +16,7 @@ from cellstrata.tasks.stores.digest import digest_values
 from cellstrata.tasks.stores.store import StorageOptions, Store, absolute, join
 
 NAME = "report.html"
+CONTENT = 2  # counts up when the same result is told otherwise
 HEAD = 4096  # bytes within which a page tells its key
 _KEY = re.compile(rb'<meta name="cellstrata-key" content="([0-9a-zA-Z:_-]*)">')
 
@@ -35,7 +36,9 @@ def write_report(
     """
     try:
         url = report_url(images, finished.source.dataset, finished.source.file_id)
-        key = digest_values(kind="report", result=finished.key(), assets=assets_digest(), notices=list(run.notices))
+        key = digest_values(
+            kind="report", content=CONTENT, result=finished.key(), assets=assets_digest(), notices=list(run.notices)
+        )
         if written_key(url, storage_options) == key:
             return {"report": url, "report_written": False}
         Store.at(url, storage_options).write("", page(subject_of(finished, run, cache), key))

@@ -18,7 +18,7 @@ from cellstrata.tasks.colours.palette import LARGEST, MARGIN, category_palette, 
 from cellstrata.tasks.evaluation.agreement import agreement, contingency
 from cellstrata.tasks.evaluation.clustree_edges import clustree_edges
 from cellstrata.tasks.evaluation.composition import composition
-from cellstrata.tasks.evaluation.covariates import categories_of, natural_order
+from cellstrata.tasks.evaluation.covariates import BLANK, categories_of, natural_order
 from cellstrata.tasks.figures.names import file_name
 
 
@@ -156,14 +156,32 @@ def test_names_are_in_the_order_that_people_expect() -> None:
     assert natural_order(["a", "b", "A", "01", "1"]) == natural_order(["1", "A", "01", "b", "a"])  # in whatever order
 
 
-def test_what_means_missing_is_missing() -> None:
-    column = pd.Series(["10", "nan", "2", "Unknown", None, "", "2"])
+WORDS = ["nan", "NaN", "none", "None", "unknown", "Unknown", "NA", "N/A", "null", "<NA>", "NaT", "-"]
+
+
+@pytest.mark.parametrize("dtype", ["object", "string", "category"])
+def test_what_is_written_is_a_value_and_only_what_is_missing_is_missing(dtype: str) -> None:
+    column = pd.Series(["10", *WORDS, "2", None, "", "2"], dtype=dtype)
     found = categories_of(column, "batch")
-    assert found.labels == ("2", "10")
-    assert found.codes.tolist() == [1, -1, 0, -1, -1, -1, 0]
-    assert found.n_missing == 4
-    assert found.counts().tolist() == [2, 1]
-    assert dict(found.colors) == category_palette(["2", "10"])
+    assert set(found.labels) == {"2", "10", *WORDS, BLANK}
+    assert [found.labels[code] for code in found.codes if code >= 0] == ["10", *WORDS, "2", BLANK, "2"]
+    assert found.n_missing == 1
+    assert found.counts()[found.labels.index("2")] == 2
+    assert dict(found.colors) == category_palette(found.labels)
+
+
+def test_a_treatment_of_none_counts_in_agreement_and_composition() -> None:
+    clusters = np.repeat([0, 1], 50)
+    treatment = categories_of(pd.Series(np.where(clusters, "drug", "none"), dtype="category"), "treatment")
+    assert treatment.labels == ("drug", "none")
+    assert treatment.n_missing == 0
+    table = contingency(clusters, treatment.codes, 2, 2)
+    assert agreement(table).nmi == 1.0
+    assert agreement(table).n_cells == 100
+    found = composition(table)
+    assert [treatment.labels[at] for at in found.largest] == ["none", "drug"]
+    assert found.n_cells.tolist() == [50, 50]
+    assert found.from_one.all()
 
 
 def test_a_declared_order_and_stored_colours_are_kept() -> None:

@@ -186,7 +186,7 @@ def test_a_label_stands_within_its_cluster() -> None:
 def test_legends_count_and_number_and_give_up() -> None:
     of = Categories("c", np.array([0, 0, 1, -1], np.int32), ("alpha", "b"), {"alpha": "#000000", "b": "#111111"})
     lines = [(e.color, e.text, e.count) for e in entries(of, numbered=True)]
-    assert lines == [("#000000", "0: alpha", "(n=2)"), ("#111111", "1: b", "(n=1)"), (MISSING, "missing", "(n=1)")]
+    assert lines == [("#000000", "0: alpha", "(n=2)"), ("#111111", "1: b", "(n=1)"), (MISSING, "no value", "(n=1)")]
     many = tuple(map(str, range(103)))
     lots = entries(Categories("c", np.arange(103, dtype=np.int32), many, category_palette(many)))
     assert [e.color for e in lots] == ["none", "none"]
@@ -245,7 +245,7 @@ def test_numbers_are_diverging_only_with_negative_ones() -> None:
     constant = Scale(np.array([2.0, 2.0]))
     assert constant.low < constant.high
     sheet = by_number(Map(np.eye(2)), Numbers("x", np.array([np.nan, 1.0])), "about")
-    assert any("missing" in text for axes in sheet.figure.axes for each in axes.artists for text in each.texts)
+    assert any("no value" in text for axes in sheet.figure.axes for each in axes.artists for text in each.texts)
 
 
 def test_genes_fill_their_rows() -> None:
