@@ -9,8 +9,11 @@ from typing import Any
 import numpy as np
 
 from cellstrata.tasks.stores.places import Place
+from cellstrata.tasks.stores.ranges import RangeFile
 
 INDEX_NAME = "obs_name"
+KEY = b"publish_key"  # in the metadata of the schema
+FOOTER = 1 << 18  # bytes, from the end: enough for hundreds of columns
 
 
 def write_labels_parquet(
@@ -42,7 +45,7 @@ def write_labels_parquet(
         f.with_type(pa.dictionary(pa.int32(), pa.string(), f.type.ordered)) if pa.types.is_dictionary(f.type) else f
         for f in table.schema
     ]
-    metadata = {**table.schema.metadata, b"publish_key": key.encode()} if key else table.schema.metadata
+    metadata = {**table.schema.metadata, KEY: key.encode()} if key else table.schema.metadata
     table = table.cast(pa.schema(fields, metadata=metadata))
     buffer = io.BytesIO()
     pq.write_table(table, buffer, compression="zstd")
@@ -52,11 +55,17 @@ def write_labels_parquet(
 
 
 def has_key(place: Place, key: str) -> bool:
-    """Tell whether a table stands at a place that was written with this key; only its last bytes are read."""
+    """Tell whether a table stands at a place that was written with this key; only its last bytes are read.
+
+    In a bucket these are one request, or two where the columns are very many.
+    """
+    import pyarrow.parquet as pq
+
     try:
         with place.store.open() as file:
-            end = file.seek(-8, io.SEEK_END)
-            file.seek(max(0, end - int.from_bytes(file.read(4), "little")))
-            return key.encode() in file.read()
-    except (OSError, ValueError):
+            if isinstance(file, RangeFile):
+                file.prefetch([(max(0, file.size - FOOTER), file.size)])
+            metadata = pq.read_schema(file).metadata or {}
+    except (OSError, ValueError):  # none there, or no table
         return False
+    return metadata.get(KEY) == key.encode()
