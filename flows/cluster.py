@@ -28,6 +28,7 @@ from cellstrata.flows.figures import figures_of
 from cellstrata.flows.monitor.artifacts import LiveArtifacts, column_rows
 from cellstrata.flows.monitor.outcome import dataset_state, log_of, run_name, run_state
 from cellstrata.flows.monitor.progress import Counts, Progress, announce
+from cellstrata.flows.monitor.summary import DatasetSummary, RunSummary
 from cellstrata.flows.preparation import forget, open_cache, prepare, ready, take_input
 from cellstrata.flows.reports import index_of_run, report_of_dataset
 from cellstrata.flows.steps import run_step, split
@@ -39,7 +40,7 @@ from cellstrata.tasks.inputs.pca import compute_pca
 from cellstrata.tasks.inputs.plans import kept_partition, root_neighbors, tree_plans
 from cellstrata.tasks.kernels.placement import Placement, placement_of
 from cellstrata.tasks.report.subject import RunFacts
-from cellstrata.tasks.results.result import Finished, publish_result
+from cellstrata.tasks.results.result import Finished, Published, publish_result
 from cellstrata.tasks.results.uses import note_use
 from cellstrata.tasks.trees.plan import EmbeddingChoice
 from cellstrata.tasks.trees.root_graph import RootGraph, compute_neighbors
@@ -50,7 +51,7 @@ AT_ONCE = 32  # datasets: each has threads of its own, which wait for the worker
 
 
 @flow(name="cluster", flow_run_name=run_name, persist_result=False)
-async def cluster(config: Annotated[RunConfig, AsForm()]) -> State[dict[str, Any]]:
+async def cluster(config: Annotated[RunConfig, AsForm()]) -> State[dict[str, object]]:
     """Cluster every file of every dataset of a configuration.
 
     Its result, which `summary_of` reads from the state, is `datasets`, by `dataset/file id`: `output`,
@@ -65,13 +66,20 @@ async def cluster(config: Annotated[RunConfig, AsForm()]) -> State[dict[str, Any
     started = time.perf_counter()
     config = await asyncio.to_thread(ready, config, runtime.deployment.id is not None)
     with shared_executor(Settings.of(config)) as executor:
-        reports = await _all_datasets(config, executor)
-    index, notices = await index_of_run(config, reports)
-    seconds = round(time.perf_counter() - started, 3)
-    return run_state({"datasets": reports, **index, "notices": notices, "seconds": seconds})
+        datasets = await _all_datasets(config, executor)
+    index = await index_of_run(config, datasets)
+    return run_state(
+        RunSummary(
+            datasets=datasets,
+            index=index.url,
+            index_written=index.written,
+            notices=(index.problem,) if index.problem else (),
+            seconds=round(time.perf_counter() - started, 3),
+        )
+    )
 
 
-async def _all_datasets(config: RunConfig, executor: Executor) -> dict[str, Any]:
+async def _all_datasets(config: RunConfig, executor: Executor) -> dict[str, DatasetSummary]:
     inputs = await asyncio.to_thread(prepare, config)
     await asyncio.to_thread(write_file_tables, config)
     runner: Any = ExecutorTaskRunner(Settings.of(config), executor.at_once)
@@ -91,17 +99,17 @@ async def _all_datasets(config: RunConfig, executor: Executor) -> dict[str, Any]
             states = await asyncio.gather(*map(one, inputs.values()))
     finally:
         forget(config)
-    return {name: await _report(state) for name, state in zip(inputs, states, strict=True)}
+    return {name: await _summary(state) for name, state in zip(inputs, states, strict=True)}
 
 
 @flow(name="cluster_dataset", flow_run_name="{dataset}/{file_id}", persist_result=False)
-async def cluster_dataset(config: RunConfig, dataset: str, file_id: str) -> State[dict[str, Any]]:
+async def cluster_dataset(config: RunConfig, dataset: str, file_id: str) -> State[dict[str, object]]:
     """Cluster one file: embedding and graph, then every algorithm and resolution, then the result."""
     with TagsContext(current_tags=set()):  # for each tag of a task run Prefect asks its server for a slot
         return await _steps(config, dataset, file_id)
 
 
-async def _steps(config: RunConfig, dataset: str, file_id: str) -> State[dict[str, Any]]:
+async def _steps(config: RunConfig, dataset: str, file_id: str) -> State[dict[str, object]]:
     started = time.perf_counter()
     config = await asyncio.to_thread(ready, config)
     source = await asyncio.to_thread(take_input, config, dataset, file_id)
@@ -142,28 +150,40 @@ async def _steps(config: RunConfig, dataset: str, file_id: str) -> State[dict[st
         if driver.counts.executed:
             await asyncio.to_thread(load_for_publishing().join)  # two threads must not import it at once
         finished = Finished.of(source, trees, graph, drawn, embeddings, config)
-        published: dict[str, Any] = await run_step(
+        published: Published = await run_step(
             f"{source.name} · publish", "here", publish_result, finished, cache,
             task=publishing(source),
         )  # fmt: skip
         await asyncio.to_thread(note_use, cache, source.name, finished)
         announce(Progress(source.name, total, total, driver.counts, "drawing figures"))
         seconds = time.perf_counter() - started
-        figures, not_drawn = await figures_of(config, source, published.pop("key"), cache)
+        figures, not_drawn = await figures_of(config, source, published.key, cache)
         notices = [*source.notices, *finished.notices(), *not_drawn]
         run = RunFacts(**vars(driver.counts), seconds=seconds, notices=tuple(notices))
-        page, not_written = await report_of_dataset(config, finished, run, cache)
-        pages: dict[str, Any] = dict(page)
-        if figures:
-            pages["figures"] = figures["folder"]
-        links = {"result": source.output} | {what: pages[what] for what in ("figures", "report") if what in pages}
+        page = await report_of_dataset(config, finished, run, cache)
+        places = {"result": source.output, "figures": figures and figures.folder, "report": page.url}
+        links = {what: place for what, place in places.items() if place}
         announce(Progress(source.name, total, total, driver.counts, "done"))
-        await live.tell(column_rows(published, trees), links, figures.get("previews", {}))
-    notices += not_written
+        await live.tell(column_rows(published, trees), links, figures.previews if figures else {})
+    notices += [page.problem] if page.problem else []
     for notice in notices:
         get_run_logger().warning("%s: %s", source.name, notice)
-    seconds = round(time.perf_counter() - started, 3)
-    return dataset_state(published | pages | {"splits": vars(driver.counts), "seconds": seconds, "notices": notices})
+    return dataset_state(
+        DatasetSummary(
+            output=published.output,
+            labels=published.labels,
+            figures=figures.folder if figures else None,
+            report=page.url,
+            columns=published.columns,
+            clusters=published.clusters,
+            modularity=published.modularity,
+            splits=driver.counts,
+            seconds=round(time.perf_counter() - started, 3),
+            notices=tuple(notices),
+            written=published.written,
+            report_written=page.written,
+        )
+    )
 
 
 async def _result_storage(config: RunConfig, cache: Cache) -> CellstrataCache:
@@ -220,13 +240,10 @@ def _find(config: RunConfig, look: Callable[..., Any]) -> Callable[..., Any] | N
     return None if config.refresh else look
 
 
-async def _report(state: State[Any]) -> dict[str, Any]:
+async def _summary(state: State[Any]) -> DatasetSummary:
     """What a dataset came to: its flow's result, or the reason why it has none."""
     if state.is_completed():
-        result: dict[str, Any] = await state.aresult()
-        return result
-    error = await state.aresult(raise_on_failure=False)
-    return {
-        "error": (str(error) or repr(error)) if isinstance(error, BaseException) else str(state.message),
-        "splits": vars(Counts()),
-    }
+        return DatasetSummary.from_json(await state.aresult())
+    error: object = await state.aresult(raise_on_failure=False)
+    said = (str(error) or repr(error)) if isinstance(error, BaseException) else str(state.message)
+    return DatasetSummary(error=said)

@@ -100,7 +100,7 @@ def run(config: RunConfig | str | os.PathLike[str] | Mapping[str, Any], /, **ove
     def work() -> None:
         try:
             with surroundings:
-                found = RunSummary.of(launch.summary(lost))
+                found = launch.summary(lost)
         except BaseException as error:
             with contextlib.suppress(Exception):  # it has been given up
                 outcome.set_exception(error)
@@ -174,7 +174,7 @@ class Launch:
         self._stop_flow: Callable[[], object] = lambda: None
         self._lock = threading.Lock()
 
-    def summary(self, lost: Callable[[str], None], before_flow: Callable[[], None] = lambda: None) -> dict[str, Any]:
+    def summary(self, lost: Callable[[str], None], before_flow: Callable[[], None] = lambda: None) -> RunSummary:
         """Run, and return the result of the flow `cluster`.
 
         `lost` is called, from another thread, with a reason if Prefect's server is lost; `before_flow` when
@@ -217,7 +217,7 @@ class Launch:
 
     def _flow(
         self, config: RunConfig, server: Connection, lost: Callable[[str], None], before_flow: Callable[[], None]
-    ) -> dict[str, Any]:
+    ) -> RunSummary:
         with server.settings():
             from cellstrata.flows.cluster import cluster  # here: Prefect takes 2 s to import, and workers must not
             from cellstrata.flows.monitor.outcome import summary_of
@@ -231,7 +231,7 @@ class Launch:
                 when_unreachable(server.url, lost, ended)
             self._display.say("clustering")
 
-            async def until_stopped() -> dict[str, Any]:
+            async def until_stopped() -> RunSummary:
                 loop = asyncio.get_running_loop()
                 task = asyncio.ensure_future(cluster(config, return_state=True))
                 with self._lock:

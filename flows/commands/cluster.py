@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 from cellstrata.configs.errors import ConfigError
 from cellstrata.configs.model import RunConfig
@@ -18,6 +17,7 @@ from cellstrata.flows.commands.exit_codes import DONE, FAILED, INTERRUPTED, WRON
 from cellstrata.flows.commands.terminal import Terminal, unexpected
 from cellstrata.flows.executors.executor import Executor, Settings
 from cellstrata.flows.executors.registry import shared_executor
+from cellstrata.flows.monitor.progress import Counts
 from cellstrata.flows.preparation import UnusableInputs, open_cache, ready, unavailable
 from cellstrata.tasks.cache.cache import ArrayRef, Cache
 from cellstrata.tasks.cache.leases import using
@@ -27,7 +27,7 @@ from cellstrata.tasks.inputs.pca import compute_pca
 from cellstrata.tasks.inputs.plans import root_neighbors, tree_plans
 from cellstrata.tasks.kernels.placement import placement_of
 from cellstrata.tasks.results.level import Asked, NothingToDo, close, look, open_level, uncached
-from cellstrata.tasks.results.level_result import publish_kept, publish_level
+from cellstrata.tasks.results.level_result import PublishedLevel, publish_kept, publish_level
 from cellstrata.tasks.results.result import Finished
 from cellstrata.tasks.results.uses import note_use
 from cellstrata.tasks.trees.jobs import Job, JobReport, run_job
@@ -79,12 +79,14 @@ def _cluster(call: LevelCall, terminal: Terminal) -> None:
     for notice in [*asked.notices, *source.notices]:
         terminal.notice(notice)
     with using(cache):
-        report = _level(call, asked, source, config, cache)
-    terminal.level(report, time.perf_counter() - started)
+        published, splits = _level(call, asked, source, config, cache)
+    terminal.level(published, splits, time.perf_counter() - started)
 
 
-def _level(call: LevelCall, asked: Asked, source: Input, config: RunConfig, cache: Cache) -> dict[str, Any]:
-    """Split and publish; returns what came of it."""
+def _level(
+    call: LevelCall, asked: Asked, source: Input, config: RunConfig, cache: Cache
+) -> tuple[PublishedLevel, Counts]:
+    """Split and publish; returns what came of it, and the splits."""
     settings = config.DATASETS[NAME].clustering
     embeddings = _embeddings(call, source, cache)
     graph = _graph(call, source, cache, embeddings)
@@ -95,9 +97,9 @@ def _level(call: LevelCall, asked: Asked, source: Input, config: RunConfig, cach
         close(tree, node, cache, executed)
 
     finished = Finished.of(source, [tree], graph, None, embeddings, config)
-    report = publish_level(finished, cache)
+    published = publish_level(finished, cache)
     note_use(cache, source.output.rsplit("/", 1)[-1], finished)
-    return report | {"executed": len(executed), "splits": len(pending)}
+    return published, Counts(len(executed), len(pending) - len(executed))
 
 
 def _embeddings(call: LevelCall, source: Input, cache: Cache) -> dict[EmbeddingChoice, ArrayRef]:

@@ -16,7 +16,8 @@ from cellstrata.tasks.stores.credentials import Sealed
 from cellstrata.tasks.stores.places import Place
 
 if TYPE_CHECKING:
-    from cellstrata.tasks.results.explain import Explanation, Level, Split
+    from cellstrata.tasks.kernels.gpu_check import GpuCheck
+    from cellstrata.tasks.results.explain import Explanation, Level, Sized, Split
 
 UNKNOWN = "not recorded"
 MOST_SIZES = 7
@@ -134,12 +135,12 @@ def _split(split: Split, neighbors_key: str | None) -> Iterator[str]:
     yield _line("key", f"{split.key}, of {what} {split.cells or UNKNOWN}")
 
 
-def _check(check: Mapping[str, Any]) -> str:
+def _check(check: GpuCheck) -> str:
     """What the CPU found of the same split."""
-    gap = check["modularity_gap"]
+    gap = check.modularity_gap
     than = f"{abs(gap):.4f} {'more' if gap > 0 else 'less'} modularity" if round(gap, 4) else "equal modularity"
-    clusters = f"{check['n_clusters_cpu']} clusters for {check['n_clusters_gpu']}"
-    return f"by {check['engine']}: {than}, {clusters}, ARI {check['ari']:.2f}"
+    clusters = f"{check.n_clusters_cpu} clusters for {check.n_clusters_gpu}"
+    return f"by {check.engine}: {than}, {clusters}, ARI {check.ari:.2f}"
 
 
 def _fate(found: Explanation) -> str:
@@ -148,7 +149,7 @@ def _fate(found: Explanation) -> str:
     return f"not split further: {found.reason or UNKNOWN}"
 
 
-def _sizes(kin: Sequence[Any], own: str | None) -> str:
+def _sizes(kin: Sequence[Sized], own: str | None) -> str:
     """The largest clusters, and the own one, with their shares."""
     shown = [each for number, each in enumerate(kin) if number < MOST_SIZES or each.cluster == own]
     more = f", and {len(kin) - len(shown)} more" if len(kin) > len(shown) else ""

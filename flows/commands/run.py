@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from cellstrata.configs.errors import ConfigError
 from cellstrata.configs.load import load_config
@@ -55,11 +55,10 @@ def run(config_path: str, overrides: Sequence[str], as_json: bool, verbose: bool
         return FAILED
     terminal.summary(summary)
     if as_json:
-        print(json.dumps(_document(summary)), flush=True)
-    failed = [name for name, report in summary["datasets"].items() if "error" in report]
-    if failed:
+        print(json.dumps(summary.document()), flush=True)
+    if summary.failed:
         terminal.failed(f"what is finished is kept: mend the cause and run again to resume\n  {_again(config_path)}")
-    return FAILED if failed else DONE
+    return FAILED if summary.failed else DONE
 
 
 def _collect_again() -> None:
@@ -91,18 +90,6 @@ def _quiet_prefect(verbose: bool) -> None:
     handler.setFormatter(logging.Formatter("cellstrata: %(message)s"))
     own.addHandler(handler)
     own.propagate = False
-
-
-def _document(summary: dict[str, Any]) -> dict[str, Any]:
-    """Return what `--json` prints: for each dataset its output, columns, splits and seconds, or its error, and where
-    the index of the reports is."""
-    kept = ("output", "labels", "figures", "report", "columns", "clusters", "modularity", "splits", "seconds",
-            "error", "notices")  # fmt: skip
-    datasets = {
-        name: {key: report[key] for key in kept if key in report} for name, report in summary["datasets"].items()
-    }
-    index = {key: summary[key] for key in ("index", "notices") if summary.get(key)}
-    return {"datasets": datasets, **index, "seconds": summary["seconds"]}
 
 
 def _again(config_path: str) -> str:

@@ -10,7 +10,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, RenderableType
 from rich.markup import escape
@@ -30,8 +30,13 @@ from rich.text import Text
 
 from cellstrata.flows.commands.estimate import Estimate, spoken
 from cellstrata.flows.monitor import progress as progress_of_run
+from cellstrata.flows.monitor.progress import Counts
+from cellstrata.flows.monitor.summary import RunSummary
 from cellstrata.tasks.stores.data_errors import DataError
 from cellstrata.tasks.stores.faults import VANISHED, StoreError
+
+if TYPE_CHECKING:
+    from cellstrata.tasks.results.level_result import PublishedLevel
 
 RETRYING = os.path.join("stores", "retries.py")  # through which the errors of stores pass
 MEND = {
@@ -175,44 +180,43 @@ class Terminal:
         for one in what:
             self._results.print(one, soft_wrap=isinstance(one, str))
 
-    def summary(self, summary: dict[str, Any]) -> None:
+    def summary(self, summary: RunSummary) -> None:
         """Print a row for each dataset, then where the results are, then what to know of them."""
         table = Table(box=None, pad_edge=False, header_style="bold")
         for name, right in (("dataset", False), ("columns", True), ("clusters", True), ("seconds", True),
                             ("splits computed", True), ("from cache", True)):  # fmt: skip
             table.add_column(name, justify="right" if right else "left", overflow="fold")
-        for name, report in summary["datasets"].items():
-            if "error" in report:
+        for name, dataset in summary.datasets.items():
+            if dataset.error is not None:
                 table.add_row(escape(name), "[red]failed[/red]")
                 continue
-            clusters = list(report["clusters"].values())
+            clusters = list(dataset.clusters.values())
             spread = f"{min(clusters)} to {max(clusters)}" if clusters else ""
-            splits = report["splits"]
             table.add_row(
-                escape(name), str(len(report["columns"])), spread, f"{report['seconds']:.1f}",
-                str(splits["executed"]), str(splits["cached"]),
+                escape(name), str(len(dataset.columns)), spread, f"{dataset.seconds:.1f}",
+                str(dataset.splits.executed), str(dataset.splits.cached),
             )  # fmt: skip
         self._results.print(table)
-        for name, report in summary["datasets"].items():
-            for notice in report.get("notices", ()):
+        for name, dataset in summary.datasets.items():
+            for notice in dataset.notices:
                 self.notice(f"{name}: {notice}")
-            if "error" in report:
-                self.failed(f"{name}: {report['error']}")
-        for notice in summary.get("notices", ()):
+            if dataset.error is not None:
+                self.failed(f"{name}: {dataset.error}")
+        for notice in summary.notices:
             self.notice(notice)
-        for report in summary["datasets"].values():
-            if "output" in report:
-                self._results.print(f"result  {escape(report['output'])}", soft_wrap=True)
-                self._results.print(f"labels  {escape(report['labels'])}", soft_wrap=True)
-            if "figures" in report:
-                self._results.print(f"figures {escape(report['figures'])}", soft_wrap=True)
-            if "report" in report:
-                self._results.print(f"report  {escape(report['report'])}", soft_wrap=True)
-        if "index" in summary:
-            self._results.print(f"index   {escape(summary['index'])}", soft_wrap=True)
+        for dataset in summary.datasets.values():
+            places = {"result": dataset.output, "labels": dataset.labels, "figures": dataset.figures,
+                      "report": dataset.report}  # fmt: skip
+            for what, place in places.items():
+                self._place(what, place)
+        self._place("index", summary.index)
 
-    def level(self, report: dict[str, Any], seconds: float) -> None:
+    def level(self, published: PublishedLevel, splits: Counts, seconds: float) -> None:
         """Print what one level came to, and where it is."""
-        splits = f"{report['executed']} splits computed, {report['splits'] - report['executed']} from cache"
-        self._results.print(f"{report['column']}  {report['clusters']} clusters  {splits}  {seconds:.1f} s")
-        self._results.print(f"result  {escape(report['output'])}", soft_wrap=True)
+        said = f"{splits.executed} splits computed, {splits.cached} from cache"
+        self._results.print(f"{published.column}  {published.clusters} clusters  {said}  {seconds:.1f} s")
+        self._place("result", published.output)
+
+    def _place(self, what: str, place: str | None) -> None:
+        if place is not None:
+            self._results.print(f"{what:<7} {escape(place)}", soft_wrap=True)

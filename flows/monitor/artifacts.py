@@ -22,6 +22,7 @@ from prefect.artifacts import (
 from prefect.client.orchestration import PrefectClient, get_client
 
 from cellstrata.flows.monitor.progress import Progress, listeners
+from cellstrata.tasks.results.result import Published
 from cellstrata.tasks.stores.store import is_local, local_path
 from cellstrata.tasks.trees.labels import column_name
 from cellstrata.tasks.trees.tree import Tree
@@ -85,7 +86,7 @@ class LiveArtifacts:
             self._client = await self._opened.enter_async_context(get_client())
         return self._client
 
-    async def tell(self, rows: list[dict[str, Any]], links: Mapping[str, str], images: Mapping[str, str]) -> None:
+    async def tell(self, rows: list[dict[str, object]], links: Mapping[str, str], images: Mapping[str, str]) -> None:
         """Show a table of the columns, where results are, and images (`data:` URLs by title)."""
         if self._task is not None:
             self._task.cancel()
@@ -133,18 +134,18 @@ def readable_place(url: str) -> str:
     return str(local_path(url)) if is_local(url) else _CREDENTIALS.sub("//", url).partition("?")[0]
 
 
-def column_rows(published: Mapping[str, Any], trees: Sequence[Tree]) -> list[dict[str, Any]]:
+def column_rows(published: Published, trees: Sequence[Tree]) -> list[dict[str, object]]:
     """Return a row for each column: clusters, level 1's modularity, splits, their seconds, how many were cached."""
-    rows = []
+    rows: list[dict[str, object]] = []
     for tree in trees:
         for level in tree.levels:
             name = column_name(tree.plan.algorithm, tree.plan.resolution, level)
             splits = [o for path, o in tree.outcomes.items() if len(path) == level - 1 and o.spec is not None]
-            modularity = published["modularity"].get(name)
+            modularity = published.modularity.get(name)
             rows.append(
                 {
                     "column": name,
-                    "clusters": published["clusters"][name],
+                    "clusters": published.clusters[name],
                     "modularity": None if modularity is None else round(modularity, 4),
                     "splits": len(splits),
                     "seconds": round(sum(o.facts.seconds for o in splits if o.facts), 2),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from cellstrata.flows.monitor.progress import Counts
@@ -29,7 +29,7 @@ class DatasetSummary:
         The new columns of `obs`, `leiden_0.5_2`.
     clusters : Mapping of str to int
         How many clusters each column has.
-    modularity : Mapping of str to float
+    modularity : Mapping of str to float or None
         Of level 1 at resolution 1, by column.
     splits : Counts
         How many splits were `executed`, and how many `cached`.
@@ -37,6 +37,8 @@ class DatasetSummary:
         How long it took.
     notices : tuple of str
         What the user should know.
+    written, report_written : bool or None
+        Whether the result, and its report, were written; False where exactly these stood there.
     """
 
     error: str | None = None
@@ -46,27 +48,29 @@ class DatasetSummary:
     report: str | None = None
     columns: tuple[str, ...] = ()
     clusters: Mapping[str, int] = field(default_factory=dict)
-    modularity: Mapping[str, float] = field(default_factory=dict)
+    modularity: Mapping[str, float | None] = field(default_factory=dict)
     splits: Counts = field(default_factory=Counts)
     seconds: float = 0.0
     notices: tuple[str, ...] = ()
 
+    written: bool | None = None
+    report_written: bool | None = None
+
     @classmethod
-    def of(cls, report: Mapping[str, Any]) -> DatasetSummary:
+    def from_json(cls, report: Mapping[str, Any]) -> DatasetSummary:
         """Take it from a dataset's entry in the result of the flow `cluster`."""
-        return cls(
-            error=report.get("error"),
-            output=report.get("output"),
-            labels=report.get("labels"),
-            figures=report.get("figures"),
-            report=report.get("report"),
-            columns=tuple(report.get("columns", ())),
-            clusters=dict(report.get("clusters", {})),
-            modularity=dict(report.get("modularity", {})),
-            splits=Counts(**report["splits"]),
-            seconds=float(report.get("seconds", 0.0)),
-            notices=tuple(report.get("notices", ())),
-        )
+        known = {each.name: report[each.name] for each in fields(cls) if each.name in report}
+        for name in ("columns", "notices"):
+            known[name] = tuple(report.get(name, ()))
+        return cls(**known | {"splits": Counts(**report["splits"])})
+
+    def to_json(self) -> dict[str, object]:
+        """Return plain JSON values; of a dataset that failed the error and its splits alone."""
+        splits = dict(vars(self.splits))
+        if self.error is not None:
+            return {"error": self.error, "splits": splits}
+        said = {name: value for name, value in vars(self).items() if value is not None}
+        return {**said, "columns": list(self.columns), "splits": splits, "notices": list(self.notices)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +87,8 @@ class RunSummary:
         What the user should know of the whole run.
     seconds : float
         How long it took.
+    index_written : bool or None
+        Whether the index was written; False where exactly this one stood there.
     """
 
     datasets: Mapping[str, DatasetSummary]
@@ -90,15 +96,37 @@ class RunSummary:
     notices: tuple[str, ...] = ()
     seconds: float = 0.0
 
+    index_written: bool | None = None
+
     @classmethod
-    def of(cls, summary: Mapping[str, Any]) -> RunSummary:
+    def from_json(cls, summary: Mapping[str, Any]) -> RunSummary:
         """Take it from the result of the flow `cluster`."""
         return cls(
-            datasets={name: DatasetSummary.of(report) for name, report in summary["datasets"].items()},
+            datasets={name: DatasetSummary.from_json(report) for name, report in summary["datasets"].items()},
             index=summary.get("index"),
             notices=tuple(summary.get("notices", ())),
             seconds=float(summary["seconds"]),
+            index_written=summary.get("index_written"),
         )
+
+    def to_json(self) -> dict[str, object]:
+        """Return plain JSON values, as Prefect keeps them."""
+        index = {} if self.index is None else {"index": self.index, "index_written": self.index_written}
+        datasets = {name: dataset.to_json() for name, dataset in self.datasets.items()}
+        return {"datasets": datasets, **index, "notices": list(self.notices), "seconds": self.seconds}
+
+    def document(self) -> dict[str, object]:
+        """Return what `--json` prints: for each dataset its output, columns, splits and seconds, or its error, and
+        where the index of the reports is."""
+        kept = ("output", "labels", "figures", "report", "columns", "clusters", "modularity", "splits", "seconds",
+                "error", "notices")  # fmt: skip
+        datasets: dict[str, object] = {}
+        for name, dataset in self.datasets.items():
+            said = dataset.to_json()
+            datasets[name] = {key: said[key] for key in kept if key in said}
+        index: dict[str, object] = {} if self.index is None else {"index": self.index}
+        notices: dict[str, object] = {"notices": list(self.notices)} if self.notices else {}
+        return {"datasets": datasets, **index, **notices, "seconds": self.seconds}
 
     @property
     def failed(self) -> tuple[str, ...]:

@@ -23,6 +23,7 @@ from cellstrata.tasks.colours.colour_space import (
     rgb_of_lab,
     to_linear,
 )
+from cellstrata.tasks.trees.column_facts import ColumnFacts
 from cellstrata.tasks.trees.rows import TreeRows
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def category_palette(labels: Sequence[str]) -> dict[str, str]:
     return dict(zip(labels, distinct_colors(len(labels)), strict=True))
 
 
-def tree_palette(tree: pd.DataFrame, facts: Mapping[str, Mapping[str, object]]) -> Palette:
+def tree_palette(tree: pd.DataFrame, facts: Mapping[str, ColumnFacts]) -> Palette:
     """Return the colours of all clusters of a result.
 
     `tree` is `uns["clustering"]["tree"]` as `tasks.results.provenance.tree_table` makes it, `facts` are `column_facts`.

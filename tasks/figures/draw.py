@@ -5,10 +5,15 @@ from __future__ import annotations
 import base64
 import io
 import time
-from typing import Any
 
 from cellstrata.tasks.figures.cells import read_cells
-from cellstrata.tasks.figures.record import FigureRecord, files_there, read_figure_record, write_figure_record
+from cellstrata.tasks.figures.record import (
+    DrawnFigures,
+    FigureRecord,
+    files_there,
+    read_figure_record,
+    write_figure_record,
+)
 from cellstrata.tasks.figures.request import FigureRequest
 from cellstrata.tasks.figures.sheet import Sheet
 from cellstrata.tasks.figures.wanted import Gallery, Wanted
@@ -17,11 +22,8 @@ from cellstrata.tasks.stores.store import Store
 PREVIEW_WIDTH, PREVIEW_QUALITY = 520, 75
 
 
-def draw_figures(request: FigureRequest) -> dict[str, Any]:
+def draw_figures(request: FigureRequest) -> DrawnFigures:
     """Draw what is missing or has changed, and remove what is no longer asked for.
-
-    Returns `figures` (their paths within the folder), `drawn` (how many files are new), `seconds`, `previews`
-    (small images as `data:` URLs, by title) and `skipped` (what is not drawn and why).
 
     Raises
     ------
@@ -57,7 +59,7 @@ def draw_figures(request: FigureRequest) -> dict[str, Any]:
         folder.remove(file)
     record = FigureRecord(request.digest(), figures, previews, tuple(skipped))
     write_figure_record(folder, record)
-    return record.report(drawn, round(time.perf_counter() - started, 3))
+    return DrawnFigures.of(request.folder, record, drawn=drawn, seconds=round(time.perf_counter() - started, 3))
 
 
 def _write(folder: Store, wanted: Wanted, sheet: Sheet) -> bytes:

@@ -5,13 +5,39 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from cellstrata.tasks.figures.request import FigureRequest
 from cellstrata.tasks.overlays.document import MADE_BY
 from cellstrata.tasks.stores.store import Store
 
 RECORD = "figures.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DrawnFigures:
+    """The figures of a result: their paths within `folder`, and how many files were drawn just now.
+
+    `previews` are small images, as `data:` URLs by title; `skipped` says what was not drawn, and why.
+    """
+
+    folder: str
+    figures: tuple[str, ...]
+    drawn: int
+    seconds: float
+    previews: Mapping[str, str]
+    skipped: tuple[str, ...]
+
+    @classmethod
+    def of(cls, folder: str, record: FigureRecord, *, drawn: int, seconds: float) -> DrawnFigures:
+        """Take what the record of a folder says."""
+        return cls(
+            folder=folder,
+            figures=tuple(record.figures),
+            drawn=drawn,
+            seconds=seconds,
+            previews=record.previews,
+            skipped=record.skipped,
+        )
 
 
 @dataclass(frozen=True)
@@ -24,16 +50,6 @@ class FigureRecord:
     figures: Mapping[str, str] = field(default_factory=dict)
     previews: Mapping[str, str] = field(default_factory=dict)
     skipped: tuple[str, ...] = ()
-
-    def report(self, drawn: int, seconds: float) -> dict[str, Any]:
-        """Return what a run says of its figures."""
-        return {
-            "figures": list(self.figures),
-            "drawn": drawn,
-            "seconds": seconds,
-            "previews": dict(self.previews),
-            "skipped": list(self.skipped),
-        }
 
 
 def read_figure_record(folder: Store) -> FigureRecord:
@@ -67,10 +83,10 @@ def files_there(folder: Store, figures: Mapping[str, str]) -> set[str]:
     return {f"{parent}/{name}" for parent in parents for name in folder.list(parent)} & set(figures)
 
 
-def find_figures(request: FigureRequest) -> dict[str, Any] | None:
-    """Return the report of `draw_figures` if exactly these figures are there already, without reading the result."""
+def find_figures(request: FigureRequest) -> DrawnFigures | None:
+    """Return what `draw_figures` would if exactly these figures are there already, without reading the result."""
     folder = Store.at(request.folder, request.storage_options)
     record = read_figure_record(folder)
     if record.request != request.digest() or files_there(folder, record.figures) != set(record.figures):
         return None
-    return record.report(0, 0.0)
+    return DrawnFigures.of(request.folder, record, drawn=0, seconds=0.0)

@@ -17,7 +17,7 @@ from cellstrata.tasks.stores.store import StorageOptions
 STYLE = 4  # counts up when the same data are drawn otherwise
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FigureRequest:
     """The figures of one result.
 
@@ -43,11 +43,17 @@ class FigureRequest:
         genes = GeneSource(source.opened, cache, fresh=config.refresh or config.rehash)
         settings = config.DATASETS[source.dataset].clustering
         return cls(
-            source.output, figures_url(config.images_url, source.dataset, source.file_id), source.name, key,
-            tuple(columns_of(settings)), tuple(dict.fromkeys(settings.umap_colors)),
-            tuple(dict.fromkeys(settings.plots.colors)), tuple(dict.fromkeys(settings.plots.plot_centroids)),
-            config.storage_options, genes,
-        )  # fmt: skip
+            result=source.output,
+            folder=figures_url(config.images_url, source.dataset, source.file_id),
+            name=source.name,
+            key=key,
+            columns=tuple(columns_of(settings)),
+            covariates=tuple(dict.fromkeys(settings.umap_colors)),
+            colors=tuple(dict.fromkeys(settings.plots.colors)),
+            centroids=tuple(dict.fromkeys(settings.plots.plot_centroids)),
+            storage_options=config.storage_options,
+            genes=genes,
+        )
 
     def digest(self) -> str:
         """Return what all figures together depend on."""

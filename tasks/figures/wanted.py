@@ -131,8 +131,9 @@ class Gallery:
         rows, by_name, about = self.cells.rows, {of.name: of for of in self.cells.columns}, self.cells.about
         first: dict[str, list[tuple[float, Categories]]] = defaultdict(list)
         for name, facts in rows.facts.items():
-            if facts.get("level") == 1 and name in by_name:
-                first[str(facts["algorithm"])].append((float(facts["base_resolution"]), by_name[name]))
+            if facts.level == 1 and facts.base is not None and name in by_name:
+                algorithm, resolution = facts.base
+                first[algorithm].append((resolution, by_name[name]))
         for algorithm, found in first.items():
             if len(found) > 1:
                 found.sort(key=lambda pair: pair[0])

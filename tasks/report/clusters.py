@@ -60,7 +60,9 @@ def grown_trees(rows: TreeRows, labels: Mapping[str, pd.Categorical]) -> list[Gr
     """
     deepest: dict[tuple[str, float], str] = {}
     for name, fact in rows.facts.items():
-        tree = (str(fact["algorithm"]), float(fact["base_resolution"]))
+        tree = fact.base
+        if tree is None:
+            continue
         if tree not in deepest or rows.level(name) > rows.level(deepest[tree]):
             deepest[tree] = name
     return [_grown(rows, *tree, column, labels[column]) for tree, column in deepest.items() if column in labels]

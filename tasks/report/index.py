@@ -3,37 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, field
 from urllib.parse import quote
 
 from cellstrata.tasks.report.documents import document
 from cellstrata.tasks.report.places import shown_place
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class IndexRow:
     """A dataset of a run: where its result and report are (empty without), its columns with their clusters,
     and what was said of it, or why it failed."""
 
     name: str
-    report: str
-    result: str
-    clusters: Mapping[str, int]
-    notices: tuple[str, ...]
-    error: str
+    report: str = ""
+    result: str = ""
+    clusters: Mapping[str, int] = field(default_factory=dict)
+    notices: tuple[str, ...] = ()
+    error: str = ""
 
-    def identity(self) -> dict[str, Any]:
+    def identity(self) -> dict[str, object]:
         """Return all that the index shows of it."""
         return asdict(self) | {"clusters": dict(self.clusters), "notices": list(self.notices)}
-
-
-def entry_of(name: str, report: Mapping[str, Any]) -> IndexRow:
-    """Return the entry of a dataset from what its flow has returned."""
-    return IndexRow(
-        name, report.get("report", ""), report.get("output", ""), report.get("clusters", {}),
-        tuple(report.get("notices", ())), report.get("error", ""),
-    )  # fmt: skip
 
 
 def index_page(entries: Sequence[IndexRow], images: str, made: str, key: str) -> bytes:

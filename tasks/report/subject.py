@@ -19,6 +19,7 @@ from cellstrata.tasks.report.covariates import read_covariates
 from cellstrata.tasks.report.places import shown_place
 from cellstrata.tasks.results.provenance import column_facts, tree_table, versions
 from cellstrata.tasks.results.result import Finished, columns
+from cellstrata.tasks.trees.column_facts import ColumnFacts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,13 +46,13 @@ class Subject:
     name: str
     n_cells: int
     tree: pd.DataFrame
-    facts: Mapping[str, Mapping[str, Any]]
+    facts: Mapping[str, ColumnFacts]
     labels: Mapping[str, pd.Categorical]
     view: View | None
     covariates: tuple[Covariate, ...] = ()
     genes: tuple[Numbers, ...] = ()
     overview: tuple[tuple[str, str], ...] = ()
-    settings: tuple[tuple[str, Any], ...] = ()
+    settings: tuple[tuple[str, object], ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
     notices: tuple[str, ...] = ()
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from cellstrata.tasks.report.clusters import Grown
 from cellstrata.tasks.report.compared import Agreeing
+from cellstrata.tasks.trees.column_facts import ColumnFacts
 
 SPLIT = "split further"
 
@@ -37,7 +38,7 @@ class Table(NamedTuple):
         return any(isinstance(row[at].order, float | int) for row in self.rows)
 
 
-def columns_table(trees: Sequence[Grown], facts: Mapping[str, Mapping[str, Any]]) -> Table:
+def columns_table(trees: Sequence[Grown], facts: Mapping[str, ColumnFacts]) -> Table:
     """Return a table of the cluster columns: sizes, splits, engine, time."""
     names = ("column", "level", "clusters", "smallest", "median", "largest", "resolutions used", "modularity",
              "splits", "computed", "from cache", "seconds", "engine")  # fmt: skip
@@ -48,14 +49,14 @@ def columns_table(trees: Sequence[Grown], facts: Mapping[str, Mapping[str, Any]]
     return Table(caption, names, rows)
 
 
-def _column(tree: Grown, column: str, fact: Mapping[str, Any] | None) -> list[Cell]:
+def _column(tree: Grown, column: str, fact: ColumnFacts | None) -> list[Cell]:
     sizes = sorted(int(row["n_cells"]) for row in tree.clusters if row["column"] == column)
     splits = tree.splits(column)
     cached = sum(bool(row["from_cache"]) for row in splits)
     level = int(next(row["level"] for row in tree.clusters if row["column"] == column))
-    modularity = fact and fact.get("modularity")
-    used = ", ".join(f"{value:g}" for value in fact["resolutions_used"]) if fact else "came with the input"
-    engine = f"{fact['engine']}: {fact['engine_reason']}" if fact else ""
+    modularity = fact and fact.modularity
+    used = ", ".join(f"{value:g}" for value in fact.resolutions_used) if fact else "came with the input"
+    engine = f"{fact.engine}: {fact.engine_reason}" if fact else ""
     return [
         Cell(column), _count(level), _count(len(sizes)), _count(sizes[0]), _count(sizes[len(sizes) // 2]),
         _count(sizes[-1]), Cell(used, used), Cell("" if modularity is None else f"{modularity:.3f}", modularity or 0.0),

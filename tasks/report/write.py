@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 from cellstrata.tasks.cache.cache import Cache
 from cellstrata.tasks.report.documents import assets_digest
@@ -21,6 +21,15 @@ HEAD = 4096  # bytes within which a page tells its key
 _KEY = re.compile(rb'<meta name="cellstrata-key" content="([0-9a-zA-Z:_-]*)">')
 
 
+@dataclass(frozen=True, kw_only=True)
+class WrittenPage:
+    """A page: its address, and whether it was written just now; or, without either, why there is none (`problem`)."""
+
+    url: str | None = None
+    written: bool | None = None
+    problem: str | None = None
+
+
 def report_url(images: str, dataset: str, file_id: str) -> str:
     """Return where the report of a file goes, among its figures."""
     return join(absolute(images), "clustering", f"dataset~{dataset}", f"file_id~{file_id}", NAME)
@@ -28,11 +37,10 @@ def report_url(images: str, dataset: str, file_id: str) -> str:
 
 def write_report(
     finished: Finished, run: RunFacts, images: str, cache: Cache, storage_options: StorageOptions
-) -> dict[str, Any]:
+) -> WrittenPage:
     """Write the report of a published result; never fails.
 
-    Returns `report`, its address, and `report_written`; or `problem`, why there is none. What
-    stands there stays if it was made of the same result and by the same version, whatever the run took.
+    What stands there stays if it was made of the same result and by the same version, whatever the run took.
     """
     try:
         url = report_url(images, finished.source.dataset, finished.source.file_id)
@@ -40,28 +48,25 @@ def write_report(
             kind="report", content=CONTENT, result=finished.key(), assets=assets_digest(), notices=list(run.notices)
         )
         if written_key(url, storage_options) == key:
-            return {"report": url, "report_written": False}
+            return WrittenPage(url=url, written=False)
         Store.at(url, storage_options).write("", page(subject_of(finished, run, cache), key))
     except Exception as error:  # the result stands, and says all that the report would
-        return {"problem": f"no report was written: {type(error).__name__}: {error}"}
-    return {"report": url, "report_written": True}
+        return WrittenPage(problem=f"no report was written: {type(error).__name__}: {error}")
+    return WrittenPage(url=url, written=True)
 
 
-def write_index(entries: list[IndexRow], images: str, storage_options: StorageOptions) -> dict[str, Any]:
-    """Write the index of a run, `index.html` beside the figures; never fails.
-
-    Returns `index`, its address, and `index_written`; or `problem`.
-    """
+def write_index(entries: list[IndexRow], images: str, storage_options: StorageOptions) -> WrittenPage:
+    """Write the index of a run, `index.html` beside the figures; never fails."""
     try:
         url = join(absolute(images), "index.html")
         key = digest_values(kind="index", assets=assets_digest(), entries=[entry.identity() for entry in entries])
         if written_key(url, storage_options) == key:
-            return {"index": url, "index_written": False}
+            return WrittenPage(url=url, written=False)
         made = datetime.now(UTC).isoformat(timespec="seconds")
         Store.at(url, storage_options).write("", index_page(entries, absolute(images), made, key))
     except Exception as error:
-        return {"problem": f"no index of the reports was written: {type(error).__name__}: {error}"}
-    return {"index": url, "index_written": True}
+        return WrittenPage(problem=f"no index of the reports was written: {type(error).__name__}: {error}")
+    return WrittenPage(url=url, written=True)
 
 
 def written_key(url: str, storage_options: StorageOptions) -> str | None:

@@ -8,9 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from cellstrata.tasks.kernels.gpu_check import GpuCheck
 from cellstrata.tasks.results.cluster_choice import ALL, asked_column
 from cellstrata.tasks.results.record import ResultRecord, Told, read_result, sizes_in_obs, told_columns
+from cellstrata.tasks.stores.json_values import JsonObject
 from cellstrata.tasks.stores.places import Place
+from cellstrata.tasks.trees.column_facts import ColumnFacts
+from cellstrata.tasks.trees.facts import gpu_check_of
 from cellstrata.tasks.trees.rows import Row, TreeRows
 
 
@@ -27,8 +31,8 @@ class Sized:
 class Split:
     """A split that was tried: with what, by what, and when. None is what was not recorded.
 
-    `fallback` says why the CPU stood in for a GPU, and `gpu_check` what the CPU found of a GPU's split,
-    as `kernels.gpu_check` returns it. `cells` is the digest of what was split; `n_neighbors`, `embedding` and
+    `fallback` says why the CPU stood in for a GPU, and `gpu_check` what the CPU found of a GPU's split.
+    `cells` is the digest of what was split; `n_neighbors`, `embedding` and
     `metric` are None for a graph that came with the input. `from_cache` tells whether the run that wrote
     the column found it there.
     """
@@ -45,7 +49,7 @@ class Split:
     engine: str | None
     engine_reason: str | None
     fallback: str | None
-    gpu_check: Mapping[str, Any] | None
+    gpu_check: GpuCheck | None
     modularity: float | None
     key: str
     cells: str | None
@@ -73,7 +77,7 @@ class Level:
     cluster: str | None
     clusters: tuple[Sized, ...]
     split: Split | None
-    input: Mapping[str, Any] | None
+    input: Mapping[str, object] | None
     written: str | None
 
 
@@ -95,7 +99,7 @@ class Explanation:
     command: str | None
     written: str | None
     versions: Mapping[str, str]
-    input: Mapping[str, Any]
+    input: Mapping[str, object]
     neighbors_key: str | None
     configuration: Mapping[str, Any]
     levels: tuple[Level, ...]
@@ -103,7 +107,7 @@ class Explanation:
     reason: str
     notices: tuple[str, ...]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Return plain JSON values."""
         return asdict(self)
 
@@ -175,7 +179,7 @@ def _level(rows: TreeRows, column: str, clusters: Sequence[Row], own: Row | None
     above = rows.above(column)[-2:-1]
     label = ALL if own is None else str(own["parent"])
     parent = rows.clusters(above[0]).get(label) if above else rows.root(column)
-    facts = rows.facts.get(column, {})
+    facts = rows.facts.get(column, ColumnFacts())
     n_cells = sum(int(row["n_cells"]) for row in clusters)
     tried = parent is not None and bool(parent["key"])
     return Level(
@@ -190,28 +194,28 @@ def _level(rows: TreeRows, column: str, clusters: Sequence[Row], own: Row | None
             Sized(str(row["cluster"]), int(row["n_cells"]), _share(row["n_cells"], n_cells)) for row in clusters
         ),
         split=_split(parent, facts) if parent is not None and tried else None,
-        input=facts.get("input"),
-        written=facts.get("written"),
+        input=facts.input,
+        written=facts.written,
     )
 
 
-def _split(row: Row, facts: Mapping[str, Any]) -> Split:
+def _split(row: Row, facts: ColumnFacts) -> Split:
     recorded = bool(row["created"])  # absent in older tables
-    leiden = facts.get("algorithm") == "leiden"
+    leiden = facts.algorithm == "leiden"
     return Split(
-        algorithm=facts.get("algorithm"),
+        algorithm=facts.algorithm,
         resolution=_finite(row["resolution"]),
         n_iterations=int(row["n_iterations"]) if recorded and leiden else None,
         seed=int(row["seed"]) if recorded else None,
-        use_weights=facts.get("use_weights"),
+        use_weights=facts.use_weights,
         graph="computed" if row["n_neighbors"] else "stored",
         n_neighbors=int(row["n_neighbors"]) or None,
         embedding=str(row["embedding"]) or None,
         metric=str(row["metric"]) or None,
         engine=str(row["engine"]) or None,
-        engine_reason=str(row["engine_reason"]) or facts.get("engine_reason"),
+        engine_reason=str(row["engine_reason"]) or facts.engine_reason,
         fallback=str(row["fallback"]) or None,
-        gpu_check=json.loads(row["gpu_check"]) if row["gpu_check"] else None,
+        gpu_check=gpu_check_of(JsonObject.of(json.loads(row["gpu_check"]))) if row["gpu_check"] else None,
         modularity=_finite(row["modularity"]),
         key=str(row["key"]),
         cells=str(row["cells"]) or None,

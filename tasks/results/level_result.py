@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,43 +19,56 @@ from cellstrata.tasks.publishing.publish import publish
 from cellstrata.tasks.results.provenance import column_facts, completed_table, provenance
 from cellstrata.tasks.results.result import Finished, columns, computed_elements, older_record
 from cellstrata.tasks.stores.places import Place
+from cellstrata.tasks.trees.column_facts import columns_of_json
 
 COMMAND = "cluster"
 NEEDED = ("obsm", "obsp", "uns", "var")  # by the next level, of an input that cannot be linked
 
 
-def publish_level(finished: Finished, cache: Cache) -> dict[str, Any]:
+@dataclass(frozen=True, kw_only=True)
+class PublishedLevel:
+    """A published level: its column, the number of its clusters, and where it is.
+
+    `written` is False where exactly this result stood there.
+    """
+
+    column: str
+    clusters: int
+    output: str
+    written: bool
+
+
+def publish_level(finished: Finished, cache: Cache) -> PublishedLevel:
     """Write one level's column and what was computed for it, with the rest of the input.
 
     A zarr is linked or referred to; of an input that has to be converted what the next level needs is
     written: obsm, obsp, uns and var. `uns['clustering']` tells of this column and, where the input is a result
     too, of its parent.
-
-    Returns `column`, `clusters`, `output` and `written` (False if exactly this result stands there).
     """
     source, key = finished.source, finished.key()
     (tree,) = finished.trees
     labels = columns(finished.trees)
     (name,) = labels
     facts = column_facts([tree])[name]
-    report = {"column": name, "clusters": facts["n_clusters"], "output": source.output}
+    published = PublishedLevel(column=name, clusters=facts.n_clusters or 0, output=source.output, written=False)
     opened, output = source.opened, source.opened.place.at(source.output)
     there = older_record(output).get("publish_key") == key
     if there and refers_rightly(output):
-        return report | {"written": False}
+        return published
     obsm, obsp, uns = computed_elements(finished, cache)
     record = provenance(
-        finished.configuration, source.identity, [tree], source.neighbors_key, finished.graph, key, _now(), COMMAND
-    )
+        finished.configuration, source.identity, [tree], neighbors_key=source.neighbors_key, graph=finished.graph,
+        publish_key=key, created=_now(), command=COMMAND,
+    )  # fmt: skip
     record["column"] = name
     if tree.given is not None:
         record |= _with_parent(record, opened, tree.given.column)
-    colors = color_entries(tree_palette(record["tree"], json.loads(record["columns"])), labels)
+    colors = color_entries(tree_palette(record["tree"], columns_of_json(json.loads(record["columns"]))), labels)
     publish(
         opened, output, obs=labels, obsm=obsm, obsp=obsp, uns={**uns, **colors, "clustering": record},
         link="auto", obs_kept=(), slots_kept=_slots(opened, output),
     )  # fmt: skip
-    return report | {"written": True}
+    return replace(published, written=True)
 
 
 def publish_kept(source: Opened, output: Place, column: str) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from cellstrata.tasks.kernels.versions import installed_version
 from cellstrata.tasks.overlays.document import MADE_BY
-from cellstrata.tasks.trees.facts import SplitFacts
+from cellstrata.tasks.trees.column_facts import ColumnFacts, GpuSummary
 from cellstrata.tasks.trees.labels import column_name
 from cellstrata.tasks.trees.plan import LAST_LEVEL
 from cellstrata.tasks.trees.tree import Outcome, Tree
@@ -115,67 +115,39 @@ def _column(tree: Tree, level: int) -> str:
     return tree.given.column if given and tree.given else column_name(tree.plan.algorithm, tree.plan.resolution, level)
 
 
-def column_facts(trees: Iterable[Tree]) -> dict[str, dict[str, Any]]:
-    """Return for each obs column its clusters, level, effective resolutions and parameters.
-
-    `engine` names all that made labels of it; `engine_reason` is that of its largest split, the tree has
-    each one's.
-    """
-    facts = {}
+def column_facts(trees: Iterable[Tree]) -> dict[str, ColumnFacts]:
+    """Return the facts of each obs column that these trees make, by its name."""
+    found = {}
     for tree in trees:
         plan = tree.plan
         for level in tree.levels:
             clusters = [o for path, o in tree.outcomes.items() if len(path) == level]
-            splits = [o for path, o in tree.outcomes.items() if len(path) == level - 1 and o.spec is not None]
-            used = sorted({o.spec.partition.resolution for o in splits if o.spec})
-            facts[column_name(plan.algorithm, plan.resolution, level)] = {
-                "algorithm": plan.algorithm,
-                "level": level,
-                "base_resolution": plan.resolution,
-                "resolutions_used": used,
-                "n_clusters": len(clusters),
-                "splits": len(splits),
-                "engine": ", ".join(sorted({o.facts.engine for o in splits if o.facts})),
-                "engine_reason": plan.placement.choose(max((o.n_cells for o in splits), default=0)).reason,
-                "n_iterations": plan.partition.n_iterations if plan.algorithm == "leiden" else None,
-                "seed": plan.partition.seed,
-                "use_weights": plan.partition.use_weights,
-                "graph": "stored" if level == 1 and plan.root_graph_stored else "computed",
-                "modularity": splits[0].facts.modularity if level == 1 and splits and splits[0].facts else None,
-                **gpu_facts([o.facts for o in splits if o.facts]),
-            }
-    return facts
-
-
-def gpu_facts(splits: Sequence[SplitFacts]) -> dict[str, Any]:
-    """Sum up what records of splits say of a GPU: nothing where none was asked.
-
-    `fallbacks` counts the splits that the CPU repeated, `gpu_checked` those that it computed too; of these
-    the largest gap in modularity, the mean adjusted Rand index, and both mean numbers of clusters.
-    """
-    fallbacks = sum(1 for facts in splits if facts.fallback)
-    checks = [check for facts in splits if (check := facts.gpu_check)]
-    if not fallbacks and not checks:
-        return {}
-
-    def mean(values: Iterable[float]) -> float:
-        return round(sum(map(float, values)) / len(checks), 4)
-
-    found: dict[str, Any] = {"fallbacks": fallbacks, "gpu_checked": len(checks)}
-    if checks:
-        found["gpu_check"] = {
-            "largest_modularity_gap": max(check.modularity_gap for check in checks),
-            "mean_ari": mean(check.ari for check in checks),
-            "mean_n_clusters_gpu": mean(check.n_clusters_gpu for check in checks),
-            "mean_n_clusters_cpu": mean(check.n_clusters_cpu for check in checks),
-        }
+            tried = [o for path, o in tree.outcomes.items() if len(path) == level - 1 and o.spec is not None]
+            splits = [o.facts for o in tried if o.facts is not None]
+            found[column_name(plan.algorithm, plan.resolution, level)] = ColumnFacts(
+                algorithm=plan.algorithm,
+                level=level,
+                base_resolution=plan.resolution,
+                resolutions_used=tuple(sorted({o.spec.partition.resolution for o in tried if o.spec})),
+                n_clusters=len(clusters),
+                splits=len(tried),
+                engine=", ".join(sorted({facts.engine for facts in splits})),
+                engine_reason=plan.placement.choose(max((o.n_cells for o in tried), default=0)).reason,
+                n_iterations=plan.partition.n_iterations if plan.algorithm == "leiden" else None,
+                seed=plan.partition.seed,
+                use_weights=plan.partition.use_weights,
+                graph="stored" if level == 1 and plan.root_graph_stored else "computed",
+                modularity=splits[0].modularity if level == 1 and splits else None,
+                gpu=GpuSummary.of(splits),
+            )
     return found
 
 
 def provenance(
-    configuration: Mapping[str, Any],
-    source: Mapping[str, Any],
-    trees: list[Tree],
+    configuration: Mapping[str, object],
+    source: Mapping[str, object],
+    trees: Sequence[Tree],
+    *,
     neighbors_key: str,
     graph: str,
     publish_key: str,
@@ -193,6 +165,6 @@ def provenance(
         "configuration": json.dumps(configuration, sort_keys=True),
         "input": json.dumps(source, sort_keys=True),
         "versions": json.dumps(versions(), sort_keys=True),
-        "columns": json.dumps(column_facts(trees), sort_keys=True),
+        "columns": json.dumps({name: facts.to_json() for name, facts in column_facts(trees).items()}, sort_keys=True),
         "tree": tree_table(trees),
     }

@@ -13,6 +13,7 @@ from cellstrata.tasks.elements.reading import obs_columns, read_obs_column, read
 from cellstrata.tasks.overlays.document import MADE_BY
 from cellstrata.tasks.results.provenance import completed_table, tree_table
 from cellstrata.tasks.stores.places import Place
+from cellstrata.tasks.trees.column_facts import ColumnFacts, columns_of_json
 from cellstrata.tasks.trees.rows import TreeRows
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class ResultRecord:
 
     source: Opened
     texts: Mapping[str, str]
-    facts: Mapping[str, Mapping[str, Any]]
+    facts: Mapping[str, ColumnFacts]
     tree: pd.DataFrame
     obs: tuple[str, ...]
     collected: tuple[tuple[str, tuple[str, ...]], ...]
@@ -98,7 +99,7 @@ def read_result(place: Place) -> ResultRecord:
         return ResultRecord(
             source=source,
             texts={str(name): str(value) for name, value in found.items() if name != "tree"},
-            facts={name: facts for name, facts in columns.items() if isinstance(facts, dict)},
+            facts=columns_of_json(columns),
             tree=tree_table([]) if table is None else table,
             obs=obs,
             collected=_collected(found.get("collected")),

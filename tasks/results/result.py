@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +26,7 @@ from cellstrata.tasks.results.provenance import column_facts, provenance, versio
 from cellstrata.tasks.stores.digest import digest_array, digest_values
 from cellstrata.tasks.stores.places import Place
 from cellstrata.tasks.trees.labels import column_name, level_column
-from cellstrata.tasks.trees.plan import EmbeddingChoice
+from cellstrata.tasks.trees.plan import EmbeddingChoice, NeighborsSpec
 from cellstrata.tasks.trees.root_graph import connectivities_matrix, distances_matrix
 from cellstrata.tasks.trees.tree import Tree
 
@@ -138,35 +138,51 @@ def columns(trees: tuple[Tree, ...]) -> dict[str, pd.Categorical]:
     }
 
 
-def publish_result(finished: Finished, cache: Cache) -> dict[str, Any]:
-    """Write the result and its table of labels, unless exactly this result stands there already.
+@dataclass(frozen=True, kw_only=True)
+class Published:
+    """A published result: where it and its table of labels are, and its columns.
 
-    Returns `output`, `labels`, `columns`, `clusters` (how many in each column), `modularity` (of each
-    level-1 column), `written`, and the result's `key`.
+    `clusters` is how many each column has, in their order; `modularity` that of each column of level 1, None
+    where its split was not tried. `written` is False where exactly this result, of this `key`, stood there.
     """
+
+    output: str
+    labels: str
+    clusters: Mapping[str, int]
+    modularity: Mapping[str, float | None]
+    written: bool
+    key: str
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Its obs columns, in their order."""
+        return tuple(self.clusters)
+
+
+def publish_result(finished: Finished, cache: Cache) -> Published:
+    """Write the result and its table of labels, unless exactly this result stands there already."""
     source, key = finished.source, finished.key()
     facts = column_facts(finished.trees)
-    report = {
-        "output": source.output,
-        "labels": source.labels,
-        "columns": list(facts),
-        "clusters": {name: fact["n_clusters"] for name, fact in facts.items()},
-        "modularity": {name: fact["modularity"] for name, fact in facts.items() if fact["level"] == 1},
-        "written": False,
-        "key": key,
-    }
+    published = Published(
+        output=source.output,
+        labels=source.labels,
+        clusters={name: fact.n_clusters or 0 for name, fact in facts.items()},
+        modularity={name: fact.modularity for name, fact in facts.items() if fact.level == 1},
+        written=False,
+        key=key,
+    )
     place = source.opened.place
     output, table = place.at(source.output), place.at(source.labels)
     older = older_record(output)
     there = older.get("publish_key") == key and has_key(table, key)
     if there and refers_rightly(output):
-        return report
+        return published
     labels = columns(finished.trees)
     created = datetime.now(UTC).isoformat(timespec="seconds")
     obsm, obsp, uns = computed_elements(finished, cache)
     record = provenance(
-        finished.configuration, source.identity, list(finished.trees), source.neighbors_key,
-        finished.graph, key, created,
+        finished.configuration, source.identity, finished.trees, neighbors_key=source.neighbors_key,
+        graph=finished.graph, publish_key=key, created=created,
     )  # fmt: skip
     uns |= {"clustering": record} | color_entries(tree_palette(record["tree"], facts), labels)
     same_input = older.get("command") == "run" and older.get("input") == json.dumps(source.identity, sort_keys=True)
@@ -177,7 +193,7 @@ def publish_result(finished: Finished, cache: Cache) -> dict[str, Any]:
     with source.opened.root() as root:
         names = obs_names(root)
     write_labels_parquet(table, names, labels, key=key)
-    return report | {"written": True}
+    return replace(published, written=True)
 
 
 def computed_elements(
@@ -199,7 +215,7 @@ def _graph_elements(finished: Finished, cache: Cache) -> tuple[dict[str, sp.csr_
     )
     names = {what: f"{prefix}{what}" for what in ("connectivities", "distances")}
     neighbors = _root_neighbors(finished)
-    params = {
+    params: dict[str, object] = {
         "method": "umap",
         "metric": neighbors.metric,
         "n_neighbors": neighbors.n_neighbors,
@@ -219,7 +235,7 @@ def _graph_elements(finished: Finished, cache: Cache) -> tuple[dict[str, sp.csr_
     return matrices, {key: entry}
 
 
-def _root_neighbors(finished: Finished) -> Any:
+def _root_neighbors(finished: Finished) -> NeighborsSpec:
     for tree in finished.trees:
         decision = tree.plan.decide((), tree.plan.n_cells)
         if not isinstance(decision, str):

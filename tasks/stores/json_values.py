@@ -75,6 +75,15 @@ class JsonObject:
         found = self._list(name, str)
         return None if found is None else tuple(found)
 
+    def numbers_or_none(self, name: str) -> tuple[float, ...] | None:
+        """Return a list of numbers."""
+        found = self.values.get(name)
+        if found is None:
+            return None
+        if not isinstance(found, list) or not all(type(each) in (int, float) for each in found):
+            raise WrongJson(f"{name!r} is no list of numbers")
+        return tuple(map(float, found))
+
     def object_or_none(self, name: str) -> JsonObject | None:
         """Return an object within this one."""
         found = self.values.get(name)

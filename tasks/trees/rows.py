@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from cellstrata.tasks.trees.column_facts import ColumnFacts
 from cellstrata.tasks.trees.labels import column_name
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ class TreeRows:
     `facts` are those of `column_facts`, by the columns that were made here.
     """
 
-    def __init__(self, tree: pd.DataFrame, facts: Mapping[str, Mapping[str, Any]]) -> None:
+    def __init__(self, tree: pd.DataFrame, facts: Mapping[str, ColumnFacts]) -> None:
         self.facts = facts
         self._columns: dict[str, dict[str, Row]] = defaultdict(dict)
         self._roots: dict[str, Row] = {}
@@ -45,12 +46,14 @@ class TreeRows:
 
     def above(self, column: str) -> list[str]:
         """Return the columns from level 1, or the first that is recorded, to this one, which comes last."""
-        names, facts = [column], self.facts.get(column, {})
+        names, nothing = [column], ColumnFacts()
+        facts = self.facts.get(column, nothing)
         for level in range(self.level(column) - 1, 0, -1):
-            own = self.facts.get(names[0], {})
-            algorithm, base = (own.get(key, facts.get(key)) for key in ("algorithm", "base_resolution"))
-            standard = "" if algorithm is None or base is None else column_name(algorithm, base, level)
-            there = [standard] if self.level(standard) == level else self._same_cells(names[0], level) if own else []
+            own = self.facts.get(names[0], nothing)
+            base = own.base or facts.base
+            standard = "" if base is None else column_name(*base, level)
+            known = own != nothing
+            there = [standard] if self.level(standard) == level else self._same_cells(names[0], level) if known else []
             if len(there) != 1:
                 break
             names.insert(0, there[0])

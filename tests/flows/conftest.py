@@ -108,7 +108,7 @@ def run(server: str) -> Run:
 
         async def summary() -> dict[str, Any]:
             asked = RunConfig(**{"runner": "threads", "workers": 2, "figures": False, **config})
-            return await summary_of(await cluster(asked, return_state=True))
+            return (await summary_of(await cluster(asked, return_state=True))).to_json()
 
         return asyncio.run(summary())
 

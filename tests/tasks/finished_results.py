@@ -57,8 +57,8 @@ def make_result(folder: Path, source: str, settings: dict[str, Any], out: str = 
     plans = tree_plans(asked, found, embeddings, graph, config.gpu_for("d"))
     trees = [_grown(Tree(plan, kept_partition(plan, found)), cache) for plan in plans]
     finished = Finished.of(found, trees, graph, None, embeddings, config)
-    report = publish_result(finished, cache)
-    return Made(report["output"], trees, finished, report["written"])
+    published = publish_result(finished, cache)
+    return Made(published.output, trees, finished, published.written)
 
 
 def _grown(tree: Tree, cache: Cache) -> Tree:

@@ -9,6 +9,7 @@ import pandas as pd
 from cellstrata.tasks.colours.palette import category_palette
 from cellstrata.tasks.evaluation.covariates import Categories, Numbers
 from cellstrata.tasks.report.subject import Subject, View
+from cellstrata.tasks.trees.column_facts import ColumnFacts
 
 TOP, BELOW = 12, 6
 NAN = float("nan")
@@ -26,10 +27,10 @@ def subject_of_size(n: int, n_trees: int) -> Subject:
         for level, codes in ((1, top), (2, below)):
             column, last = f"leiden_{resolution}_{level}", level == 2
             names = [f"{c // BELOW}_{c % BELOW}" if last else str(c) for c in range(TOP * (BELOW if last else 1))]
-            facts[column] = {
-                "algorithm": "leiden", "base_resolution": resolution, "level": level, "resolutions_used": [resolution],
-                "engine": "igraph", "engine_reason": "", "modularity": None,
-            }  # fmt: skip
+            facts[column] = ColumnFacts(
+                algorithm="leiden", base_resolution=resolution, level=level, resolutions_used=(resolution,),
+                engine="igraph", engine_reason="",
+            )  # fmt: skip
             labels[column] = pd.Categorical.from_codes(codes, categories=pd.Index(names, dtype=object))
             sizes = np.bincount(codes, minlength=len(names))
             rows += [

@@ -9,6 +9,7 @@ import pytest
 
 from cellstrata.flows.monitor.outcome import log_of, run_state, splits_message, summary_of
 from cellstrata.flows.monitor.progress import Counts, Progress
+from cellstrata.flows.monitor.summary import DatasetSummary, RunSummary
 
 
 @pytest.mark.parametrize(
@@ -20,18 +21,17 @@ from cellstrata.flows.monitor.progress import Counts, Progress
     ],
 )
 def test_splits_are_counted_in_words(executed: int, cached: int, said: str) -> None:
-    assert splits_message({"executed": executed, "cached": cached}) == said
+    assert splits_message(Counts(executed, cached)) == said
 
 
 def test_a_run_of_which_one_input_failed_has_failed_and_keeps_its_summary() -> None:
-    done = {"splits": {"executed": 3, "cached": 1}}
-    broken = {"error": "d/g: X_pca: is gone", "splits": {"executed": 0, "cached": 0}}
-    summary: dict[str, Any] = {"datasets": {"d/f": done, "d/g": broken}, "seconds": 1.0}
+    done, broken = DatasetSummary(splits=Counts(3, 1)), DatasetSummary(error="d/g: X_pca: is gone")
+    summary = RunSummary(datasets={"d/f": done, "d/g": broken}, seconds=1.0)
     state = run_state(summary)
     assert state.is_failed()
     assert state.message == ("1 of 2 inputs failed; 3 of 4 splits computed, 1 from cache. d/g: d/g: X_pca: is gone")
     assert asyncio.run(summary_of(state)) == summary
-    assert run_state({"datasets": {"d/f": done}}).message == "1 input: 3 of 4 splits computed, 1 from cache"
+    assert run_state(RunSummary(datasets={"d/f": done})).message == "1 input: 3 of 4 splits computed, 1 from cache"
 
 
 def test_the_log_of_a_run_of_any_size_has_ten_lines() -> None:

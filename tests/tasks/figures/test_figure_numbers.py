@@ -20,9 +20,10 @@ from cellstrata.tasks.evaluation.clustree_edges import clustree_edges
 from cellstrata.tasks.evaluation.composition import composition
 from cellstrata.tasks.evaluation.covariates import BLANK, categories_of, natural_order
 from cellstrata.tasks.figures.names import file_name
+from cellstrata.tasks.trees.column_facts import ColumnFacts
 
 
-def tree_of(levels: list[dict[str, str]]) -> tuple[pd.DataFrame, dict[str, dict[str, object]]]:
+def tree_of(levels: list[dict[str, str]]) -> tuple[pd.DataFrame, dict[str, ColumnFacts]]:
     """Return a table and facts as results have them; each level is `{cluster: parent}`."""
     rows = [
         {"column": f"leiden_0.5_{level}", "cluster": cluster, "parent": parent, "level": level, "n_cells": 10}
@@ -30,7 +31,7 @@ def tree_of(levels: list[dict[str, str]]) -> tuple[pd.DataFrame, dict[str, dict[
         for cluster, parent in clusters.items()
     ]
     facts = {
-        f"leiden_0.5_{level}": {"algorithm": "leiden", "base_resolution": 0.5, "level": level}
+        f"leiden_0.5_{level}": ColumnFacts(algorithm="leiden", base_resolution=0.5, level=level)
         for level in range(1, len(levels) + 1)
     }
     return pd.DataFrame(rows), facts

@@ -6,7 +6,6 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import anndata as ad
 import numpy as np
@@ -25,7 +24,7 @@ from cellstrata.tasks.figures.hierarchy_layout import Branch, lay_out
 from cellstrata.tasks.figures.label_places import anchors, hides, place_labels
 from cellstrata.tasks.figures.legend import Legend, entries
 from cellstrata.tasks.figures.raster import draw_order, paint, positions
-from cellstrata.tasks.figures.record import find_figures
+from cellstrata.tasks.figures.record import DrawnFigures, find_figures
 from cellstrata.tasks.figures.request import FigureRequest
 from cellstrata.tasks.figures.sheet import shortened
 from cellstrata.tasks.figures.umap_figure import Map, Scale, by_category, by_genes, by_number
@@ -64,48 +63,48 @@ def request_(tmp_path_factory: pytest.TempPathFactory) -> FigureRequest:
     made = make_result(folder, str(folder / "in.h5ad"), settings)
     colors = ("one", *(f"G{i}" for i in range(14)))
     return FigureRequest(
-        made.url, str(folder / "figures"), "d/f", made.finished.key(), COLUMNS, ("donor", "score", "stage"),
-        colors, ("donor",),
+        result=made.url, folder=str(folder / "figures"), name="d/f", key=made.finished.key(), columns=COLUMNS,
+        covariates=("donor", "score", "stage"), colors=colors, centroids=("donor",),
     )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
-def drawn(request_: FigureRequest) -> dict[str, Any]:
+def drawn(request_: FigureRequest) -> DrawnFigures:
     return draw_figures(request_)
 
 
-def test_every_figure_is_there_under_its_name(request_: FigureRequest, drawn: dict[str, Any]) -> None:
+def test_every_figure_is_there_under_its_name(request_: FigureRequest, drawn: DrawnFigures) -> None:
     expected = {f"umap/{name}.png" for name in (*COLUMNS, "donor", "score", "genes_group=0", "genes_group=1")}
     expected |= {f"evaluation/{column}--{name}.png" for column in COLUMNS for name in ("donor", "score")}
     expected |= {"evaluation/NMI.png", "evaluation/entropy--donor.png"}
     expected |= {
         f"tree/{name}.{form}" for name in ("clustree--leiden", "leiden_0.1", "leiden_0.5") for form in ("png", "svg")
     }
-    assert set(drawn["figures"]) == expected
-    assert drawn["drawn"] == len(expected)
-    assert sorted(drawn["skipped"]) == ["one has one value", "stage has one value"]
+    assert set(drawn.figures) == expected
+    assert drawn.drawn == len(expected)
+    assert sorted(drawn.skipped) == ["one has one value", "stage has one value"]
     for path in expected:
         data = (Path(request_.folder) / path).read_bytes()
         assert data.startswith(b"\x89PNG" if path.endswith("png") else b"<?xml")
-    assert all(image.startswith("data:image/webp;base64,") for image in drawn["previews"].values())
+    assert all(image.startswith("data:image/webp;base64,") for image in drawn.previews.values())
     svg = (Path(request_.folder) / "tree/leiden_0.5.svg").read_text()
     assert ">2_1</text>" in svg.replace("\n", "")
 
 
 def test_a_second_time_nothing_is_drawn_and_then_only_what_changed(
-    request_: FigureRequest, drawn: dict[str, Any]
+    request_: FigureRequest, drawn: DrawnFigures
 ) -> None:
     found = find_figures(request_)
     assert found is not None
-    assert (found["drawn"], found["figures"], found["previews"]) == (0, drawn["figures"], drawn["previews"])
+    assert (found.drawn, found.figures, found.previews) == (0, drawn.figures, drawn.previews)
     fewer = replace(request_, colors=("one",), key="another")
     assert find_figures(fewer) is None
     report = draw_figures(fewer)
-    assert report["drawn"] == 0
+    assert report.drawn == 0
     assert not (Path(request_.folder) / "umap/genes_group=0.png").exists()
     (Path(request_.folder) / "umap/donor.png").unlink()
     assert find_figures(fewer) is None
-    assert draw_figures(fewer)["drawn"] == 1
+    assert draw_figures(fewer).drawn == 1
     (Path(request_.folder) / "figures.json").write_text("{")
     assert find_figures(fewer) is None
 
@@ -117,8 +116,8 @@ def test_one_figure_that_fails_costs_no_other(
     report = draw_figures(
         replace(request_, folder=str(tmp_path), covariates=("donor",), colors=(), columns=COLUMNS[:2])
     )
-    assert "umap/donor.png" in report["figures"]
-    assert any("evaluation/NMI: ZeroDivisionError" in reason for reason in report["skipped"])
+    assert "umap/donor.png" in report.figures
+    assert any("evaluation/NMI: ZeroDivisionError" in reason for reason in report.skipped)
 
 
 def test_colours_in_the_result_are_those_of_the_figures(request_: FigureRequest) -> None:

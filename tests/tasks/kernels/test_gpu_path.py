@@ -27,9 +27,10 @@ from cellstrata.tasks.kernels.knn_cuvs import neighbors_by
 from cellstrata.tasks.kernels.partition import partition
 from cellstrata.tasks.kernels.placement import Placement
 from cellstrata.tasks.kernels.rand_index import adjusted_rand_index
-from cellstrata.tasks.results.provenance import column_facts, gpu_facts, tree_table
+from cellstrata.tasks.results.provenance import column_facts, tree_table
 from cellstrata.tasks.stores.places import Place
 from cellstrata.tasks.trees import split as split_module
+from cellstrata.tasks.trees.column_facts import GpuSummary
 from cellstrata.tasks.trees.facts import SplitFacts
 from cellstrata.tasks.trees.jobs import Job, bundle_key
 from cellstrata.tasks.trees.keys import graph_key
@@ -93,7 +94,7 @@ def test_every_level_has_its_threshold(installed: Installed, tmp_path: Path) -> 
     assert table.loc["all", "engine"] == "pylibcugraph 26.10.0, cupy 14.1.1, float64"
     assert table["engine_reason"].str.contains("n_cell_cpu").any()
     facts = column_facts([grown.tree])
-    assert facts["leiden_0.5_1"]["engine"] == "rapids"
+    assert facts["leiden_0.5_1"].engine == "rapids"
 
 
 def test_one_upload_serves_all_resolutions_of_a_graph(installed: Installed, tmp_path: Path) -> None:
@@ -181,8 +182,8 @@ def test_a_fallback_is_kept_under_the_key_of_what_was_asked(installed: Installed
     grown = grow(plan, cache)
     row = tree_table([grown.tree]).set_index("cluster").loc["all"]
     assert row["fallback"] == found.facts.fallback
-    assert column_facts([grown.tree])["leiden_0.5_1"]["fallbacks"] == 1
-    assert column_facts([grown.tree])["leiden_0.5_1"]["engine"] == "igraph"
+    assert column_facts([grown.tree])["leiden_0.5_1"].gpu == GpuSummary(fallbacks=1, checked=0, checks=None)
+    assert column_facts([grown.tree])["leiden_0.5_1"].engine == "igraph"
 
 
 def test_a_worker_that_sees_no_device_says_so(installed: Installed, tmp_path: Path) -> None:
@@ -224,8 +225,10 @@ def test_a_sample_is_checked_on_the_cpu(installed: Installed, tmp_path: Path) ->
             assert check.n_clusters_gpu == len(outcome.facts.sizes)
             assert set(asdict(check)) == {"engine", "modularity_gap", "ari", "n_clusters_gpu", "n_clusters_cpu"}
     told = column_facts([grown.tree])["leiden_0.5_1"]
-    assert told["gpu_checked"] == 1
-    assert told["gpu_check"]["mean_ari"] == grown.tree.outcomes[()].facts.gpu_check.ari
+    assert told.gpu is not None
+    assert told.gpu.checks is not None
+    assert told.gpu.checked == told.to_json()["gpu_checked"] == 1
+    assert told.gpu.checks.mean_ari == grown.tree.outcomes[()].facts.gpu_check.ari
     assert json.loads(tree_table([grown.tree])["gpu_check"].iloc[0])["engine"].startswith("igraph")
 
 
@@ -242,10 +245,10 @@ def test_the_comparison_with_the_cpu(tmp_path: Path) -> None:
     assert (found.n_clusters_gpu, found.n_clusters_cpu) == (len(CELLS), len(same.sizes))
     plain = facts_of(plan_for(cache, CELLS), cache)
     checks = [replace(plain, gpu_check=check) for check in (found, replace(found, ari=1.0, modularity_gap=0.0))]
-    told = gpu_facts([*checks, replace(plain, fallback="x"), plain])
-    assert (told["fallbacks"], told["gpu_checked"]) == (1, 2)
-    assert told["gpu_check"]["largest_modularity_gap"] == found.modularity_gap
-    assert gpu_facts([plain]) == {}
+    told = GpuSummary.of([*checks, replace(plain, fallback="x"), plain])
+    assert (told.fallbacks, told.checked) == (1, 2)
+    assert told.checks.largest_modularity_gap == found.modularity_gap
+    assert GpuSummary.of([plain]) is None
 
 
 def test_adjusted_rand_index_is_scikit_learns() -> None:
@@ -365,7 +368,7 @@ def test_the_result_and_explain_tell_of_it(installed: Installed, tmp_path: Path,
     assert level.split is not None
     assert level.split.engine_reason == "240 cells >= n_cell_cpu 100, on Stand-in"
     assert level.split.gpu_check is not None
-    assert level.split.gpu_check["n_clusters_gpu"] == facts["n_clusters"]
+    assert level.split.gpu_check.n_clusters_gpu == facts["n_clusters"]
     text = "\n".join(lines(explain(Place(made.url), "0", column="leiden_0.5_1")))
     assert "by igraph" in text
     assert "ARI" in text

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from cellstrata.tasks.report.subject import RunFacts
-from cellstrata.tasks.report.write import write_report
+from cellstrata.tasks.report.write import WrittenPage, write_report
 from tests.tasks.finished_results import Made, make_result
 from tests.tasks.small import blobs, cache_at
 
@@ -101,6 +101,6 @@ def made(folder: Path, *, umap: bool = True, n: int = 300, **settings: Any) -> M
     return make_result(folder, write_cells(folder, umap=umap, n=n), asked | settings)
 
 
-def report(folder: Path, result: Made, run: RunFacts = RUN) -> dict[str, Any]:
+def report(folder: Path, result: Made, run: RunFacts = RUN) -> WrittenPage:
     """Write the report of a result into `images` of a folder."""
     return write_report(result.finished, run, str(folder / "images"), cache_at(folder / "cache"), {})

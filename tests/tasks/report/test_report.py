@@ -19,7 +19,7 @@ from cellstrata.tasks.report.cells import chosen, near_each_other, quantised, st
 from cellstrata.tasks.report.compared import binned
 from cellstrata.tasks.report.covariates import rarest_as_one
 from cellstrata.tasks.report.documents import document
-from cellstrata.tasks.report.index import entry_of, index_page
+from cellstrata.tasks.report.index import IndexRow, index_page
 from cellstrata.tasks.report.page import page
 from cellstrata.tasks.report.places import shown_place
 from cellstrata.tasks.report.subject import GENES, Subject, View
@@ -48,9 +48,9 @@ def result(folder: Path) -> Made:
 @pytest.fixture(scope="module")
 def html(folder: Path, result: Made) -> str:
     found = report(folder, result)
-    assert found["report_written"], found
-    assert found["report"] == str(folder / "images/clustering/dataset~d/file_id~f/report.html")
-    return Path(found["report"]).read_text()
+    assert found.written, found
+    assert found.url == str(folder / "images/clustering/dataset~d/file_id~f/report.html")
+    return Path(found.url).read_text()
 
 
 def test_nothing_in_it_leads_anywhere(html: str) -> None:
@@ -132,18 +132,18 @@ def test_agreement_is_scikit_learns(folder: Path, html: str) -> None:
 
 def test_without_a_umap_it_shows_the_embedding_and_says_so(tmp_path: Path) -> None:
     found = report(tmp_path, made(tmp_path, umap=False, resolutions=[0.3]))
-    view = parsed(Path(found["report"]).read_text()).facts["view"]
+    view = parsed(Path(found.url).read_text()).facts["view"]
     assert view["title"] == "First two dimensions of X_pca"
     assert "no UMAP" in view["note"]
 
 
 def test_the_same_result_is_not_written_again_and_another_is(folder: Path, result: Made, html: str) -> None:
     again = report(folder, result, replace(RUN, executed=0, seconds=9.9))
-    assert not again["report_written"]
-    assert Path(again["report"]).read_text() == html
+    assert not again.written
+    assert Path(again.url).read_text() == html
     other = report(folder, result, replace(RUN, notices=()))
-    assert other["report_written"]
-    assert "No warnings" in Path(other["report"]).read_text()
+    assert other.written
+    assert "No warnings" in Path(other.url).read_text()
 
 
 def test_secrets_stay_out(tmp_path: Path) -> None:
@@ -156,10 +156,10 @@ def test_a_report_that_cannot_be_written_fails_nothing(
     tmp_path: Path, result: Made, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "images").write_text("a file where the folder should be")
-    assert "NotADirectoryError" in report(tmp_path, result)["problem"]
+    assert "NotADirectoryError" in report(tmp_path, result).problem
     monkeypatch.setattr(writing, "page", lambda *_: 1 / 0)
     (tmp_path / "images").unlink()
-    assert "ZeroDivisionError" in report(tmp_path, result)["problem"]
+    assert "ZeroDivisionError" in report(tmp_path, result).problem
     assert not list(tmp_path.glob("images/**/*.html"))
 
 
@@ -230,12 +230,12 @@ def test_numbers_are_binned_without_their_outermost() -> None:
 
 
 def test_the_index_links_relatively_and_says_what_failed() -> None:
-    reports = {
-        "a b/f#1": {"report": "/out/images/clustering/dataset~a b/file_id~f#1/report.html", "output": "/out/x.zarr",
-                    "clusters": {"leiden_0.5_1": 1234}, "notices": ["<mind>"]},
-        "bad/f": {"error": f"no such file {NAUGHTY}"},
-    }  # fmt: skip
-    html = index_page([entry_of(*each) for each in reports.items()], "/out/images", "now", "key").decode()
+    rows = [
+        IndexRow(name="a b/f#1", report="/out/images/clustering/dataset~a b/file_id~f#1/report.html",
+                 result="/out/x.zarr", clusters={"leiden_0.5_1": 1234}, notices=("<mind>",)),
+        IndexRow(name="bad/f", error=f"no such file {NAUGHTY}"),
+    ]  # fmt: skip
+    html = index_page(rows, "/out/images", "now", "key").decode()
     page: Page = parsed(html)
     links = [a["href"] for tag, a in page.tags if tag == "a"]
     assert "clustering/dataset~a%20b/file_id~f%231/report.html" in links
@@ -279,7 +279,7 @@ def test_genes_colour_the_plot(tmp_path: Path) -> None:
     whole.write_h5ad(tmp_path / "genes.h5ad")
     asked = {"resolutions": [0.5], "umap_colors": ["donor", *names, "leiden_0.5_1"], "neighbors": {"n_neighbors": 10}}
     found = report(tmp_path, make_result(tmp_path, str(tmp_path / "genes.h5ad"), asked))
-    page = parsed(Path(found["report"]).read_text())
+    page = parsed(Path(found.url).read_text())
     assert [gene["name"] for gene in page.facts["genes"]] == names[:GENES]
     assert [covariate["name"] for covariate in page.facts["covariates"]] == ["donor"]
     assert "G24, G25, G26, G27, G28, G29: it has room for 24 genes" in "".join(page.text)
