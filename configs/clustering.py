@@ -20,6 +20,7 @@ from pydantic import (
     model_validator,
 )
 
+from cellstrata.configs.cluster_ids import TreeId
 from cellstrata.configs.clustering_args import check, folded
 from cellstrata.configs.errors import ConfigError, Problem, did_you_mean, one_of, shown
 from cellstrata.configs.hierarchy import Hierarchy
@@ -190,9 +191,20 @@ class ClusteringConfig(BaseModel):
             config = handler(data)
         except ValidationError as error:
             raise ConfigError([*problems_in(error, cls), *problems]) from None
-        if problems:
+        if problems := [*problems, *_trees_not_made(config)]:
             raise ConfigError(problems)
         return config
+
+
+def _trees_not_made(config: ClusteringConfig) -> list[Problem]:
+    trees = [TreeId(algorithm, number) for algorithm in config.algorithm for number in config.resolutions]
+    found = []
+    for tree in config.hierarchy.of_trees:
+        if tree not in trees:
+            made = did_you_mean(str(tree), [str(each) for each in trees])
+            suggestion = made or f"this dataset has {', '.join(map(str, trees))}"
+            found.append(Problem(("hierarchy",), f"names clusters of {tree}, which is not computed", suggestion))
+    return found
 
 
 def _contradictions(data: Mapping[str, Any]) -> list[Problem]:

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import copy
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from cellstrata.configs.cluster_ids import ClusterId, NamedCluster, TreeId, id_hint, named_cluster
 from cellstrata.configs.errors import ConfigError, Problem, did_you_mean, one_of, shown
 from cellstrata.configs.values import Count, CountFromZero, Iterations, Metric, Neighbors, Resolution, Text
 from cellstrata.configs.wording import problems_in
 
-ClusterId = tuple[int, ...]
-
-_ID = re.compile(r"[0-9]+(?:_[0-9]+)*", re.ASCII)
 _BOTH = ("levels", "clusters")
 
 
@@ -47,7 +44,8 @@ class Hierarchy:
     """A hierarchy as the user wrote it (`spelling`) and what it means.
 
     Levels count from 1, the clusters of the whole dataset. A cluster's id is the tuple of its parts:
-    `3_0` is (3, 0).
+    `3_0` is (3, 0). Each tree, of an algorithm at a resolution, has clusters of its own: `of` narrows a
+    hierarchy to what is asked of one of them.
     """
 
     spelling: Any = field(default=None, compare=False)
@@ -57,6 +55,8 @@ class Hierarchy:
     levels: Mapping[int, LevelParameters] = field(default_factory=dict)
     clusters: Mapping[ClusterId, LevelParameters | None] = field(default_factory=dict)
     """Parameters of clusters that differ, laid over their level's; None leaves the cluster whole."""
+    of_trees: Mapping[TreeId, Mapping[ClusterId, LevelParameters | None]] = field(default_factory=dict)
+    """The same of clusters that are named in one tree alone, in the place of those of this id in all trees."""
 
     @classmethod
     def parse(cls, written: Any) -> Hierarchy:
@@ -69,6 +69,11 @@ class Hierarchy:
             return _from_mapping(written)
         depth = _depth(written)
         return cls(written, depth, depth)
+
+    def of(self, algorithm: str, resolution: float) -> Hierarchy:
+        """Return what is asked of one tree; its depth is that of all."""
+        own = self.of_trees.get(TreeId(algorithm, resolution), {})
+        return replace(self, clusters={**self.clusters, **own}, of_trees={}) if self.of_trees else self
 
     def parameters(self, path: ClusterId) -> LevelParameters | None:
         """Return what differs from the base when the cluster `path` is split, or None to leave it whole.
@@ -83,14 +88,19 @@ class Hierarchy:
         return self.levels.get(level, _BASE)
 
     def named_clusters(self) -> list[ClusterId]:
-        """List the clusters that are named, so that a caller can warn of those that do not exist."""
+        """List the clusters that are named in every tree, so that a caller can warn of those that do not exist."""
         return sorted(self.clusters)
+
+    def all_parameters(self) -> list[LevelParameters]:
+        """List the parameters of all clusters that are named, in whatever tree."""
+        named = [self.clusters, *self.of_trees.values()]
+        return [own for clusters in named for own in clusters.values() if own is not None]
 
     @property
     def looks_like_levels(self) -> bool:
         """Whether this names clusters by single numbers, where the ancestor's code read levels."""
         plain = isinstance(self.spelling, Mapping) and not set(_BOTH) & set(self.spelling)
-        return plain and all(len(cluster) == 1 and cluster[0] > 0 for cluster in self.clusters)
+        return plain and not self.of_trees and all(len(cluster) == 1 and cluster[0] > 0 for cluster in self.clusters)
 
 
 def _depth(written: Any) -> int:
@@ -117,7 +127,7 @@ def _refusal(message: str, suggestion: str | None = None) -> ConfigError:
 def _from_mapping(written: Mapping[Any, Any]) -> Hierarchy:
     problems: list[Problem] = []
     levels: dict[int, LevelParameters] = {}
-    clusters: dict[ClusterId, LevelParameters | None] = {}
+    clusters: dict[NamedCluster, LevelParameters | None] = {}
     if not written:
         raise _refusal("an empty mapping names no level and no cluster", "write `hierarchy: 2`, or leave it out")
     if any(key in written for key in _BOTH):
@@ -131,21 +141,23 @@ def _from_mapping(written: Mapping[Any, Any]) -> Hierarchy:
     else:
         clusters = _clusters(written, (), problems)
     blanket = max(levels, default=1)
-    split = [len(cluster) + 1 for cluster, parameters in clusters.items() if parameters is not None]
+    split = [len(cluster.path) + 1 for cluster, parameters in clusters.items() if parameters is not None]
     depth = max([blanket, *split])
     if not problems and not levels and not split:
         problems.append(Problem((), "asks for no split at all", "name a level or a cluster, or leave it out"))
     if problems:
         raise ConfigError(problems)
-    whole = {
-        cluster: None if own is None else own.over(levels.get(len(cluster) + 1, _BASE))
-        for cluster, own in clusters.items()
-    }
-    return Hierarchy(copy.deepcopy(dict(written)), depth, blanket, levels, whole)
+    of_trees: dict[TreeId | None, dict[ClusterId, LevelParameters | None]] = {None: {}}
+    for (tree, path), own in clusters.items():
+        laid = None if own is None else own.over(levels.get(len(path) + 1, _BASE))
+        of_trees.setdefault(tree, {})[path] = laid
+    everywhere = of_trees.pop(None)
+    qualified = {tree: named for tree, named in of_trees.items() if tree is not None}
+    return Hierarchy(copy.deepcopy(dict(written)), depth, blanket, levels, everywhere, qualified)
 
 
 def _beside(key: Any) -> str:
-    if _ID.fullmatch(str(key)):
+    if named_cluster(key) is not None:
         return f"put {shown(key)} under `levels` or under `clusters`"
     return did_you_mean(key, _BOTH) or "levels and clusters go under these two keys"
 
@@ -165,7 +177,7 @@ def _levels(part: Mapping[Any, Any], problems: list[Problem]) -> dict[int, Level
         path = ("levels", str(key))
         number = int(key) if isinstance(key, str) and key.isascii() and key.isdigit() else key
         if isinstance(number, bool) or not isinstance(number, int) or number < 1:
-            named = isinstance(key, str) and bool(_ID.fullmatch(key)) and "_" in key
+            named = isinstance(key, str) and "_" in key and named_cluster(key) is not None
             suggestion = "cluster ids go under `clusters`" if named else "levels count from 1"
             problems.append(Problem(path, f"{shown(key)} is no level", suggestion))
         elif number in levels:
@@ -177,16 +189,16 @@ def _levels(part: Mapping[Any, Any], problems: list[Problem]) -> dict[int, Level
 
 def _clusters(
     part: Mapping[Any, Any], base: tuple[str, ...], problems: list[Problem]
-) -> dict[ClusterId, LevelParameters | None]:
-    clusters: dict[ClusterId, LevelParameters | None] = {}
+) -> dict[NamedCluster, LevelParameters | None]:
+    clusters: dict[NamedCluster, LevelParameters | None] = {}
     for key, value in part.items():
         path = (*base, str(key))
-        if isinstance(key, (bool, float)) or key is None or not _ID.fullmatch(str(key)):
+        cluster = named_cluster(key)
+        if cluster is None:
             problems.append(Problem(path, f"{shown(key)} is no cluster id", _id_hint(key, plain=not base)))
             continue
-        cluster = tuple(int(number) for number in str(key).split("_"))
         if cluster in clusters:
-            problems.append(Problem(path, f"cluster {_label(cluster)} is given twice", "keep one of them"))
+            problems.append(Problem(path, f"cluster {cluster} is given twice", "keep one of them"))
         elif value is False and base:
             clusters[cluster] = None
         else:
@@ -198,15 +210,7 @@ def _clusters(
 
 def _id_hint(key: Any, plain: bool) -> str:
     near = did_you_mean(key, _BOTH) if plain and isinstance(key, str) else None
-    parts = re.findall(r"[0-9]+", str(key)) if not isinstance(key, bool) and "-" not in str(key) else []
-    joined = "_".join(parts)
-    if near is None and len(parts) > 1 and re.fullmatch(r"[0-9._ ,/]+", str(key)):
-        return f'did you mean "{joined}"?'
-    return near or 'ids are written like 3 or "3_0"'
-
-
-def _label(cluster: ClusterId) -> str:
-    return "_".join(map(str, cluster))
+    return near or id_hint(key)
 
 
 def _parameters(value: Any, path: tuple[str, ...], problems: list[Problem], if_false: str) -> LevelParameters:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from cellstrata.configs.cluster_ids import ID, TREE
 from cellstrata.configs.hierarchy import LevelParameters
 
-_ID = "^[0-9]+(_[0-9]+)*$"
+_ID = f"^(?:{TREE}:)?{ID}$"
 _PARAMETERS = {
     "anyOf": [
         {"type": "number", "exclusiveMinimum": 0, "description": "A resolution."},
@@ -23,7 +24,8 @@ HIERARCHY_SCHEMA: dict[str, Any] = {
         {"type": "string", "pattern": "^[1-9][0-9]*$", "description": "The same, as text."},
         {
             "type": "object",
-            "description": "Split only these clusters, by id: 3, or 3_0 for a cluster of level 2.",
+            "description": "Split only these clusters, by id: 3, or 3_0 for a cluster of level 2; "
+            "leiden_0.5:3 for that of one algorithm and resolution.",
             "patternProperties": {_ID: _PARAMETERS},
             "additionalProperties": False,
             "minProperties": 1,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from cellstrata.configs.cluster_ids import NamedCluster, TreeId
 from cellstrata.configs.merging import OTHER_MODULES, takes_part
 from cellstrata.configs.model import RunConfig
 
@@ -19,6 +20,7 @@ def notices_of(data: Mapping[str, Any], config: RunConfig) -> list[str]:
     datasets = data.get("DATASETS")
     found += _left_out(datasets if isinstance(datasets, Mapping) else {})
     found += _could_be_levels(config)
+    found += _of_several_trees(config)
     return found
 
 
@@ -52,6 +54,34 @@ def _could_be_levels(config: RunConfig) -> list[str]:
         f"`hierarchy: {{clusters: {text}}}` says the same without this notice."
         for text, names in spelled.items()
     ]
+
+
+def _of_several_trees(config: RunConfig) -> list[str]:
+    said: dict[tuple[str, ...], list[str]] = {}
+    for name, dataset in config.selected.items():
+        settings = dataset.clustering
+        trees = [TreeId(algorithm, number) for algorithm in settings.algorithm for number in settings.resolutions]
+        for path in settings.hierarchy.named_clusters() if len(trees) > 1 else ():
+            met = [str(tree) for tree in trees if path not in settings.hierarchy.of_trees.get(tree, {})]
+            if len(met) > 1:
+                said.setdefault((str(NamedCluster(None, path)), *met), []).append(name)
+    found: dict[tuple[tuple[str, ...], tuple[str, ...]], list[str]] = {}
+    for (label, *met), names in said.items():
+        found.setdefault((tuple(met), tuple(names)), []).append(label)
+    return [
+        f"`hierarchy` ({', '.join(names)}) names {_cluster(labels)}, which {'is' if len(labels) == 1 else 'are'} of "
+        f'other cells in each of {_listed(met)}. "{met[0]}:{labels[0]}" names that of one alone.'
+        for (met, names), labels in found.items()
+    ]
+
+
+def _cluster(labels: Sequence[str]) -> str:
+    return f"cluster{'s'[: len(labels) != 1]} {_listed(labels)}"
+
+
+def _listed(names: Sequence[str], most: int = 6) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def _short(value: Any) -> str:

@@ -118,7 +118,7 @@ def _parser() -> argparse.ArgumentParser:
         usage="cellstrata explain RESULT [--cluster 3_1] [--column leiden_0.5_2] [--json]",
     )  # fmt: skip
     explain.add_argument("result", metavar="RESULT", help="a result of `run`, `cluster` or `collect`")
-    explain.add_argument("--cluster", metavar="LABEL", help="its label; level 1 as a whole without it, or for `all`")
+    explain.add_argument("--cluster", metavar="LABEL", help="its label, 3_1 or leiden_0.5:3_1; without it, level 1")
     explain.add_argument("--column", metavar="NAME", help="obs column, where several have a cluster of this label")
     explain.add_argument("--json", action="store_true", dest="as_json", help="print all that is recorded, as JSON")
     explain.set_defaults(run=_explain)

@@ -202,5 +202,5 @@ def _wanted(config: ClusteringConfig, base: NeighborsSpec, *, computed: bool, um
     for level in range(2, asked.deepest_blanket + 1):
         parameters = asked.levels.get(level)
         specs.append(lay_over(unused, base, parameters).neighbors if parameters else base)
-    specs += [lay_over(unused, base, p).neighbors for path, p in asked.clusters.items() if p is not None and path]
+    specs += [lay_over(unused, base, parameters).neighbors for parameters in asked.all_parameters()]
     return list(dict.fromkeys([*specs, *([base] if umap else [])]))

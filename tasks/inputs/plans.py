@@ -57,7 +57,7 @@ def tree_plans(
             ),
             neighbors=source.neighbors,
             min_cells=settings.min_cells,
-            hierarchy=settings.hierarchy,
+            hierarchy=settings.hierarchy.of(algorithm, resolution),
             n_cells=source.n_cells,
             embeddings=dict(embeddings),
             root_graph=graph,

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from cellstrata.configs.cluster_ids import named_cluster
 from cellstrata.tasks.kernels.gpu_check import GpuCheck
 from cellstrata.tasks.results.cluster_choice import ALL, asked_column
 from cellstrata.tasks.results.record import ResultRecord, Told, read_result, sizes_in_obs, told_columns
@@ -15,6 +16,7 @@ from cellstrata.tasks.stores.json_values import JsonObject
 from cellstrata.tasks.stores.places import Place
 from cellstrata.tasks.trees.column_facts import ColumnFacts
 from cellstrata.tasks.trees.facts import gpu_check_of
+from cellstrata.tasks.trees.labels import column_name, label_of
 from cellstrata.tasks.trees.rows import Row, TreeRows
 
 
@@ -120,7 +122,8 @@ def explain(
 ) -> Explanation:
     """Explain a cluster of a result of `run`, `cluster` or `collect`; `all`, or none, explains level 1.
 
-    `column` is needed where several have a cluster of this label.
+    `column` is needed where several have a cluster of this label, unless it is named as in `hierarchy`:
+    `leiden_0.5:3_1`.
 
     Raises
     ------
@@ -130,6 +133,9 @@ def explain(
     record = read_result(place)
     told, lost = told_columns(record)
     label = ALL if cluster is None else cluster
+    named = named_cluster(cluster)
+    if column is None and named is not None and named.tree is not None:
+        column, label = column_name(*named.tree, len(named.path)), label_of(named.path)
     name = asked_column(record, told, lost, label, column)
     found = told[name]
     rows, teller = found.record.rows, found.record

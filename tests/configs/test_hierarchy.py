@@ -71,9 +71,42 @@ def test_false_does_not_deepen() -> None:
     assert Hierarchy.parse({"levels": {2: 0.2}, "clusters": {"4_1_2": False}}).depth == 2
 
 
+def test_clusters_of_one_tree() -> None:
+    written = {
+        "levels": {2: {"min_cells": 50}},
+        "clusters": {"3": 0.4, "leiden_0.5:3": {"resolution": 0.8}, "leiden_1:3_1": 0.1, "louvain_0.5:0": False},
+    }
+    whole = Hierarchy.parse(written)
+    assert whole.depth == 3
+    assert whole.named_clusters() == [(3,)]
+    assert sorted(parameters.resolution or 0 for parameters in whole.all_parameters()) == [0.1, 0.4, 0.8]
+    of = {name: whole.of(*name) for name in [("leiden", 0.5), ("leiden", 1.0), ("louvain", 0.5), ("louvain", 1.0)]}
+    assert {tree.depth for tree in of.values()} == {3}
+    assert of["leiden", 0.5].parameters((3,)) == LevelParameters(resolution=0.8, min_cells=50)
+    for name in [("leiden", 1.0), ("louvain", 0.5), ("louvain", 1.0)]:
+        assert of[name].parameters((3,)) == LevelParameters(resolution=0.4, min_cells=50)
+    assert of["leiden", 1.0].parameters((3, 1)) == LevelParameters(resolution=0.1)
+    assert of["leiden", 0.5].parameters((3, 1)) is None
+    assert of["louvain", 0.5].parameters((0,)) is None
+    assert of["leiden", 0.5].parameters((0,)) == LevelParameters(min_cells=50)
+    assert of["leiden", 1.0].named_clusters() == [(3,), (3, 1)]
+
+
+def test_clusters_of_one_tree_without_the_key_clusters() -> None:
+    hierarchy = Hierarchy.parse({"leiden_0.5:3": 0.4})
+    assert (hierarchy.depth, hierarchy.looks_like_levels) == (2, False)
+    assert hierarchy.of("leiden", 0.5).parameters((3,)) == LevelParameters(resolution=0.4)
+    assert hierarchy.of("leiden", 0.6).parameters((3,)) is None
+
+
 @pytest.mark.parametrize(
     ("written", "words"),
     [
+        ({"leiden:3": 0.1}, "leiden_0.5:3_0"),
+        ({"leiden_0.5.1:3": 0.1}, "no cluster id"),
+        ({"leiden_0.5:": 0.1}, "no cluster id"),
+        ({"leiden_0.5:3": 0.1, "leiden_0.50:3": 0.2}, "cluster leiden_0.5:3 is given twice"),
+        ({"levels": {"leiden_0.5:3_0": 0.1}}, "go under `clusters`"),
         (0, "at least 1"),
         (-2, "at least 1"),
         (True, "hierarchy: 2"),

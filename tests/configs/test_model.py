@@ -256,3 +256,40 @@ def test_notices(load: Callable[..., tuple[RunConfig, list[str]]], base: str) ->
     assert len(notices) == 4
     for word in ("env_mode and resources", "`workers`", "heart", "input.metrics", "`CELLSTRATA_WORKERS`?"):
         assert word in " ".join(notices)
+
+
+TWO_TREES = """output_dir: out
+DATASETS:
+  lung:
+    input: {clustering: lung.h5ad}
+    clustering: {algorithm: leiden, resolutions: [0.5, 1], hierarchy: {clusters: CLUSTERS}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("clusters", "said"),
+    [
+        ('{"3": 0.2, "1_0": 0.2}', "clusters 1_0, 3, which are of other cells in each of leiden_0.5, leiden_1.0"),
+        ('{"3": 0.2, "leiden_0.5:3": 0.1}', ""),  # that of leiden_1.0 alone is meant by "3"
+        ('{"leiden_1.0:3": 0.2, "leiden_0.5:3": 0.1}', ""),
+    ],
+)
+def test_an_id_that_meets_several_columns_is_said(
+    load: Callable[..., tuple[RunConfig, list[str]]], clusters: str, said: str
+) -> None:
+    notices = load(TWO_TREES.replace("CLUSTERS", clusters))[1]
+    assert len(notices) == bool(said)
+    assert said in "".join(notices)
+    assert load(TWO_TREES.replace("CLUSTERS", clusters).replace("[0.5, 1]", "[0.5]").replace("leiden_1.0", "leiden_0.5")
+                .replace(', "leiden_0.5:3": 0.1', ""))[1] == []  # fmt: skip
+
+
+def test_clusters_of_a_column_that_is_not_made_are_refused(
+    load: Callable[..., tuple[RunConfig, list[str]]],
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(TWO_TREES.replace("CLUSTERS", '{"leiden_0.7:3": 0.2}'))
+    (problem,) = caught.value.problems
+    assert problem.path[-2:] == ("clustering", "hierarchy")
+    assert "leiden_0.7" in problem.message
+    assert "leiden_0.5, leiden_1.0" in str(problem.suggestion) or "did you mean" in str(problem.suggestion)

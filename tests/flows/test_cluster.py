@@ -14,6 +14,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from cellstrata.tasks.elements.opening import InputError
+from cellstrata.tasks.results.explain import explain
+from cellstrata.tasks.stores.places import Place
 from tests.flows.conftest import Run
 
 LATENT = {"neighbors": {"use_rep": "X_latent"}, "hierarchy": 3, "resolutions": [0.2, 1.0]}
@@ -218,6 +221,26 @@ def test_leidenalg_and_louvain(one: Run, pbmc: Path) -> None:
 def test_named_clusters_that_do_not_exist_are_said(one: Run, pbmc: Path) -> None:
     report = one(pbmc, {"hierarchy": {"clusters": {"77": 0.3, "0": 0.5}}})
     assert any("77" in notice for notice in report["notices"])
+
+
+def test_a_cluster_that_is_named_in_one_column_is_split_there_alone(one: Run, pbmc: Path) -> None:
+    settings = {"resolutions": [0.5, 1.0], "hierarchy": {"clusters": {"leiden_0.5:0": 1.0, "leiden_1.0:77": 0.5}}}
+    report = one(pbmc, settings)
+    found = labels(report).astype(str)
+    for column, split in (("leiden_0.5", {"0"}), ("leiden_1.0", set())):
+        children = found.groupby(f"{column}_1")[f"{column}_2"].nunique()
+        assert {cluster for cluster, n in children.items() if n > 1} == split
+    assert report["splits"]["executed"] == 3
+    (said,) = [notice for notice in report["notices"] if "the hierarchy names" in notice]
+    assert said.startswith("leiden 1.0: the hierarchy names 77")
+    explained = explain(Place(report["output"]), "leiden_0.5:0")
+    assert (explained.column, explained.cluster) == ("leiden_0.5_1", "0")
+    assert explained.n_children > 1
+    assert explain(Place(report["output"]), "leiden_1.0:0").n_children == 1
+    child = explain(Place(report["output"]), "leiden_0.5:0_1")
+    assert (child.column, child.cluster) == ("leiden_0.5_2", "0_1")
+    with pytest.raises(InputError, match="there is no such column"):
+        explain(Place(report["output"]), "leiden_0.6:0")
 
 
 def test_one_failing_dataset_leaves_the_others(
