@@ -24,13 +24,13 @@ from prefect.serializers import JSONSerializer
 from prefect.settings import PREFECT_API_URL
 from pydantic import Field, PrivateAttr
 
+from cellstrata.flows.run import current_run
 from cellstrata.tasks.cache.cache import Cache, Record
-from cellstrata.tasks.stores.store import StorageOptions, Store
+from cellstrata.tasks.stores.store import Store
 from cellstrata.tasks.trees.jobs import JobReport
 
 ATTEMPTS = 5
 _saving = threading.Lock()
-_saved: dict[tuple[str | None, str], Any] = {}  # the documents of blocks, by server and name
 
 
 class NodeKey(CachePolicy):
@@ -61,15 +61,15 @@ class CellstrataCache(WritableFileSystem):
 
     behind: str = Field("", description="A second cache that is only read, empty for none.")
 
-    storage_options: ClassVar[StorageOptions] = {}  # of the run in this process; never saved
     _of_run: Cache | None = PrivateAttr(None)
 
     def cache(self) -> Cache:
-        """Return the cache of the run that made this block, or open it."""
+        """Return the cache of the run that made this block, or open it with the credentials of the run around."""
         if self._of_run is not None:
             return self._of_run
-        behind = Store.at(self.behind, self.storage_options) if self.behind else None
-        return Cache(Store.at(self.url, self.storage_options), behind)
+        run = current_run()
+        options = run.config.storage_options if run is not None else {}
+        return Cache(Store.at(self.url, options), Store.at(self.behind, options) if self.behind else None)
 
     def read_path(self, path: str, **_: Any) -> bytes:  # type: ignore[override]
         """Return Prefect's result record of a key.
@@ -111,24 +111,24 @@ def intact(cache: Cache, key: str) -> Record | None:
     return cache.find(key, record.kind)  # type: ignore[arg-type]
 
 
-def cache_block(cache: Cache) -> CellstrataCache:
+def cache_block(cache: Cache, saved: dict[str, Any]) -> CellstrataCache:
     """Make the block of a run's cache and save it, as Prefect demands of a result storage.
 
     Call it within a flow. Its name is made from the URL, so that runs over different caches do not
-    overwrite one another's.
+    overwrite one another's. `saved` has the ids of documents that the run has saved, by server and name.
     """
     url, behind = cache.store.url, cache.behind.url if cache.behind else ""
     block = CellstrataCache(url=url, behind=behind)
     block._of_run = cache
     name = f"cellstrata-{hashlib.blake2b(f'{url} {behind}'.encode(), digest_size=4).hexdigest()}"
-    place = (PREFECT_API_URL.value(), name)
+    place = f"{PREFECT_API_URL.value()} {name}"
     with _saving:  # datasets that start together would all register the block's type
-        if place in _saved:  # a write for each of many datasets keeps SQLite busy
-            block._block_document_id, block._block_document_name = _saved[place], name
+        if place in saved:  # a write for each of many datasets keeps SQLite busy
+            block._block_document_id, block._block_document_name = saved[place], name
             return block
         for again in reversed(range(ATTEMPTS)):
             try:
-                _saved[place] = block.save(name, overwrite=True, _sync=True)  # type: ignore[call-arg]
+                saved[place] = block.save(name, overwrite=True, _sync=True)  # type: ignore[call-arg]
                 break
             except ObjectAlreadyExists:  # another run on the same server has just registered it
                 if not again:

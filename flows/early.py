@@ -8,54 +8,43 @@ from __future__ import annotations
 
 import importlib
 import threading
-from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from typing import Any
 
-from cellstrata.configs.model import RunConfig
 from cellstrata.flows.executors.executor import Executor
-from cellstrata.flows.preparation import open_cache
-from cellstrata.tasks.cache.cache import ArrayRef, Cache
-from cellstrata.tasks.inputs.inspection import Input
-from cellstrata.tasks.inputs.plans import root_neighbors
-from cellstrata.tasks.kernels.placement import placement_of
+from cellstrata.flows.run import Run
+from cellstrata.tasks.cache.cache import Cache
+from cellstrata.tasks.inputs.level_1 import GraphRequest, Level1
 from cellstrata.tasks.trees.graphs import find_graph
-from cellstrata.tasks.trees.root_graph import RootGraph, compute_neighbors, find_neighbors
+from cellstrata.tasks.trees.root_graph import RootGraph, compute_neighbors
 
 AT_MOST = 2  # datasets; the others' graphs are computed when their turn comes
 NO_GRAPH = "0" * 64  # no key: to look for it makes a worker import what it needs, and open its cache
 WOKEN = 4  # workers; more are started when there is work for them
 
-_started: dict[tuple[str, int, str, str | None], Future[RootGraph]] = {}
 
-
-def wake_worker(config: RunConfig, executor: Executor) -> None:
+def wake_worker(run: Run) -> None:
     """Start the worker that computes the first graph, while this process opens the inputs; returns at once."""
-    if config.runner == "processes":
+    if run.config.runner == "processes":
         threads = ThreadPoolExecutor(1)
-        threads.submit(executor.run, find_graph, open_cache(config), NO_GRAPH)
+        threads.submit(run.executor.run, find_graph, run.open_cache(), NO_GRAPH)
         threads.shutdown(wait=False)
 
 
-def start_graphs(config: RunConfig, inputs: Mapping[str, Input], executor: Executor) -> None:
+def start_graphs(run: Run) -> None:
     """Start computing level 1's graph of the first inputs that have none; returns at once."""
+    config, executor = run.config, run.executor
     if config.refresh or config.runner == "threads":
         return
-    cache, threads = open_cache(config), ThreadPoolExecutor(2 * AT_MOST)
-    for source in list(inputs.values())[:AT_MOST]:
-        settings = config.DATASETS[source.dataset].clustering
-        spec = root_neighbors(settings, source.neighbors)
-        place = placement_of(settings, config.gpu_for(source.dataset), executor.status)
-        embedding = source.embeddings.get(spec.embedding)
-        if source.stored_graph is not None or embedding is None:
-            continue
-        method = place.knn_method(source.n_cells)
-        key = (embedding.digest, spec.n_neighbors, spec.metric, method)
-        arguments: tuple[Any, ...] = (cache, embedding, spec.n_neighbors, spec.metric, executor.threads, method)
-        if key not in _started and find_neighbors(*arguments) is None:
-            _started[key] = threads.submit(executor.run, compute_neighbors, *arguments)
-            threads.submit(_wake, executor, _started[key], cache)
+    cache, threads = run.open_cache(), ThreadPoolExecutor(2 * AT_MOST)
+    for source in list(run.inputs.values())[:AT_MOST]:
+        level_1 = Level1.of(config, source, run.gpu)
+        request = None if source.stored_graph is not None else level_1.graph(level_1.embeddings)
+        if request is not None and request.key not in run.graphs and request.find(cache) is None:
+            arguments: tuple[Any, ...] = request.arguments(cache, executor.threads)
+            run.graphs[request.key] = threads.submit(executor.run, compute_neighbors, *arguments)
+            threads.submit(_wake, executor, run.graphs[request.key], cache)
     threads.shutdown(wait=False)
 
 
@@ -76,11 +65,9 @@ def load_for_publishing() -> threading.Thread:
     return thread
 
 
-def find_started(
-    cache: Cache, embedding: ArrayRef, n_neighbors: int, metric: str, threads: int, method: str | None = None
-) -> RootGraph | None:
-    """Return a graph that the cache has, waiting for it if it has been started here."""
-    started = _started.pop((embedding.digest, n_neighbors, metric, method), None)
+def find_started(run: Run, request: GraphRequest, cache: Cache) -> RootGraph | None:
+    """Return a graph that the cache has, waiting for it if the run has started it."""
+    started = run.graphs.pop(request.key, None)
     if started is not None:
         started.exception()  # it is computed again, by the task, if this failed
-    return find_neighbors(cache, embedding, n_neighbors, metric, threads, method)
+    return request.find(cache)

@@ -22,10 +22,10 @@ from cellstrata.configs.load import config_from
 from cellstrata.configs.model import RunConfig
 from cellstrata.flows.credentials import has_blocks
 from cellstrata.flows.early import start_graphs, wake_worker
-from cellstrata.flows.executors.executor import Settings
-from cellstrata.flows.executors.registry import shared_executor, stop_all
+from cellstrata.flows.monitor.progress import ProgressFeed
 from cellstrata.flows.monitor.summary import RunSummary
 from cellstrata.flows.preparation import UnusableInputs, prepare, ready, unavailable
+from cellstrata.flows.run import Run, open_run
 from cellstrata.flows.server.connection import Connection, connection
 from cellstrata.flows.server.embedded_server import ServerFailed
 from cellstrata.flows.server.watch import when_unreachable
@@ -136,7 +136,7 @@ class Display(Protocol):
     def status(self, text: str) -> AbstractContextManager[Callable[[str], None]]:
         """Say within the block what is done before there is progress to show."""
 
-    def progress(self) -> AbstractContextManager[None]:
+    def progress(self, feed: ProgressFeed) -> AbstractContextManager[None]:
         """Show progress within the block."""
 
 
@@ -157,7 +157,7 @@ class LogDisplay:
         yield log.info
 
     @contextlib.contextmanager
-    def progress(self) -> Iterator[None]:
+    def progress(self, feed: ProgressFeed) -> Iterator[None]:
         """Show nothing: the log of the flow has it."""
         yield
 
@@ -171,6 +171,7 @@ class Launch:
         """`signals` are those that stop the run once its flow has begun; only for a main thread."""
         self._config, self._display, self._signals = config, display or LogDisplay(), signals
         self._stopped = False
+        self._run: Run | None = None
         self._stop_flow: Callable[[], object] = lambda: None
         self._lock = threading.Lock()
 
@@ -198,25 +199,29 @@ class Launch:
                 server.wait()
                 with server.settings():
                     config = checked(config)
-            say(f"starting the runner {config.runner}")
-            with shared_executor(Settings.of(config)) as executor:
-                for notice in executor.notices:
-                    self._display.notice(notice)
-                wake_worker(config, executor)
-                inputs = prepare(config, lambda name: say(f"inspecting {name}"))
-                say("starting Prefect")
-                start_graphs(config, inputs, executor)
-                return self._flow(config, server, lost, before_flow)
+            with open_run(config) as run:
+                with self._lock:
+                    self._run = run
+                say(f"starting the runner {config.runner}")
+                with run.computing() as executor:
+                    for notice in executor.notices:
+                        self._display.notice(notice)
+                    wake_worker(run)
+                    prepare(run, lambda name: say(f"inspecting {name}"))
+                    say("starting Prefect")
+                    start_graphs(run)
+                    return self._flow(run, server, lost, before_flow)
 
     def stop(self) -> None:
         """Stop the run and its workers at once; whoever waits for it gets Interrupted."""
-        stop_all()
         with self._lock:
             self._stopped = True
+            if self._run is not None:
+                self._run.stop()
             self._stop_flow()
 
     def _flow(
-        self, config: RunConfig, server: Connection, lost: Callable[[str], None], before_flow: Callable[[], None]
+        self, run: Run, server: Connection, lost: Callable[[str], None], before_flow: Callable[[], None]
     ) -> RunSummary:
         with server.settings():
             from cellstrata.flows.cluster import cluster  # here: Prefect takes 2 s to import, and workers must not
@@ -233,7 +238,7 @@ class Launch:
 
             async def until_stopped() -> RunSummary:
                 loop = asyncio.get_running_loop()
-                task = asyncio.ensure_future(cluster(config, return_state=True))
+                task = asyncio.ensure_future(cluster(run.config, return_state=True))
                 with self._lock:
                     self._stop_flow = lambda: loop.call_soon_threadsafe(task.cancel)
                     if self._stopped:
@@ -250,7 +255,7 @@ class Launch:
                     for sign in self._signals:
                         loop.remove_signal_handler(sign)
 
-            with self._display.progress():
+            with self._display.progress(run.progress):
                 try:
                     return asyncio.run(until_stopped())
                 finally:
@@ -262,7 +267,7 @@ class Launch:
 def checked(config: RunConfig) -> RunConfig:
     """Make the configuration ready, and see that what it names is there. Raises UnusableInputs."""
     config = ready(config)
-    if problems := unavailable(config, devices=config.runner != "gpu"):
+    if problems := unavailable(Run(config), devices=config.runner != "gpu"):
         raise UnusableInputs(problems)
     return config
 

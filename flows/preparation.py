@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 
 from cellstrata.configs.errors import at_most
 from cellstrata.configs.model import RunConfig
 from cellstrata.flows.credentials import BlockProblem, literal_problems, with_blocks
-from cellstrata.flows.executors.registry import gpu_of_run, runner_problem
-from cellstrata.tasks.cache.cache import Cache
+from cellstrata.flows.executors.registry import runner_problem
+from cellstrata.flows.run import Run
 from cellstrata.tasks.inputs.expansion import expand
 from cellstrata.tasks.inputs.inspection import Input, inspect_input
 from cellstrata.tasks.inputs.overlaps import conflicts
@@ -18,16 +17,11 @@ from cellstrata.tasks.kernels.placement import placement_of
 from cellstrata.tasks.publishing.link_mode import link_problem
 from cellstrata.tasks.stores.faults import StoreError
 from cellstrata.tasks.stores.places import Place
-from cellstrata.tasks.stores.retries import forget_said
-from cellstrata.tasks.stores.store import Store, is_local
+from cellstrata.tasks.stores.store import is_local
 from cellstrata.tasks.stores.urls import place_of
 from cellstrata.tasks.stores.write_access import unusable
 
 STAY_OPEN = 8  # inputs in buckets, until their turn comes; what is kept of each takes memory
-
-_inspected: dict[tuple[str, str], Input] = {}  # by configuration and name, until its flow takes it
-_writable: set[tuple[str, str]] = set()  # by configuration and URL, until the run ends
-_lock = threading.Lock()
 
 
 class UnusableInputs(ValueError):
@@ -64,31 +58,26 @@ def ready(config: RunConfig, stored: bool = False) -> RunConfig:
     return expanded
 
 
-def open_cache(config: RunConfig) -> Cache:
-    """Open the cache of a run, and that which is only read behind it."""
-    behind = Store.at(config.read_cache, config.storage_options) if config.read_cache else None
-    return Cache(Store.at(config.cache_url, config.storage_options), behind)
-
-
-def prepare(config: RunConfig, on_input: Callable[[str], None] = lambda name: None) -> dict[str, Input]:
-    """Inspect every input, and keep what was found for the flows of this process.
+def prepare(run: Run, on_input: Callable[[str], None] = lambda name: None) -> dict[str, Input]:
+    """Inspect every input, and keep what was found for the flows of the run.
 
     Returns the inputs by `dataset/file id`, in the file's order. An input that has been inspected
-    for this configuration, and not been used since, is not read again.
+    in this run, and not been used since, is not read again.
 
     Raises
     ------
     UnusableInputs
         With everything that is wrong in all of them.
     """
-    problems = [*unavailable(config), *conflicts(config)]
+    config = run.config
+    problems = [*unavailable(run), *conflicts(config)]
     found: dict[str, Input] = {}
     if not problems:
         for dataset, settings in config.selected.items():
             for file_id in settings.input.clustering:
                 on_input(f"{dataset}/{file_id}")
                 try:
-                    inspected = found[f"{dataset}/{file_id}"] = _inspect(config, dataset, file_id)
+                    inspected = found[f"{dataset}/{file_id}"] = _inspect(run, dataset, file_id)
                     if len(found) > STAY_OPEN:
                         inspected.opened.close()
                 except UnusableInputs as error:
@@ -102,7 +91,7 @@ def prepare(config: RunConfig, on_input: Callable[[str], None] = lambda name: No
     return found
 
 
-def take_input(config: RunConfig, dataset: str, file_id: str) -> Input:
+def take_input(run: Run, dataset: str, file_id: str) -> Input:
     """Return an inspected input to the flow that uses it, inspecting it if that has not been done.
 
     Raises
@@ -110,76 +99,64 @@ def take_input(config: RunConfig, dataset: str, file_id: str) -> Input:
     UnusableInputs
         With everything that is wrong in it.
     """
-    found = _inspect(config, dataset, file_id)
-    with _lock:
-        _inspected.pop((_key(config), found.name), None)
+    found = _inspect(run, dataset, file_id)
+    with run.lock:
+        run.inputs.pop(found.name, None)
     return found
 
 
-def forget(config: RunConfig) -> None:
-    """Forget what was inspected for a run that has ended: its inputs may change before the next."""
-    with _lock:
-        for name in [name for name in _inspected if name[0] == _key(config)]:
-            _inspected.pop(name, None)
-        _writable.clear()
-    forget_said()
-
-
-def _inspect(config: RunConfig, dataset: str, file_id: str) -> Input:
-    name = (_key(config), f"{dataset}/{file_id}")
-    if name not in _inspected:
+def _inspect(run: Run, dataset: str, file_id: str) -> Input:
+    config, name = run.config, f"{dataset}/{file_id}"
+    found = run.inputs.get(name)
+    if found is None:
         settings = config.DATASETS[dataset]
         found, problems = inspect_input(
             dataset, file_id, Place(settings.input.clustering[file_id], config.storage_options), settings.clustering,
-            config.output_dir, open_cache(config), rehash=config.rehash,
+            config.output_dir, run.open_cache(), rehash=config.rehash,
         )  # fmt: skip
         if found is not None and (problem := _unlinkable(config, found)):
             found, problems = None, [f"{dataset}/{file_id}: {problem}"]
         if found is None:
             raise UnusableInputs(problems)
-        with _lock:
-            _inspected[name] = found
-    return _inspected[name]
+        with run.lock:
+            run.inputs[name] = found
+    return found
 
 
 def _unlinkable(config: RunConfig, found: Input) -> str | None:
     return link_problem(found.opened, found.opened.place.at(found.output), config.link)
 
 
-def unavailable(config: RunConfig, output: str = "output_dir", *, devices: bool = True) -> list[str]:
+def unavailable(run: Run, output: str = "output_dir", *, devices: bool = True) -> list[str]:
     """Say what the configuration may ask for and this version or machine does not have.
 
     `output` is what messages call the place of the result. `devices` is False where the run's executor
     is yet to look for GPUs, in the process that is to own them.
     """
+    config = run.config
     place = config.output_dir
     if output != "output_dir" and not is_local(place) and place != place_of(place):  # OUTPUT itself is a zarr
         place = place.rstrip("/").rpartition("/")[0]
     problems = [
         f"{name}: {problem}; name another place"
         for name, url in ((output, place), ("cache", config.cache_url))
-        if (problem := _unusable(config, url))
+        if (problem := _unusable(run, url))
     ]
     if problem := runner_problem(config.runner):
         problems.append(problem)
     for dataset, settings in config.selected.items() if devices else ():
         try:
-            placement_of(settings.clustering, config.gpu_for(dataset), gpu_of_run(config.runner))
+            placement_of(settings.clustering, config.gpu_for(dataset), run.gpu)
         except EngineUnavailable as error:
             problems.append(f"DATASETS.{dataset}.clustering: {error}")
     return problems
 
 
-def _unusable(config: RunConfig, url: str) -> str | None:
+def _unusable(run: Run, url: str) -> str | None:
     """Say why a place cannot be written to, asking it once a run."""
-    asked = (_key(config), url)
-    if asked in _writable:
+    if url in run.writable:
         return None
-    problem = unusable(Place(url, config.storage_options))
+    problem = unusable(Place(url, run.config.storage_options))
     if problem is None:
-        _writable.add(asked)
+        run.writable.add(url)
     return problem
-
-
-def _key(config: RunConfig) -> str:
-    return config.model_dump_json()

@@ -12,7 +12,7 @@ from prefect.utilities.annotations import quote
 
 from cellstrata.flows.caching import NodeKey
 from cellstrata.flows.executors.executor import Stopped, WorkerDied
-from cellstrata.flows.executors.registry import current_executor
+from cellstrata.flows.run import current_executor
 from cellstrata.tasks.elements.opening import DataError
 from cellstrata.tasks.stores.faults import StoreError
 from cellstrata.tasks.trees.jobs import Job

@@ -16,23 +16,23 @@ from cellstrata.configs.single_level import NAME, LevelCall, level_call
 from cellstrata.flows.commands.exit_codes import DONE, FAILED, INTERRUPTED, WRONG_INPUT
 from cellstrata.flows.commands.terminal import Terminal, unexpected
 from cellstrata.flows.executors.executor import Executor, Settings
-from cellstrata.flows.executors.registry import shared_executor
+from cellstrata.flows.executors.registry import open_executor
 from cellstrata.flows.monitor.progress import Counts
-from cellstrata.flows.preparation import UnusableInputs, open_cache, ready, unavailable
+from cellstrata.flows.preparation import UnusableInputs, ready, unavailable
+from cellstrata.flows.run import Run, open_cache
 from cellstrata.tasks.cache.cache import ArrayRef, Cache
 from cellstrata.tasks.cache.leases import using
 from cellstrata.tasks.elements.opening import DataError
 from cellstrata.tasks.inputs.inspection import Input, inspect_level
-from cellstrata.tasks.inputs.pca import compute_pca
-from cellstrata.tasks.inputs.plans import root_neighbors, tree_plans
-from cellstrata.tasks.kernels.placement import placement_of
+from cellstrata.tasks.inputs.level_1 import Embeddings, Level1, pca_of
+from cellstrata.tasks.inputs.plans import tree_plans
 from cellstrata.tasks.results.level import Asked, NothingToDo, close, look, open_level, uncached
 from cellstrata.tasks.results.level_result import PublishedLevel, publish_kept, publish_level
 from cellstrata.tasks.results.result import Finished
 from cellstrata.tasks.results.uses import note_use
 from cellstrata.tasks.trees.jobs import Job, JobReport, run_job
 from cellstrata.tasks.trees.plan import EmbeddingChoice
-from cellstrata.tasks.trees.root_graph import compute_neighbors, find_neighbors
+from cellstrata.tasks.trees.root_graph import compute_neighbors
 from cellstrata.tasks.trees.split import node_key
 from cellstrata.tasks.trees.tree import Pending, Tree
 
@@ -65,7 +65,7 @@ def cluster(options: argparse.Namespace) -> int:
 def _cluster(call: LevelCall, terminal: Terminal) -> None:
     started = time.perf_counter()
     call = call.with_config(ready(call.config))
-    if problems := unavailable(call.config, "OUTPUT"):
+    if problems := unavailable(Run(call.config), "OUTPUT"):
         raise UnusableInputs(problems)
     asked = look(call)
     if asked.kept:
@@ -88,8 +88,9 @@ def _level(
 ) -> tuple[PublishedLevel, Counts]:
     """Split and publish; returns what came of it, and the splits."""
     settings = config.DATASETS[NAME].clustering
-    embeddings = _embeddings(call, source, cache)
-    graph = _graph(call, source, cache, embeddings)
+    level_1 = Level1.of(config, source)
+    embeddings = _embeddings(level_1, cache, config.refresh)
+    graph = source.stored_graph or ("" if call.level > 1 else _graph(level_1, cache, embeddings, config))
     (plan,) = tree_plans(settings, source, embeddings, graph, config.gpu_for(NAME))
     tree, pending = open_level(plan, asked)
     executed = _split(tree, pending, cache, config.worker_count, config.refresh)
@@ -102,25 +103,16 @@ def _level(
     return published, Counts(len(executed), len(pending) - len(executed))
 
 
-def _embeddings(call: LevelCall, source: Input, cache: Cache) -> dict[EmbeddingChoice, ArrayRef]:
-    ready = {}
-    for choice, ref in source.embeddings.items():
-        if ref is None:
-            ref = compute_pca(source.opened, cache, choice.n_pcs, refresh=call.config.refresh)
-        ready[choice] = ref
-    return ready
+def _embeddings(level_1: Level1, cache: Cache, refresh: bool) -> dict[EmbeddingChoice, ArrayRef]:
+    return level_1.embeddings | {request.choice: pca_of(request, cache, refresh) for request in level_1.pcas}
 
 
-def _graph(call: LevelCall, source: Input, cache: Cache, embeddings: dict[EmbeddingChoice, ArrayRef]) -> str:
-    """The key of level 1's graph, computed if the input has none; deeper levels need none."""
-    if call.level > 1 or source.stored_graph is not None:
-        return source.stored_graph or ""
-    settings = call.config.DATASETS[NAME].clustering
-    spec = root_neighbors(settings, source.neighbors)
-    method = placement_of(settings, call.config.gpu_for(NAME)).knn_method(source.n_cells)
-    arguments = (cache, embeddings[spec.embedding], spec.n_neighbors, spec.metric, call.config.worker_count, method)
-    found = None if call.config.refresh else find_neighbors(*arguments)
-    return (found or compute_neighbors(*arguments)).key
+def _graph(level_1: Level1, cache: Cache, embeddings: Embeddings, config: RunConfig) -> str:
+    """The key of level 1's graph, computed if the input has none."""
+    request = level_1.graph(embeddings)
+    assert request is not None  # all embeddings are there
+    found = None if config.refresh else request.find(cache)
+    return (found or compute_neighbors(*request.arguments(cache, config.worker_count))).key
 
 
 def _split(tree: Tree, pending: list[Pending], cache: Cache, threads: int, refresh: bool) -> set[str]:
@@ -133,7 +125,7 @@ def _split(tree: Tree, pending: list[Pending], cache: Cache, threads: int, refre
     apart = threads > 1 and len(jobs) > 1 and work >= WORTH_PROCESSES
     with (
         ThreadPoolExecutor(threads if apart else 1) as pool,
-        shared_executor(Settings("processes" if apart else "threads", cpus=threads)) as executor,
+        open_executor(Settings("processes" if apart else "threads", cpus=threads)) as executor,
     ):
         reports = list(pool.map(lambda job: _run(executor, tree, job), jobs))
     return {key for report in reports for key in report.executed}

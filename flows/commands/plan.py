@@ -14,7 +14,8 @@ from cellstrata.configs.load import load_config
 from cellstrata.configs.model import RunConfig
 from cellstrata.flows.commands.exit_codes import DONE, FAILED, INTERRUPTED, WRONG_INPUT
 from cellstrata.flows.commands.terminal import Terminal, unexpected
-from cellstrata.flows.preparation import UnusableInputs, forget, open_cache, prepare, ready
+from cellstrata.flows.preparation import UnusableInputs, prepare, ready
+from cellstrata.flows.run import open_run
 from cellstrata.tasks.elements.opening import DataError
 from cellstrata.tasks.forecast.inputs import InputForecast, forecast_input
 from cellstrata.tasks.forecast.split_times import SplitTimes, past_records
@@ -69,12 +70,9 @@ def _forecast(config: RunConfig, terminal: Terminal) -> tuple[dict[str, InputFor
     UnusableInputs, DataError
         If the run would refuse its inputs.
     """
-    with terminal.status("inspecting the inputs") as say:
-        try:
-            inputs = prepare(config, lambda name: say(f"inspecting {name}"))
-        finally:
-            forget(config)
-        cache, seen = open_cache(config).for_run(), Seen()
+    with open_run(config) as run, terminal.status("inspecting the inputs") as say:
+        inputs = prepare(run, lambda name: say(f"inspecting {name}"))
+        cache, seen = run.open_cache().for_run(), Seen()
         say("looking into the cache")
         times = SplitTimes.of(past_records(cache))
         return {name: forecast_input(config, source, cache, times, seen) for name, source in inputs.items()}, times

@@ -30,7 +30,7 @@ from rich.text import Text
 
 from cellstrata.flows.commands.estimate import Estimate, spoken
 from cellstrata.flows.monitor import progress as progress_of_run
-from cellstrata.flows.monitor.progress import Counts
+from cellstrata.flows.monitor.progress import Counts, ProgressFeed
 from cellstrata.flows.monitor.summary import RunSummary
 from cellstrata.tasks.stores.data_errors import DataError
 from cellstrata.tasks.stores.faults import VANISHED, StoreError
@@ -149,7 +149,7 @@ class Terminal:
             self._status = None
 
     @contextlib.contextmanager
-    def progress(self) -> Iterator[None]:
+    def progress(self, feed: ProgressFeed) -> Iterator[None]:
         """Show a bar for each dataset, by cells and levels, with its splits."""
         if not self._live:
             yield
@@ -168,12 +168,8 @@ class Terminal:
                 bars.tasks[bar].fields["estimate"].note(time.monotonic(), now.settled)
                 bars.update(bar, completed=now.settled, detail=detail, doing=now.doing)
 
-        progress_of_run.listeners.append(show)
-        try:
-            with bars:
-                yield
-        finally:
-            progress_of_run.listeners.remove(show)
+        with feed.shown_by(show), bars:
+            yield
 
     def show(self, *what: RenderableType) -> None:
         """Print what was asked for."""

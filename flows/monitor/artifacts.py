@@ -21,7 +21,7 @@ from prefect.artifacts import (
 )
 from prefect.client.orchestration import PrefectClient, get_client
 
-from cellstrata.flows.monitor.progress import Progress, listeners
+from cellstrata.flows.monitor.progress import Progress, ProgressFeed
 from cellstrata.tasks.results.result import Published
 from cellstrata.tasks.stores.store import is_local, local_path
 from cellstrata.tasks.trees.labels import column_name
@@ -36,8 +36,9 @@ _CREDENTIALS = re.compile(r"//[^/@]*@")
 class LiveArtifacts:
     """Shows a dataset's progress while the block lasts; `tell` says at the end what came of it."""
 
-    def __init__(self, dataset: str) -> None:
+    def __init__(self, dataset: str, feed: ProgressFeed) -> None:
         self.dataset = dataset
+        self._feed = feed
         self._now: Progress | None = None
         self._task: asyncio.Task[None] | None = None
         self._client: PrefectClient | None = None
@@ -45,12 +46,11 @@ class LiveArtifacts:
         self._shown: tuple[Any, float] | None = None
 
     async def __aenter__(self) -> LiveArtifacts:
-        listeners.append(self._note)
+        self._opened.enter_context(self._feed.shown_by(self._note))
         self._task = asyncio.create_task(self._follow())
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        listeners.remove(self._note)
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 
@@ -28,11 +29,22 @@ class Progress:
     doing: str = ""
 
 
-# Whatever shows progress; called from the flow's event loop, so it must be quick.
-listeners: list[Callable[[Progress], None]] = []
+class ProgressFeed:
+    """Hands on how far a run is to all who show it."""
 
+    def __init__(self) -> None:
+        self._listeners: list[Callable[[Progress], None]] = []
 
-def announce(progress: Progress, *others: Callable[[Progress], None]) -> None:
-    """Tell all listeners, and others."""
-    for listener in (*listeners, *others):
-        listener(progress)
+    @contextlib.contextmanager
+    def shown_by(self, listener: Callable[[Progress], None]) -> Iterator[None]:
+        """Tell a listener within the block. It is called from the flow's event loop, so it must be quick."""
+        self._listeners.append(listener)
+        try:
+            yield
+        finally:
+            self._listeners.remove(listener)
+
+    def announce(self, progress: Progress, *others: Callable[[Progress], None]) -> None:
+        """Tell all listeners, and others."""
+        for listener in (*self._listeners, *others):
+            listener(progress)

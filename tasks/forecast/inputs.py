@@ -10,12 +10,10 @@ from cellstrata.tasks.cache.cache import ArrayRef, Cache
 from cellstrata.tasks.forecast.split_times import SplitTimes
 from cellstrata.tasks.forecast.trees import Seen, TreeForecast, forecast_tree
 from cellstrata.tasks.inputs.inspection import Input
-from cellstrata.tasks.inputs.pca import find_pca
-from cellstrata.tasks.inputs.plans import kept_partition, root_neighbors, tree_plans
+from cellstrata.tasks.inputs.level_1 import Level1, known_pca
+from cellstrata.tasks.inputs.plans import kept_partition, tree_plans
 from cellstrata.tasks.kernels.placement import placement_of
-from cellstrata.tasks.trees.keys import graph_key
 from cellstrata.tasks.trees.plan import EmbeddingChoice
-from cellstrata.tasks.trees.root_graph import find_neighbors
 from cellstrata.tasks.trees.tree import Tree
 from cellstrata.tasks.trees.umap import find_umap
 
@@ -88,8 +86,9 @@ def forecast_input(config: RunConfig, source: Input, cache: Cache, times: SplitT
         If X cannot be used for the PCA that is asked for.
     """
     settings = config.DATASETS[source.dataset].clustering
-    steps, embeddings = _embeddings(config, source, cache, times)
-    graph, step = _graph(config, source, cache, embeddings, times, seen)
+    level_1 = Level1.of(config, source)
+    steps, embeddings = _embeddings(config, level_1, cache, times)
+    graph, step = _graph(config, level_1, cache, embeddings, times, seen)
     steps += [step] if step is not None else []
     umap = _umap(config, source, cache, embeddings, graph, times, seen)
     plans = tree_plans(settings, source, embeddings, graph or "", config.gpu_for(source.dataset))
@@ -110,41 +109,35 @@ def forecast_input(config: RunConfig, source: Input, cache: Cache, times: SplitT
 
 
 def _embeddings(
-    config: RunConfig, source: Input, cache: Cache, times: SplitTimes
+    config: RunConfig, level_1: Level1, cache: Cache, times: SplitTimes
 ) -> tuple[list[StepForecast], dict[EmbeddingChoice, ArrayRef]]:
-    steps, ready = [], {}
-    for choice, ref in source.embeddings.items():
-        if ref is None:
-            found = find_pca(source.opened, cache, choice.n_pcs, rehash=config.rehash)
-            steps.append(_step("pca", source, found is not None and not config.refresh, times))
-            if found is None:
-                continue
-            ref = found
-        ready[choice] = ref
+    steps, ready = [], level_1.embeddings
+    for request in level_1.pcas:
+        found = known_pca(request, cache)
+        steps.append(_step("pca", level_1.source, found is not None and not config.refresh, times))
+        if found is not None:
+            ready[request.choice] = found
     return steps, ready
 
 
 def _graph(
     config: RunConfig,
-    source: Input,
+    level_1: Level1,
     cache: Cache,
     embeddings: dict[EmbeddingChoice, ArrayRef],
     times: SplitTimes,
     seen: Seen,
 ) -> tuple[str | None, StepForecast | None]:
     """The key of level 1's graph, None where it is not known, and its step, None for a stored graph."""
+    source = level_1.source
     if source.stored_graph is not None:
         return source.stored_graph, None
-    settings = config.DATASETS[source.dataset].clustering
-    spec, place = root_neighbors(settings, source.neighbors), placement_of(settings, config.gpu_for(source.dataset))
-    ref = embeddings.get(spec.embedding)
-    if ref is None:
+    request = level_1.graph(embeddings)
+    if request is None:
         return None, _step("neighbors", source, None, times)
-    method = place.knn_method(source.n_cells)
-    key = graph_key(ref.digest, ref.shape[0], spec.n_neighbors, spec.metric, method)
-    there = key in seen or find_neighbors(cache, ref, spec.n_neighbors, spec.metric, method=method) is not None
-    seen.add(key)
-    return key, _step("neighbors", source, there and not config.refresh, times)
+    there = request.key in seen or request.find(cache) is not None
+    seen.add(request.key)
+    return request.key, _step("neighbors", source, there and not config.refresh, times)
 
 
 def _umap(

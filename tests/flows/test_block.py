@@ -33,8 +33,9 @@ def test_datasets_that_start_together_register_its_type_one_by_one(
 
     monkeypatch.setattr(CellstrataCache, "save", save)
     caches = [Cache(Store(f"{tmp_path}/{number % 4}")) for number in range(16)]
+    ids: dict[str, str] = {}
     with ThreadPoolExecutor(8) as pool:
-        blocks = list(pool.map(cache_block, caches))
+        blocks = list(pool.map(lambda cache: cache_block(cache, ids), caches))
     assert most == 1
     assert len(saved) == len(set(saved)) == 4, "one document serves all data sets over one cache"
     for block, cache in zip(blocks, caches, strict=True):
@@ -58,8 +59,8 @@ def test_another_run_that_registers_it_meanwhile_is_no_failure(
 
     monkeypatch.setattr(CellstrataCache, "save", save)
     if refusals < ATTEMPTS:
-        cache_block(Cache(Store(str(tmp_path))))
+        cache_block(Cache(Store(str(tmp_path))), {})
         assert tried == refusals + 1
     else:
         with pytest.raises(ObjectAlreadyExists):
-            cache_block(Cache(Store(str(tmp_path))))
+            cache_block(Cache(Store(str(tmp_path))), {})

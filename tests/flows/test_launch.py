@@ -145,10 +145,10 @@ def test_a_failure_carries_the_summary(
             raise ValueError("no room for it")
         return real(finished, *rest)
 
-    from cellstrata.flows import cluster
+    from cellstrata.flows import dataset
 
-    real = cluster.publish_result
-    monkeypatch.setattr(cluster, "publish_result", publish)
+    real = dataset.publish_result
+    monkeypatch.setattr(dataset, "publish_result", publish)
     with pytest.raises(RunFailed, match="bad/f: no room for it") as caught:
         run(asked)
     assert caught.value.summary.failed == ("bad/f",)

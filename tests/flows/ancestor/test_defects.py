@@ -146,7 +146,7 @@ def test_c07_a_new_umap_replaces_nothing_else(
         ref: ArrayRef = cache.put(np.ones((60, 2), np.float32))
         return {"arrays": {"umap": ref.to_json()}}
 
-    monkeypatch.setattr("cellstrata.flows.cluster.compute_umap", drawn)
+    monkeypatch.setattr("cellstrata.flows.dataset.compute_umap", drawn)
     path = saved(tmp_path, form)
     report = one(Path(path), {"recompute_umap": True, "neighbors": {"metric": "cosine", "use_rep": "X_pca"}})
     added = {"obs": ["leiden_0.5_1"], "obsm": ["X_umap"], "uns": ["clustering"]}

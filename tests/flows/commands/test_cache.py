@@ -93,7 +93,7 @@ def test_everything_that_a_run_uses_is_named_by_its_note(
         body = {"arrays": {"umap": cache.put(np.ones((2400, 2), np.float32)).to_json()}}
         return dict(cache.write_record("umap", "f" * 32, body).body)
 
-    monkeypatch.setattr("cellstrata.flows.cluster.compute_umap", drawn)
+    monkeypatch.setattr("cellstrata.flows.dataset.compute_umap", drawn)
     one(blobs, {"neighbors": {"use_rep": "X_latent"}, "hierarchy": 3, "recompute_umap": True}, grain=300)
     report = json.loads(about("info", "--json")[1])
     assert {"bundle", "graph", "knn", "split", "umap"} <= set(report["kinds"])

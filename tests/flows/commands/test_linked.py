@@ -61,13 +61,14 @@ def test_level_by_level_over_a_bucket(
 def test_a_link_that_cannot_be_is_refused_before_any_work(forms: dict[str, Path], tmp_path: Path) -> None:
     from cellstrata.configs import RunConfig
     from cellstrata.flows.preparation import UnusableInputs, prepare
+    from cellstrata.flows.run import Run
 
     datasets = {"d": {"input": {"clustering": {"f": str(forms["h5ad"])}}, "clustering": {"algorithm": "leiden"}}}
     datasets["d"]["clustering"]["resolutions"] = [0.5]
     places = {"output_dir": str(tmp_path / "out"), "cache": str(tmp_path / "cache")}
     with pytest.raises(UnusableInputs, match=r"d/f: link: .* can be linked only as a zarr folder"):
-        prepare(RunConfig(DATASETS=datasets, link="symlink", **places))
-    assert list(prepare(RunConfig(DATASETS=datasets, link="reference", **places))) == ["d/f"]
+        prepare(Run(RunConfig(DATASETS=datasets, link="symlink", **places)))
+    assert list(prepare(Run(RunConfig(DATASETS=datasets, link="reference", **places)))) == ["d/f"]
 
 
 def test_prune_removes_what_runs_left_beside_results(

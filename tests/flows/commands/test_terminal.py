@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from cellstrata.flows.commands.terminal import Terminal, unexpected
-from cellstrata.flows.monitor.progress import Counts, Progress, announce
+from cellstrata.flows.monitor.progress import Counts, Progress, ProgressFeed
 from cellstrata.tasks.stores.retries import insist
 
 CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\r")
@@ -21,10 +21,11 @@ def last_bars(width: int, *datasets: str, total: int = 9_000_000) -> list[str]:
     terminal, written = Terminal(as_json=False, verbose=False), io.StringIO()
     terminal._errors = Console(file=written, force_terminal=True, width=width, height=30)
     terminal._live = True
-    with terminal.progress():
+    feed = ProgressFeed()
+    with terminal.progress(feed):
         for dataset in datasets:
-            announce(Progress(dataset, 0, total, Counts()))
-            announce(Progress(dataset, total, total, Counts(12_345, 678), "drawing figures"))
+            feed.announce(Progress(dataset, 0, total, Counts()))
+            feed.announce(Progress(dataset, total, total, Counts(12_345, 678), "drawing figures"))
     frame = written.getvalue().rpartition("\x1b[2K")[2]
     return [line.rstrip() for line in CONTROL.sub("", frame).strip("\n").split("\n") if line.strip()]
 

@@ -16,7 +16,7 @@ import pytest
 
 from cellstrata.flows.executors.executor import Settings, Stopped, WorkerDied
 from cellstrata.flows.executors.processes import Processes
-from cellstrata.flows.executors.registry import shared_executor
+from cellstrata.flows.executors.registry import open_executor
 from cellstrata.flows.executors.threads import Threads
 from tests import ROOT
 
@@ -150,13 +150,11 @@ def test_stopping_frees_whoever_waits() -> None:
     assert time.monotonic() - started < 5
 
 
-def test_the_executor_is_shared_and_closes_with_its_last_user() -> None:
-    with shared_executor(Settings("threads")) as first:
+def test_an_executor_is_what_was_asked_for_also_beside_another() -> None:
+    with open_executor(Settings("threads")) as first, open_executor(Settings("processes", cpus=4)) as second:
         assert isinstance(first, Threads)
-        with shared_executor(Settings("processes", cpus=4)) as second:
-            assert second is first
-    with shared_executor(Settings("threads")) as third:
-        assert third is not first
+        assert isinstance(second, Processes)
+        assert second.run(pid) != os.getpid() == first.run(pid)
 
 
 def test_a_worker_ends_when_its_run_is_killed(tmp_path: Path) -> None:

@@ -1,0 +1,130 @@
+"""The run: what belongs to one run of this process, and ends with it.
+
+The flow `cluster` opens it, or joins the one that its caller has opened. Flows and tasks below find it by
+`current_run`: it is a context variable, which Prefect and asyncio hand on to what they start in other
+threads. So a child flow that is retried finds it again, two runs at once do not meet, and a child flow that
+a worker starts alone, in a process of its own, finds none and opens its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future
+from contextvars import ContextVar
+from typing import Any
+
+from cellstrata.configs.model import RunConfig
+from cellstrata.flows.executors.executor import CPUS_ONLY, Executor, Settings
+from cellstrata.flows.executors.registry import open_executor
+from cellstrata.flows.executors.threads import Threads
+from cellstrata.flows.monitor.progress import ProgressFeed
+from cellstrata.tasks.cache.cache import Cache
+from cellstrata.tasks.inputs.inspection import Input
+from cellstrata.tasks.kernels.gpu import GpuStatus
+from cellstrata.tasks.stores.retries import forget_said
+from cellstrata.tasks.stores.store import Store
+from cellstrata.tasks.trees.root_graph import RootGraph
+
+_current: ContextVar[Run | None] = ContextVar("cellstrata_run", default=None)
+_open: list[Run] = []  # of this process
+_opening = threading.Lock()
+
+
+class Run:
+    """One run: its configuration as it works with it (globs expanded, credentials at hand), and what it has at hand."""
+
+    def __init__(self, config: RunConfig) -> None:
+        self.config = config
+        self.progress = ProgressFeed()
+        self.inputs: dict[str, Input] = {}  # inspected, by `dataset/file id`, until their flow takes them
+        self.writable: set[str] = set()  # URLs that were asked
+        self.graphs: dict[str, Future[RootGraph]] = {}  # of level 1, started before their turn, by key
+        self.blocks: dict[str, Any] = {}  # ids of documents of Prefect's blocks, by server and name
+        self.lock = threading.Lock()
+        self._executor: Executor | None = None
+
+    @property
+    def executor(self) -> Executor:
+        """What computes; a run that has not started it computes in place."""
+        return self._executor or Threads(Settings())
+
+    @property
+    def gpu(self) -> GpuStatus | None:
+        """What GPU the workers have, as the executor knows it, None where each process looks for itself."""
+        if self._executor is not None:
+            return self._executor.status
+        return CPUS_ONLY if self.config.runner == "dask" else None
+
+    def open_cache(self) -> Cache:
+        """Open the cache, and the one that it reads besides."""
+        return open_cache(self.config)
+
+    @contextlib.contextmanager
+    def computing(self) -> Iterator[Executor]:
+        """Have the executor open within the block; an inner block joins the outer one's.
+
+        Raises
+        ------
+        RunnerUnusable
+            If it cannot be used: before anything is computed.
+        """
+        if self._executor is not None:
+            yield self._executor
+            return
+        with open_executor(Settings.of(self.config)) as self._executor:
+            try:
+                yield self._executor
+            finally:
+                self._executor = None
+
+    def stop(self) -> None:
+        """Stop all computing at once."""
+        if self._executor is not None:
+            self._executor.stop()
+
+
+@contextlib.contextmanager
+def open_run(config: RunConfig) -> Iterator[Run]:
+    """Make a run the current one within the block: the one that is, if it has this very configuration."""
+    run = _current.get()
+    if run is not None and _same(run.config, config):
+        yield run
+        return
+    run = Run(config)
+    with _opening:
+        _open.append(run)
+    token = _current.set(run)
+    try:
+        yield run
+    finally:
+        _current.reset(token)
+        for source in run.inputs.values():  # that no flow has taken
+            source.opened.close()
+        with _opening:
+            _open.remove(run)
+            last = not _open
+        if last:
+            forget_said()  # the next run says again what stores it has to wait for
+
+
+def current_run() -> Run | None:
+    """Return the run of which this flow, task or thread is a part, None outside of any."""
+    return _current.get()
+
+
+def current_executor() -> Executor:
+    """Return the run's executor; a task called outside a run computes in place."""
+    run = _current.get()
+    return run.executor if run is not None else Threads(Settings())
+
+
+def open_cache(config: RunConfig) -> Cache:
+    """Open the cache of a run, and the one that it reads besides."""
+    behind = Store.at(config.read_cache, config.storage_options) if config.read_cache else None
+    return Cache(Store.at(config.cache_url, config.storage_options), behind)
+
+
+def _same(one: RunConfig, other: RunConfig) -> bool:
+    return one is other or one.model_dump(mode="python") == other.model_dump(mode="python")
