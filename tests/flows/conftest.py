@@ -30,13 +30,15 @@ os.environ.pop("PREFECT_API_URL", None)
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[str]:
+    from cellstrata.flows.server.connection import Connection
     from cellstrata.flows.server.embedded_server import EmbeddedServer
 
     embedded = EmbeddedServer()
     embedded.start()
     embedded.wait()
     os.environ["PREFECT_API_URL"] = embedded.url
-    yield embedded.url
+    with Connection(embedded.url).settings():  # a test file that imports Prefect has had its settings read before
+        yield embedded.url
     embedded.stop()
 
 
