@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from cellstrata.flows.commands.exit_codes import DONE
+from cellstrata.flows.commands.letters import name_files_in_utf8, show_what_can_be_shown
 from cellstrata.tasks.workers.memory import give_back_freed
 
 DESCRIPTION = """\
@@ -57,6 +58,9 @@ In a bucket, an entry counts as used when it was written."""
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
+    if arguments is None:
+        name_files_in_utf8()
+    show_what_can_be_shown()
     give_back_freed()
     parser = _parser()
     options, rest = parser.parse_known_args(arguments)
