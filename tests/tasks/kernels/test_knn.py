@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn.metrics import pairwise_distances
 
-from cellstrata.tasks.kernels import knn
+from cellstrata.tasks.kernels import faiss_search, knn
 from cellstrata.tasks.kernels.knn import METRICS, Metric, Neighbors, method_for, nearest_neighbors
 from tests.tasks.small import blobs
 
@@ -85,7 +85,7 @@ def test_ties_go_by_index() -> None:
 @pytest.mark.parametrize("ivf", [False, True], ids=["exact", "ivf"])
 @pytest.mark.parametrize("metric", METRICS)
 def test_same_bits_for_any_number_of_threads(ivf: bool, metric: Metric, monkeypatch: Any) -> None:
-    monkeypatch.setattr(knn, "BLOCK", 500)
+    monkeypatch.setattr(faiss_search, "BLOCK", 500)
     monkeypatch.setattr(knn, "EXACT_UP_TO", 1000 if ivf else 10_000)
     cells, _ = blobs([400] * 6, d=10)
     cells[50:90] = cells[7]
@@ -118,6 +118,6 @@ def test_index_for_large_sets_has_high_recall(metric: Metric, monkeypatch: Any) 
 def test_blocks_do_not_change_what_is_found(monkeypatch: Any) -> None:
     cells, _ = blobs([200, 150], d=10)
     whole = nearest_neighbors(cells, 15)
-    monkeypatch.setattr(knn, "BLOCK", 64)
+    monkeypatch.setattr(faiss_search, "BLOCK", 64)
     parts = nearest_neighbors(cells, 15, threads=2)
     np.testing.assert_array_equal(whole.indices, parts.indices)
