@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cellstrata.tasks.kernels.faiss_search import Floats, Rows, Search
 from cellstrata.tasks.kernels.gpu import device_turn, first_line, free_memory, gpu_status, is_out_of_memory
-from cellstrata.tasks.kernels.knn import METRICS, Floats, Neighbors, Rows, Search, nearest_neighbors
+from cellstrata.tasks.kernels.knn import METRICS, Neighbors, nearest_neighbors
 
 SAMPLED = 32  # cells whose neighbours are compared with the true ones
 RECALL = 0.9  # of them, at least; an exact search finds all

@@ -28,7 +28,8 @@ def bound(norms: npt.NDArray[Any], reach: npt.NDArray[Any], d: int) -> npt.NDArr
     Of cells with these `norms` (m,), to cells not farther than `reach` (m,), in `d` dimensions.
     """
     farthest = norms.astype(np.float64) + reach
-    return 4.0 * (d + 2) * UNIT * farthest**2
+    wrong: npt.NDArray[np.float64] = 4.0 * (d + 2) * UNIT * farthest**2
+    return wrong
 
 
 def doubtful(

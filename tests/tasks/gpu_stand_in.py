@@ -275,7 +275,7 @@ class StandIn:
             resources: Any = None,
             prefilter: Any = None,
         ) -> Any:
-            from cellstrata.tasks.kernels.knn import faiss
+            from cellstrata.tasks.kernels.faiss_search import faiss
 
             assert isinstance(queries, DeviceArray), "not on the device"
             found, indices = faiss().knn(queries._host, index, k)
