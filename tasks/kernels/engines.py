@@ -85,12 +85,14 @@ def _extra(name: str) -> str:
 def engine_version(engine: Engine) -> str:
     """Return the versions of what decides this engine's labels, `igraph 1.0.0`.
 
-    A GPU's engine says them itself: they are those of the process that owns the GPU, not of this one.
+    A GPU's engine says them itself: they are those of the process that owns the GPU, not of this one. An
+    engine's `settings` are ours, where its own would give other labels.
     """
     own: str = getattr(engine, "version", "")
-    return own or ", ".join(f"{package} {_version(package)}" for package in engine.packages)
+    return own or ", ".join([*map(package_version, engine.packages), *getattr(engine, "settings", ())])
 
 
 @cache
-def _version(package: str) -> str:
-    return importlib.metadata.version(package)  # 2 ms each time
+def package_version(package: str) -> str:
+    """Return a package's name and version, `igraph 1.0.0`."""
+    return f"{package} {importlib.metadata.version(package)}"  # 2 ms each time

@@ -60,7 +60,8 @@ def from_adjacency(matrix: Any) -> tuple[Graph, str | None]:
     """Read a stored adjacency (n, n; sparse, any index type) as a graph.
 
     Explicit zeros and the diagonal are dropped; duplicates are summed. An asymmetric matrix is made
-    symmetric by the larger of the two weights, and the second value returned says so.
+    symmetric by the larger of the two weights, and the second value returned says so. Weights that float32
+    cannot hold are divided by the largest: partitions do not depend on their scale.
 
     Raises
     ------
@@ -74,11 +75,11 @@ def from_adjacency(matrix: Any) -> tuple[Graph, str | None]:
     matrix = sp.coo_matrix(matrix)
     n = matrix.shape[0]
     row, column = matrix.row.astype(np.int64), matrix.col.astype(np.int64)
-    weights = matrix.data.astype(np.float32)
-    if not np.isfinite(weights).all():
+    if not np.isfinite(matrix.data).all():
         raise GraphError("the weights contain NaN or infinity")
-    if (weights < 0).any():
+    if (matrix.data < 0).any():
         raise GraphError("the weights contain negative values")
+    weights = _in_float32(matrix.data)
     kept = (row != column) & (weights > 0)
     row, column, weights = row[kept], column[kept], weights[kept]
     csr = sp.csr_matrix((weights, (row, column)), shape=(n, n))
@@ -94,6 +95,15 @@ def from_adjacency(matrix: Any) -> tuple[Graph, str | None]:
     upper = upper.tocoo()
     edges = np.column_stack([upper.row, upper.col]).astype(np.int32)
     return Graph(n, edges, upper.data.astype(np.float32)), notice
+
+
+def _in_float32(weights: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    """Return weights as float32, divided by the largest of them where some would vanish or overflow."""
+    positive = weights[weights > 0]
+    limits = np.finfo(np.float32)
+    if not len(positive) or (positive.min() >= limits.tiny and positive.max() <= limits.max / len(weights)):
+        return weights.astype(np.float32)
+    return (weights.astype(np.float64) / float(positive.max())).astype(np.float32)
 
 
 def from_directed(

@@ -52,6 +52,14 @@ def method_for(n_cells: int) -> str:
     return f"faiss-{faiss().__version__}-{kind}"
 
 
+def effective_neighbors(n_neighbors: int, n_cells: int) -> int:
+    """Return how many neighbors a cell gets, itself counted: 1 + n // 2 of fewer than `n_neighbors` cells.
+
+    As scanpy does (`pp.neighbors`); were all cells neighbors of all, they could only be one cluster.
+    """
+    return n_neighbors if n_neighbors <= n_cells else 1 + n_cells // 2
+
+
 def nearest_neighbors(
     embedding: Floats,
     n_neighbors: int,
@@ -67,7 +75,7 @@ def nearest_neighbors(
     embedding
         (n, d) float32, finite.
     n_neighbors
-        k; lowered to n where there are fewer cells.
+        k; where there are fewer cells, `effective_neighbors`.
     metric
         `cosine` is 1 - cos, and 1 to and from a cell whose coordinates are all zero.
     threads
@@ -76,7 +84,7 @@ def nearest_neighbors(
         What finds candidates, instead of faiss.
     """
     n = len(embedding)
-    k = min(n_neighbors, n)
+    k = effective_neighbors(n_neighbors, n)
     if not n:
         return Neighbors(np.empty((0, 0), np.int32), np.empty((0, 0), np.float32), method_for(0))
     points = _normalised(embedding) if metric == "cosine" else embedding - embedding.mean(0, dtype=np.float64)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cellstrata.tasks.kernels.engines import STAND_IN, Engine, PartitionSpec, engine_version, load_engine
-from cellstrata.tasks.kernels.knn import method_for
+from cellstrata.tasks.kernels.knn import effective_neighbors, method_for
 from cellstrata.tasks.stores.digest import digest_values
 
 SCHEME = 1  # raise it when the meaning of a graph or a split changes
@@ -15,7 +15,7 @@ def graph_key(cells_digest: str, n_cells: int, n_neighbors: int, metric: str, me
         kind="graph",
         scheme=SCHEME,
         cells=cells_digest,
-        n_neighbors=min(n_neighbors, n_cells),
+        n_neighbors=effective_neighbors(n_neighbors, n_cells),
         metric=metric,
         method=method or method_for(n_cells),
     )

@@ -143,3 +143,17 @@ def test_stored_graph_of_pbmc_is_its_own_triangle() -> None:
 def test_graph_of_cells_is_symmetric() -> None:
     matrix = graph_of(np.random.default_rng(0).normal(size=(80, 4)).astype(np.float32)).to_csr()
     assert abs(matrix - matrix.T).max() == 0
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1e-42, 1e200])
+def test_weights_that_float32_cannot_hold(scale: float) -> None:
+    graph, notice = from_adjacency(sp.csr_matrix(PAIR.astype(np.float64) * scale))
+    assert notice is None
+    check(graph, PAIR / PAIR.max())
+
+
+def test_weights_that_float32_holds_stay_as_they_are() -> None:
+    weights = np.array([1e-30, 0.25, 1e20])
+    matrix = sp.coo_matrix((weights, ([0, 1, 2], [1, 2, 3])), shape=(4, 4))
+    graph, _ = from_adjacency(matrix.maximum(matrix.T))
+    np.testing.assert_array_equal(graph.weights, weights.astype(np.float32))

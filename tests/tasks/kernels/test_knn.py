@@ -11,14 +11,21 @@ from hypothesis.extra.numpy import arrays
 from sklearn.metrics import pairwise_distances
 
 from cellstrata.tasks.kernels import faiss_search, knn
-from cellstrata.tasks.kernels.knn import METRICS, Metric, Neighbors, method_for, nearest_neighbors
+from cellstrata.tasks.kernels.knn import (
+    METRICS,
+    Metric,
+    Neighbors,
+    effective_neighbors,
+    method_for,
+    nearest_neighbors,
+)
 from tests.tasks.small import blobs
 
 
 def check(cells: npt.NDArray[np.float32], k: int, metric: Metric) -> Neighbors:
     """Compare with scikit-learn: the same distances, each of the cell that is named."""
     found = nearest_neighbors(cells, k, metric)
-    n, k = len(cells), min(k, len(cells))
+    n, k = len(cells), effective_neighbors(k, len(cells))
     assert found.indices.shape == found.distances.shape == (n, k)
     assert found.indices.dtype == np.int32
     assert found.distances.dtype == np.float32
@@ -121,3 +128,17 @@ def test_blocks_do_not_change_what_is_found(monkeypatch: Any) -> None:
     monkeypatch.setattr(faiss_search, "BLOCK", 64)
     parts = nearest_neighbors(cells, 15, threads=2)
     np.testing.assert_array_equal(whole.indices, parts.indices)
+
+
+def test_few_cells_have_as_many_neighbours_as_in_scanpy() -> None:
+    assert [effective_neighbors(15, n) for n in (1, 2, 3, 10, 14, 15, 16)] == [1, 2, 2, 6, 8, 15, 15]
+
+
+def test_ten_cells_can_be_two_clusters() -> None:
+    cells = np.repeat(np.eye(2, dtype=np.float32) * 100, 5, axis=0) + np.linspace(0, 1, 20, dtype=np.float32).reshape(
+        10, 2
+    )
+    found = nearest_neighbors(cells, 15)
+    near = found.indices[:, :5] // 5 == np.arange(10)[:, None] // 5
+    assert found.indices.shape == (10, 6)
+    assert near.all()

@@ -46,7 +46,7 @@ def test_iterations_are_no_part_of_louvain() -> None:
 @pytest.mark.parametrize("engine", ["igraph", "leidenalg"])
 def test_the_engines_version_counts(engine: str, monkeypatch: Any) -> None:
     before = key(engine=engine)
-    monkeypatch.setattr(engines, "_version", lambda package: "99.0")
+    monkeypatch.setattr(engines, "package_version", lambda package: "99.0")
     assert key(engine=engine) != before
 
 
