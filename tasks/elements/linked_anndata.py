@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import zarr
 from zarr.abc.store import Store as ZarrStore
 
+from cellstrata.tasks.elements.consolidated import open_complete
 from cellstrata.tasks.elements.kinds import Kind, kind_of
 from cellstrata.tasks.elements.opening import zarr_store, zipped
 from cellstrata.tasks.elements.silence import quiet
@@ -93,7 +94,7 @@ def open_linked(url: str, storage_options: StorageOptions | None = None) -> annd
     import anndata
 
     with quiet():
-        return anndata.read_zarr(zarr.open_group(linked_store(url, storage_options), mode="r"))
+        return anndata.read_zarr(open_complete(linked_store(url, storage_options)))
 
 
 def refers_rightly(place: Place) -> bool:

@@ -15,6 +15,7 @@ from zarr.abc.store import Store as ZarrStore
 from zarr.storage import FsspecStore, LocalStore, ZipStore
 
 from cellstrata.tasks.elements import kinds
+from cellstrata.tasks.elements.consolidated import open_complete
 from cellstrata.tasks.elements.kinds import Kind, Look, unusable_store, vanished
 from cellstrata.tasks.elements.kinds import kind_of as kind_of
 from cellstrata.tasks.elements.kinds import reading as reading
@@ -117,7 +118,7 @@ class Opened:
         close: contextlib.ExitStack = contextlib.ExitStack()
         try:
             if self.kind == "overlay":
-                root: Root = zarr.open_group(LinkedStore(self.place), mode="r")
+                root: Root = open_complete(LinkedStore(self.place))
             elif self.kind == "h5ad":
                 root = _open_h5(store, self.seen, close)
             else:
@@ -232,11 +233,11 @@ def _open_zarr(store: Store, seen: Look, stack: contextlib.ExitStack) -> zarr.Gr
                 opened: ZarrStore = stack.enter_context(ZipStore(store.root, mode="r"))
             else:
                 opened = zarr_store(zipped(store))
-            return zarr.open_group(opened, mode="r")
+            return open_complete(opened)
         # On a local disk the metadata themselves are as fast as the consolidated copy, and never stale.
         consolidated = False if store.is_local else None
         form = FORMATS.get(seen.mark)  # else zarr asks for the metadata of both
-        return zarr.open_group(zarr_store(store), mode="r", zarr_format=form, use_consolidated=consolidated)
+        return open_complete(zarr_store(store), zarr_format=form, use_consolidated=consolidated)
     except StoreError as error:
         raise (unusable_store(store.url, error) if error.lasting else error) from error
     except Exception as error:  # zarr has no error of its own for metadata that are not as they should be

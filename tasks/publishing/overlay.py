@@ -19,6 +19,7 @@ from typing import Any
 
 import zarr
 
+from cellstrata.tasks.elements.consolidated import consolidate
 from cellstrata.tasks.overlays.document import (
     CONVERTED,
     DOCUMENT,
@@ -68,7 +69,7 @@ def finish_overlay(
         if not ours:
             os.makedirs(os.path.dirname(converted.path(key)), exist_ok=True)
             os.rename(build.path(key), converted.path(key))
-    _reduce(build, list(inline), elements, written)
+    _reduce(build, list(inline), elements, written, target.url)
     now = datetime.now(UTC).isoformat(timespec="seconds")
     document = References(target.url, own, now, inline, refs, untouched.sources, _own_of(target.store))
     for path, data in document.files().items():
@@ -102,7 +103,9 @@ def _folders(key: str) -> set[str]:
     return {key[:n] for n, letter in enumerate(key) if letter == "/"}
 
 
-def _reduce(build: Store, metadata: list[str], elements: set[str], written: Mapping[str, Iterable[str]]) -> None:
+def _reduce(
+    build: Store, metadata: list[str], elements: set[str], written: Mapping[str, Iterable[str]], shown: str
+) -> None:
     """Leave the metadata of what is there alone: others would be read as arrays of fill values."""
     groups = {"", *written, "obs"}
     for key in metadata:
@@ -114,7 +117,7 @@ def _reduce(build: Store, metadata: list[str], elements: set[str], written: Mapp
             os.rmdir(folder)
     root = _group(build)
     root["obs"].attrs["column-order"] = list(written.get("obs", []))
-    zarr.consolidate_metadata(root.store)
+    consolidate(root.store, shown)
 
 
 def _own_of(target: Store) -> str | None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import zarr
 
+from cellstrata.tasks.elements.consolidated import consolidate
 from cellstrata.tasks.elements.conversion import encoding_of
 from cellstrata.tasks.elements.legacy import is_legacy_frame, read_frame, uns_categories
 from cellstrata.tasks.elements.linked_anndata import RECORD
@@ -157,7 +158,7 @@ def publish(
         _check_lengths(root, changes)
         build = staged / own / INSIDE[OWN] if own else staged
         untouched = _way(mode, source, target, root, build, reuse)
-        _build(root, build, untouched, changes)
+        _build(root, build, untouched, changes, target.url)
         if isinstance(untouched, (Referenced, ReferencedChunks)):
             finish_overlay(staged, own, untouched, changes.names(), target)
         if target.is_local:
@@ -170,11 +171,10 @@ def publish(
     return PublishReport(untouched.mode, untouched.linked, size, time.perf_counter() - started)
 
 
-def _build(root: Root, staged: Path, untouched: Untouched, changes: _Changes) -> None:
+def _build(root: Root, staged: Path, untouched: Untouched, changes: _Changes, shown: str) -> None:
     attrs = {**untouched.attrs(), "encoding-type": "anndata", "encoding-version": "0.1.0"}
-    new = zarr.open_group(
-        StagedStore(staged), mode="w", zarr_format=2 if untouched.zarr_format == 2 else 3, attributes=attrs
-    )
+    store = StagedStore(staged)
+    new = zarr.open_group(store, mode="w", zarr_format=2 if untouched.zarr_format == 2 else 3, attributes=attrs)
     slots = changes.slots()
     for slot in untouched.children():
         if slot not in slots and changes.takes(slot):
@@ -192,7 +192,7 @@ def _build(root: Root, staged: Path, untouched: Untouched, changes: _Changes) ->
         _write(group, changes.of(slot))
     clustering: Any = new["uns/clustering"]
     clustering.attrs[RECORD] = {"layout": LAYOUT, "written": changes.names(), **untouched.record()}
-    zarr.consolidate_metadata(new.store)
+    consolidate(store, shown)
 
 
 def _obs_group(root: Root, new: zarr.Group, untouched: Untouched, changes: _Changes) -> zarr.Group:
