@@ -53,6 +53,12 @@ def at_most(lines: Sequence[str], most: int = MOST_LINES) -> list[str]:
     return [*lines[: most - 1], f"… and {len(lines) - most + 1} more"]
 
 
+def listed(names: Sequence[str], most: int, joint: str = ", ") -> str:
+    """Join names, of many the first `most`: `a, b and 3 more`."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return joint.join(names[:most]) + more
+
+
 def dotted(path: Path) -> str:
     """Write a path as the user would say it: `DATASETS.lung.clustering.resolutions[1]`."""
     text = ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from cellstrata.configs.errors import listed
 from cellstrata.configs.model import RunConfig
 from cellstrata.flows.executors.executor import Stopped
 from cellstrata.flows.steps import run_step
@@ -37,5 +38,4 @@ async def figures_of(config: RunConfig, source: Input, key: str, cache: Cache) -
 def _skipped(reasons: Sequence[str]) -> list[str]:
     if not reasons:
         return []
-    more = f" and {len(reasons) - FEW} more" if len(reasons) > FEW else ""
-    return [f"not drawn: {'; '.join(reasons[:FEW])}{more}"]
+    return [f"not drawn: {listed(reasons, FEW, '; ')}"]

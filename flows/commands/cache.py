@@ -11,10 +11,11 @@ from datetime import datetime
 from typing import Any
 
 from cellstrata.configs.amounts import bytes_of, seconds_of, size_text
-from cellstrata.configs.errors import ConfigError, Problem, at_most
+from cellstrata.configs.errors import ConfigError, Problem, at_most, listed
+from cellstrata.flows.commands.attempt import Attempt
 from cellstrata.flows.commands.environment import storage_options
-from cellstrata.flows.commands.exit_codes import DONE, FAILED, INTERRUPTED, WRONG_INPUT
-from cellstrata.flows.commands.terminal import Terminal, unexpected
+from cellstrata.flows.commands.exit_codes import DONE, FAILED
+from cellstrata.flows.commands.terminal import Terminal
 from cellstrata.flows.credentials import with_blocks
 from cellstrata.tasks.cache.cache import Cache
 from cellstrata.tasks.cache_care.contents import Amount, Damage, Survey, by_age, by_dataset, by_kind
@@ -32,19 +33,13 @@ NAMED = 3  # of many paths, so many are named
 def cache(options: argparse.Namespace) -> int:
     """Run one of the commands about a cache; returns the exit code."""
     terminal = Terminal(as_json=options.as_json, verbose=False)
-    try:
+    interrupted = "interrupted; whatever was removed, what remains is whole"
+    with Attempt(terminal, interrupted=interrupted, wrong=(ConfigError, NoCache)) as attempt:
         opened = _opened(options.cache, os.environ)
         command = {"info": _info, "verify": _verify, "prune": _prune}[options.about]
         report, lines, code = command(opened, options, terminal)
-    except (ConfigError, NoCache) as error:
-        terminal.wrong(str(error))
-        return WRONG_INPUT
-    except KeyboardInterrupt:
-        terminal.failed("interrupted; whatever was removed, what remains is whole")
-        return INTERRUPTED
-    except Exception as error:
-        terminal.failed(unexpected(error))
-        return FAILED
+    if attempt.code:
+        return attempt.code
     print(json.dumps(report) if options.as_json else "\n".join(lines), flush=True)
     return code
 
@@ -220,11 +215,11 @@ def _remarks(found: Survey, faults: bool = True) -> list[str]:
     """What the user may want to know of what lies in a cache besides entries."""
     remarks = []
     if found.links:
-        remarks.append(f"neither followed, counted nor removed, since links: {_some(found.links)}")
+        remarks.append(f"neither followed, counted nor removed, since links: {listed(found.links, NAMED)}")
     if found.unreadable:
-        remarks.append(f"cannot be read, and are left alone: {_some(found.unreadable)}")
+        remarks.append(f"cannot be read, and are left alone: {listed(found.unreadable, NAMED)}")
     if found.foreign:
-        remarks.append(f"not of cellstrata, and left alone: {_some([stored.key for stored in found.foreign])}")
+        remarks.append(f"not of cellstrata, and left alone: {listed([stored.key for stored in found.foreign], NAMED)}")
     for name, objects in found.other_schemes.items():
         amount = Amount.of(objects)
         remarks.append(f"{name}: {amount.count:,} files of another version, {size_text(amount.size)}, left alone")
@@ -235,11 +230,6 @@ def _remarks(found: Survey, faults: bool = True) -> list[str]:
         amount = Amount.of(found.leftovers)
         remarks.append(f"{amount.count} files of interrupted writes, {size_text(amount.size)}: `prune` removes them")
     return remarks
-
-
-def _some(paths: Sequence[str]) -> str:
-    more = f" and {len(paths) - NAMED} more" if len(paths) > NAMED else ""
-    return ", ".join(paths[:NAMED]) + more
 
 
 def _table(head: list[str], rows: list[list[str]]) -> list[str]:

@@ -13,7 +13,7 @@ from cellstrata.configs.errors import ConfigError
 from cellstrata.configs.model import RunConfig
 from cellstrata.configs.shown_urls import without_credentials
 from cellstrata.configs.single_level import NAME, LevelCall, level_call
-from cellstrata.flows.commands.exit_codes import DONE, FAILED, INTERRUPTED, WRONG_INPUT
+from cellstrata.flows.commands.attempt import Attempt
 from cellstrata.flows.commands.terminal import Terminal, unexpected
 from cellstrata.flows.executors.executor import Executor, Settings
 from cellstrata.flows.executors.registry import open_executor
@@ -22,7 +22,6 @@ from cellstrata.flows.preparation import UnusableInputs, ready, unavailable
 from cellstrata.flows.run import Run, open_cache
 from cellstrata.tasks.cache.cache import ArrayRef, Cache
 from cellstrata.tasks.cache.leases import using
-from cellstrata.tasks.elements.opening import DataError
 from cellstrata.tasks.inputs.inspection import Input, inspect_level
 from cellstrata.tasks.inputs.level_1 import Embeddings, Level1, pca_of
 from cellstrata.tasks.inputs.plans import tree_plans
@@ -30,6 +29,7 @@ from cellstrata.tasks.results.level import Asked, NothingToDo, close, look, open
 from cellstrata.tasks.results.level_result import PublishedLevel, publish_kept, publish_level
 from cellstrata.tasks.results.result import Finished
 from cellstrata.tasks.results.uses import note_use
+from cellstrata.tasks.stores.data_errors import DataError
 from cellstrata.tasks.trees.jobs import Job, JobReport, run_job
 from cellstrata.tasks.trees.plan import EmbeddingChoice
 from cellstrata.tasks.trees.root_graph import compute_neighbors
@@ -42,24 +42,21 @@ WORTH_PROCESSES = 20_000  # cells to be split: below, starting processes takes l
 def cluster(options: argparse.Namespace) -> int:
     """Run one level as the options say; returns the exit code."""
     terminal = Terminal(as_json=False, verbose=False)
-    try:
+    place = without_credentials(options.output_file)
+    with Attempt(
+        terminal,
+        interrupted="interrupted; every finished split is kept: run again to resume",
+        wrong=(ConfigError, DataError, UnusableInputs),
+        failed=lambda error: f"{unexpected(error)}\nno result was written to {place}; run again to resume",
+    ) as attempt:
         call = level_call(vars(options))
         for notice in call.notices:
             terminal.notice(notice)
-        _cluster(call, terminal)
-    except (ConfigError, DataError, UnusableInputs) as error:
-        terminal.wrong(str(error))
-        return WRONG_INPUT
-    except NothingToDo as error:
-        terminal.notice(str(error))
-    except KeyboardInterrupt:
-        terminal.failed("interrupted; every finished split is kept: run again to resume")
-        return INTERRUPTED
-    except Exception as error:
-        place = without_credentials(options.output_file)
-        terminal.failed(f"{unexpected(error)}\nno result was written to {place}; run again to resume")
-        return FAILED
-    return DONE
+        try:
+            _cluster(call, terminal)
+        except NothingToDo as error:
+            terminal.notice(str(error))
+    return attempt.code
 
 
 def _cluster(call: LevelCall, terminal: Terminal) -> None:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from cellstrata.configs.errors import ConfigError
 from cellstrata.configs.shown_urls import without_credentials
+from cellstrata.flows.commands.attempt import Attempt
 from cellstrata.flows.commands.environment import storage_options
-from cellstrata.flows.commands.exit_codes import DONE, FAILED, INTERRUPTED, WRONG_INPUT
+from cellstrata.flows.commands.exit_codes import DONE
 from cellstrata.flows.commands.terminal import Terminal, unexpected
-from cellstrata.tasks.elements.opening import DataError
 from cellstrata.tasks.stores.credentials import Sealed
 from cellstrata.tasks.stores.places import Place
 from cellstrata.tasks.stores.store import absolute
@@ -22,20 +21,16 @@ if TYPE_CHECKING:
 def collect(results: list[str], output: str, overwrite: bool) -> int:
     """Collect the columns of results into `output`; returns the exit code."""
     terminal, shown = Terminal(as_json=False, verbose=False), without_credentials(output)
-    try:
+
+    def failed(error: Exception) -> str:
+        if isinstance(error, OSError):
+            return f"{shown}: cannot be written: {error.strerror or error}"
+        return f"{unexpected(error)}\nnothing was written to {shown}"
+
+    with Attempt(terminal, interrupted=f"interrupted; nothing was written to {shown}", failed=failed) as attempt:
         n_columns, n_cells = _collect(results, output, overwrite, terminal)
-    except (ConfigError, DataError) as error:
-        terminal.wrong(str(error))
-        return WRONG_INPUT
-    except KeyboardInterrupt:
-        terminal.failed(f"interrupted; nothing was written to {shown}")
-        return INTERRUPTED
-    except OSError as error:
-        terminal.failed(f"{shown}: cannot be written: {error.strerror or error}")
-        return FAILED
-    except Exception as error:
-        terminal.failed(f"{unexpected(error)}\nnothing was written to {shown}")
-        return FAILED
+    if attempt.code:
+        return attempt.code
     print(f"collected  {n_columns} columns of {n_cells} cells from {len(results)} result{'s'[: len(results) != 1]}")
     print(f"output     {absolute(shown)}")
     return DONE

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import json
+import importlib
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -68,10 +68,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.overrides and not hasattr(options, "verbose"):
         parser.error(f"unknown option {options.overrides[0]}")
     try:
-        return int(options.run(options))
+        return _called(options)
     except BrokenPipeError:  # the reader of our output has gone, as in `| head`
         sys.stderr.close()
         return DONE
+
+
+def _called(options: argparse.Namespace) -> int:
+    """Import a command, which nothing else does, and call it with the options that it takes, or with all as one."""
+    module, name = options.run.split(":")
+    command = getattr(importlib.import_module(module, __package__), name)
+    takes: str | None = getattr(options, "takes", None)
+    given = [options] if takes is None else [getattr(options, option) for option in takes.split()]
+    return int(command(*given))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -91,7 +100,7 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     run.add_argument("config", metavar="CONFIG", help="a YAML file; see configs/examples")
-    run.set_defaults(run=_run)
+    run.set_defaults(run=".run:run", takes="config overrides json verbose")
     plan = commands.add_parser(
         "plan",
         usage="cellstrata plan CONFIG [--json] [--verbose] [--any_key value …]",
@@ -101,10 +110,10 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     plan.add_argument("config", metavar="CONFIG", help="the YAML file of `run`")
-    plan.set_defaults(run=_plan)
+    plan.set_defaults(run=".plan:plan", takes="config overrides json verbose")
     demo = commands.add_parser("demo", help="run the bundled example on 700 blood cells", allow_abbrev=False)
     demo.add_argument("--folder", default="cellstrata-demo", help="where its files go (default: %(default)s)")
-    demo.set_defaults(run=_demo)
+    demo.set_defaults(run=".demo:demo", takes="folder overrides json verbose")
     for command in (run, plan, demo):
         command.add_argument("--json", action="store_true", help="print the summary as JSON, on the last line")
         command.add_argument("--verbose", action="store_true", help="show the log of every step")
@@ -116,7 +125,7 @@ def _parser() -> argparse.ArgumentParser:
     collect.add_argument("results", metavar="RESULT", nargs="+", help="results of `run` or `cluster`")
     collect.add_argument("--output", required=True, help="labels.parquet, labels.csv or atlas.zarr")
     collect.add_argument("--overwrite", action="store_true", help="replace an existing output")
-    collect.set_defaults(run=_collect)
+    collect.set_defaults(run=".collect:collect", takes="results output overwrite")
     explain = commands.add_parser(
         "explain", help="say how a cluster came to be", allow_abbrev=False,
         usage="cellstrata explain RESULT [--cluster 3_1] [--column leiden_0.5_2] [--json]",
@@ -125,7 +134,7 @@ def _parser() -> argparse.ArgumentParser:
     explain.add_argument("--cluster", metavar="LABEL", help="its label, 3_1 or leiden_0.5:3_1; without it, level 1")
     explain.add_argument("--column", metavar="NAME", help="obs column, where several have a cluster of this label")
     explain.add_argument("--json", action="store_true", dest="as_json", help="print all that is recorded, as JSON")
-    explain.set_defaults(run=_explain)
+    explain.set_defaults(run=".explain:explain", takes="result cluster column as_json")
     materialize = commands.add_parser(
         "materialize", help="copy a result with all that it links or refers to", allow_abbrev=False,
         usage="cellstrata materialize RESULT DEST [--overwrite]",
@@ -133,16 +142,16 @@ def _parser() -> argparse.ArgumentParser:
     materialize.add_argument("result", metavar="RESULT", help="a result of `run`, `cluster` or `collect`")
     materialize.add_argument("destination", metavar="DEST", help="a zarr that needs nothing else, a path or URL")
     materialize.add_argument("--overwrite", action="store_true", help="replace an existing result")
-    materialize.set_defaults(run=_materialize)
+    materialize.set_defaults(run=".materialize:materialize", takes="result destination overwrite")
     _add_deployments(commands)
     _add_cache(commands)
     migrate = commands.add_parser(
         "migrate", help="print a configuration of scAtlasTb as one of cellstrata", allow_abbrev=False
     )
     migrate.add_argument("config", metavar="OLD", help="the YAML file")
-    migrate.set_defaults(run=_migrate)
+    migrate.set_defaults(run=".migrate:migrate", takes="config")
     schema = commands.add_parser("schema", help="print the JSON schema of the configuration")
-    schema.set_defaults(run=_schema)
+    schema.set_defaults(run=".schema:schema", takes="")
     return parser
 
 
@@ -171,13 +180,17 @@ def _add_cluster(commands: Any) -> None:
             more = more | {"help": f"{more['help']} (default: {default})"}
         cluster.add_argument(f"--{name}", default=default, **more)
     cluster.add_argument("--overwrite", action="store_true", help="replace an existing column or result")
-    cluster.set_defaults(run=_cluster)
+    cluster.set_defaults(run=".cluster:cluster")
 
 
 def _add_deployments(commands: Any) -> None:
     for name, run, about in (
-        ("deploy", _deploy, "put a configuration on a Prefect server, for workers to run"),
-        ("serve", _serve, "the same, run by this process until Ctrl-C"),
+        (
+            "deploy",
+            ".deploy:deploy",
+            "put a configuration on a Prefect server, for workers to run",
+        ),
+        ("serve", ".deploy:serve", "the same, run by this process until Ctrl-C"),
     ):
         command = commands.add_parser(
             name, help=about, allow_abbrev=False, epilog=RUN_EPILOG,
@@ -204,7 +217,7 @@ def _add_deployments(commands: Any) -> None:
     ui = commands.add_parser("ui", help="start a Prefect server for you alone, until Ctrl-C", allow_abbrev=False)
     ui.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     ui.add_argument("--port", type=int, default=4200, help="port (default: %(default)s)")
-    ui.set_defaults(run=_ui)
+    ui.set_defaults(run=".ui:ui", takes="host port")
 
 
 def _add_cache(commands: Any) -> None:
@@ -222,87 +235,7 @@ def _add_cache(commands: Any) -> None:
     for command in about.choices.values():
         command.add_argument("--cache", metavar="URL", help="a folder or URL (default: as for `run`)")
         command.add_argument("--json", action="store_true", dest="as_json", help="print the report as JSON")
-    cache.set_defaults(run=_cache)
-
-
-def _run(options: argparse.Namespace) -> int:
-    from cellstrata.flows.commands.run import run
-
-    return run(options.config, options.overrides, options.json, options.verbose)
-
-
-def _plan(options: argparse.Namespace) -> int:
-    from cellstrata.flows.commands.plan import plan
-
-    return plan(options.config, options.overrides, options.json, options.verbose)
-
-
-def _demo(options: argparse.Namespace) -> int:
-    from cellstrata.flows.commands.demo import write_demo
-    from cellstrata.flows.commands.run import run
-
-    return run(write_demo(options.folder), options.overrides, options.json, options.verbose)
-
-
-def _cluster(options: argparse.Namespace) -> int:
-    from cellstrata.flows.commands.cluster import cluster
-
-    return cluster(options)
-
-
-def _collect(options: argparse.Namespace) -> int:
-    from cellstrata.flows.commands.collect import collect
-
-    return collect(options.results, options.output, options.overwrite)
-
-
-def _explain(options: argparse.Namespace) -> int:
-    from cellstrata.flows.commands.explain import explain
-
-    return explain(options.result, options.cluster, options.column, options.as_json)
-
-
-def _materialize(options: argparse.Namespace) -> int:
-    from cellstrata.flows.commands.materialize import materialize
-
-    return materialize(options.result, options.destination, options.overwrite)
-
-
-def _deploy(options: argparse.Namespace) -> int:
-    from cellstrata.flows.commands.deploy import deploy
-
-    return deploy(options)
-
-
-def _serve(options: argparse.Namespace) -> int:
-    from cellstrata.flows.commands.deploy import serve
-
-    return serve(options)
-
-
-def _ui(options: argparse.Namespace) -> int:
-    from cellstrata.flows.commands.ui import ui
-
-    return ui(options.host, options.port)
-
-
-def _cache(options: argparse.Namespace) -> int:
-    from cellstrata.flows.commands.cache import cache
-
-    return cache(options)
-
-
-def _migrate(options: argparse.Namespace) -> int:
-    from cellstrata.flows.commands.migrate import migrate
-
-    return migrate(options.config)
-
-
-def _schema(options: argparse.Namespace) -> int:
-    from cellstrata.configs.schema import json_schema
-
-    print(json.dumps(json_schema(), indent=2))
-    return DONE
+    cache.set_defaults(run=".cache:cache")
 
 
 def _version() -> str:

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import importlib.resources
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 DATA = "pbmc68k.h5ad"
 CONFIG = "demo.yaml"
+
+
+def demo(folder: str, overrides: Sequence[str], as_json: bool, verbose: bool) -> int:
+    """Run the example in a folder; returns the exit code."""
+    from cellstrata.flows.commands.run import run
+
+    return run(write_demo(folder), overrides, as_json, verbose)
 
 
 def write_demo(folder: str) -> str:

@@ -7,11 +7,10 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from cellstrata.configs.errors import ConfigError
+from cellstrata.flows.commands.attempt import Attempt
 from cellstrata.flows.commands.environment import storage_options
-from cellstrata.flows.commands.exit_codes import DONE, FAILED, INTERRUPTED, WRONG_INPUT
-from cellstrata.flows.commands.terminal import Terminal, unexpected
-from cellstrata.tasks.elements.opening import DataError
+from cellstrata.flows.commands.exit_codes import DONE
+from cellstrata.flows.commands.terminal import Terminal
 from cellstrata.tasks.stores.credentials import Sealed
 from cellstrata.tasks.stores.places import Place
 
@@ -29,21 +28,15 @@ PACKAGES = ("python", "igraph", "leidenalg", "faiss-cpu", "numpy", "scipy", "ann
 def explain(url: str, cluster: str | None, column: str | None, as_json: bool) -> int:
     """Print how a cluster came to be; returns the exit code."""
     terminal = Terminal(as_json=as_json, verbose=False)
-    try:
+    with Attempt(terminal) as attempt:
         from cellstrata.tasks.results.explain import explain as explanation_of
 
         sealed = Sealed(storage_options(os.environ))
         with terminal.status(f"reading {sealed.url(url)}"):
             shown = sealed.url(url)
             found = explanation_of(Place(shown, sealed.options), cluster, column=column)
-    except (ConfigError, DataError) as error:
-        terminal.wrong(str(error))
-        return WRONG_INPUT
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    except Exception as error:
-        terminal.failed(unexpected(error))
-        return FAILED
+    if attempt.code:
+        return attempt.code
     for notice in found.notices:
         terminal.notice(notice)
     print(json.dumps(found.to_json()) if as_json else "\n".join(lines(found)), flush=True)

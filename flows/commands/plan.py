@@ -12,14 +12,15 @@ from rich.table import Table
 from cellstrata.configs.errors import ConfigError
 from cellstrata.configs.load import load_config
 from cellstrata.configs.model import RunConfig
-from cellstrata.flows.commands.exit_codes import DONE, FAILED, INTERRUPTED, WRONG_INPUT
-from cellstrata.flows.commands.terminal import Terminal, unexpected
+from cellstrata.flows.commands.attempt import Attempt
+from cellstrata.flows.commands.exit_codes import DONE
+from cellstrata.flows.commands.terminal import Terminal
 from cellstrata.flows.preparation import UnusableInputs, prepare, ready
 from cellstrata.flows.run import open_run
-from cellstrata.tasks.elements.opening import DataError
 from cellstrata.tasks.forecast.inputs import InputForecast, forecast_input
 from cellstrata.tasks.forecast.split_times import SplitTimes, past_records
 from cellstrata.tasks.forecast.trees import LevelForecast, Seen, TreeForecast
+from cellstrata.tasks.stores.data_errors import DataError
 
 TEXT = ("dataset", "what", "left\nwhole")
 COLUMNS = ("dataset", "what", "level", "from\ncache", "to\ncompute", "cells to\ncompute", "cells\nunknown",
@@ -34,23 +35,16 @@ def plan(config_path: str, overrides: Sequence[str], as_json: bool, verbose: boo
     Nothing else is written, and no server is needed.
     """
     terminal = Terminal(as_json, verbose)
-    try:
+    with Attempt(
+        terminal, interrupted="interrupted", wrong=(ConfigError, DataError, UnusableInputs), verbose=verbose
+    ) as attempt:
         config, notices = load_config(config_path, overrides)
         for notice in notices:
             terminal.notice(notice)
         config = ready(config)
         inputs, times = _forecast(config, terminal)
-    except (ConfigError, UnusableInputs, DataError) as error:
-        terminal.wrong(str(error))
-        return WRONG_INPUT
-    except KeyboardInterrupt:
-        terminal.failed("interrupted")
-        return INTERRUPTED
-    except Exception as error:
-        if verbose:
-            raise
-        terminal.failed(unexpected(error))
-        return FAILED
+    if attempt.code:
+        return attempt.code
     total = _total(config, inputs, times)
     for name, forecast in inputs.items():
         for notice in forecast.source.notices:

@@ -11,11 +11,11 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from cellstrata.configs.errors import ConfigError
 from cellstrata.configs.load import load_config
 from cellstrata.configs.secrets_mask import MASK, is_secret
 from cellstrata.configs.shown_urls import without_credentials
-from cellstrata.flows.commands.exit_codes import DONE, FAILED, INTERRUPTED, WRONG_INPUT
+from cellstrata.flows.commands.attempt import Attempt
+from cellstrata.flows.commands.exit_codes import DONE, FAILED
 from cellstrata.flows.commands.terminal import Terminal, unexpected
 from cellstrata.flows.executors.executor import RunnerUnusable
 from cellstrata.flows.launch import Interrupted, Launch
@@ -28,31 +28,26 @@ def run(config_path: str, overrides: Sequence[str], as_json: bool, verbose: bool
     """Run a configuration file; returns the exit code."""
     gc.disable()  # until everything is imported: nothing of it is garbage
     terminal = Terminal(as_json, verbose)
-    try:
+    with Attempt(terminal) as reading:
         config, notices = load_config(config_path, overrides)
-    except ConfigError as error:
-        terminal.wrong(str(error))
-        return WRONG_INPUT
+    if reading.code:
+        return reading.code
     for notice in notices:
         terminal.notice(notice)
     _quiet_prefect(verbose)
     launch = Launch(config, terminal, signals=(signal.SIGINT, signal.SIGTERM))
-    try:
+    with Attempt(
+        terminal,
+        interrupted=f"interrupted; every finished split is kept: run again to resume\n  {_again(config_path)}",
+        wrong=(RunnerUnusable, UnusableInputs),
+        stopped=(Interrupted,),
+        foreseen=(ServerFailed,),
+        failed=lambda error: f"{unexpected(error)}; --verbose shows more",
+        verbose=verbose,
+    ) as running:
         summary = launch.summary(lambda reason: _give_up(reason, launch, terminal), _collect_again)
-    except (RunnerUnusable, UnusableInputs) as error:
-        terminal.wrong(str(error))
-        return WRONG_INPUT
-    except (Interrupted, KeyboardInterrupt):
-        terminal.failed(f"interrupted; every finished split is kept: run again to resume\n  {_again(config_path)}")
-        return INTERRUPTED
-    except ServerFailed as error:
-        terminal.failed(str(error))
-        return FAILED
-    except Exception as error:
-        if verbose:
-            raise
-        terminal.failed(f"{unexpected(error)}; --verbose shows more")
-        return FAILED
+    if running.code:
+        return running.code
     terminal.summary(summary)
     if as_json:
         print(json.dumps(summary.document()), flush=True)

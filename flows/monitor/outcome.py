@@ -10,6 +10,7 @@ from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
+from cellstrata.configs.errors import listed
 from cellstrata.flows.monitor.progress import Counts, Progress
 from cellstrata.flows.monitor.summary import DatasetSummary, RunSummary
 
@@ -29,8 +30,7 @@ def run_name() -> str:
     config = flow_run.parameters.get("config")
     datasets = config.get("DATASETS", {}) if isinstance(config, Mapping) else getattr(config, "selected", {})
     names = list(datasets)
-    more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
-    return f"cluster {', '.join(names[:NAMES_SHOWN])}{more}".strip()
+    return f"cluster {listed(names, NAMES_SHOWN)}".strip()
 
 
 def splits_message(splits: Counts) -> str:

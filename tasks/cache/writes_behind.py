@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-AT_ONCE = 8
+from cellstrata.tasks.stores.requests import WRITES
+
 LARGE = 1 << 26  # bytes of an array that is rather waited for than kept
 
 
@@ -16,7 +17,7 @@ class WritesBehind:
     """Writes of one job that go on in threads. What is written is there when `settle` has returned."""
 
     def __init__(self) -> None:
-        self._threads = ThreadPoolExecutor(AT_ONCE, "cellstrata-write")
+        self._threads = ThreadPoolExecutor(WRITES, "cellstrata-write")
         self._waiting: list[Future[None]] = []
         self._arrays: dict[str, np.ndarray[Any, Any]] = {}
 

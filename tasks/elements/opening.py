@@ -27,8 +27,8 @@ from cellstrata.tasks.stores.data_errors import InputError as InputError
 from cellstrata.tasks.stores.faults import StoreError
 from cellstrata.tasks.stores.garbage_pause import uncollected
 from cellstrata.tasks.stores.identity import identity, identity_from
-from cellstrata.tasks.stores.options import AT_ONCE
 from cellstrata.tasks.stores.places import Place
+from cellstrata.tasks.stores.requests import CONNECTIONS
 from cellstrata.tasks.stores.store import Store, join, protocol_of
 
 # An h5py.Group or a zarr.Group; what lies in one neither library can type.
@@ -196,7 +196,7 @@ def zarr_store(store: Store, *, read_only: bool = True) -> ZarrStore:
     if store.is_local:
         return LocalStore(store.root, read_only=read_only)
     if zarr.config.get("async.concurrency") == ZARR_AT_ONCE:  # whoever set another knows why
-        zarr.config.set({"async.concurrency": AT_ONCE})
+        zarr.config.set({"async.concurrency": CONNECTIONS})
     fs, root = store.asynchronous()
     return FsspecStore(fs, read_only=read_only, path=root or "/")
 

@@ -23,16 +23,16 @@ from zarr.core.buffer import Buffer, BufferPrototype, default_buffer_prototype
 from cellstrata.tasks.overlays.document import DOCUMENT, INSIDE, Ref, References, read_references
 from cellstrata.tasks.stores.data_errors import InputError
 from cellstrata.tasks.stores.places import Place
+from cellstrata.tasks.stores.requests import OBJECTS
 from cellstrata.tasks.stores.states import ElementState, ZarrListing, file_state
 
-AT_ONCE = 32  # requests
 BLOCK = 1 << 22  # bytes; smaller parts of a file are read a block at a time
 BLOCKS_KEPT = 16
 
 
 @functools.cache
 def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(AT_ONCE, thread_name_prefix="cellstrata-references")
+    return ThreadPoolExecutor(OBJECTS, thread_name_prefix="cellstrata-references")
 
 
 class LinkedStore(ZarrStore):

@@ -26,6 +26,7 @@ from cellstrata.tasks.publishing.staging import StagedStore
 from cellstrata.tasks.stores.data_errors import InputError
 from cellstrata.tasks.stores.data_errors import OutputError as OutputError
 from cellstrata.tasks.stores.locations import Location
+from cellstrata.tasks.stores.requests import OBJECTS
 from cellstrata.tasks.stores.states import ZarrListing
 from cellstrata.tasks.stores.store import Store
 
@@ -39,7 +40,7 @@ def copy_objects(source: Store, keys: Iterable[str], target: Store) -> int:
     """Copy objects to the same keys of another store, several at a time; return the bytes copied."""
     if source.is_local and target.is_local:
         return sum(source.copy_to(key, target) for key in keys)
-    with ThreadPoolExecutor(32) as pool:  # the time goes into waiting for the network
+    with ThreadPoolExecutor(OBJECTS) as pool:
         return sum(pool.map(lambda key: copy_object(source, key, target), keys))
 
 

@@ -8,9 +8,10 @@ from typing import Any
 
 from cellstrata.tasks.elements.opening import Root
 from cellstrata.tasks.elements.storage_nodes import attrs_of
-from cellstrata.tasks.overlays.linked_store import AT_ONCE, LinkedStore
+from cellstrata.tasks.overlays.linked_store import LinkedStore
 from cellstrata.tasks.publishing.input_elements import Untouched, copy_object
 from cellstrata.tasks.stores.data_errors import InputError
+from cellstrata.tasks.stores.requests import OBJECTS
 from cellstrata.tasks.stores.states import ZarrListing
 from cellstrata.tasks.stores.store import Store
 
@@ -77,5 +78,5 @@ def copy_resolved(overlay: LinkedStore, keys: list[str], target: Store) -> int:
         target.write(key, data)
         return len(data)
 
-    with ThreadPoolExecutor(AT_ONCE) as pool:
+    with ThreadPoolExecutor(OBJECTS) as pool:
         return sum(pool.map(copy, keys))

@@ -17,11 +17,12 @@ from cellstrata.tasks.elements.opening import Root
 from cellstrata.tasks.elements.storage_nodes import attrs_of
 from cellstrata.tasks.overlays.document import INSIDE, Ref, Source
 from cellstrata.tasks.overlays.hdf5_chunks import create_array, layout_of, refs_of
-from cellstrata.tasks.overlays.linked_store import AT_ONCE, LinkedStore
+from cellstrata.tasks.overlays.linked_store import LinkedStore
 from cellstrata.tasks.publishing.input_elements import METADATA, Converted, Untouched
 from cellstrata.tasks.stores.data_errors import InputError, OutputError
 from cellstrata.tasks.stores.locations import overlap
 from cellstrata.tasks.stores.places import Place
+from cellstrata.tasks.stores.requests import OBJECTS
 from cellstrata.tasks.stores.states import ElementState, ZarrListing, file_state
 from cellstrata.tasks.stores.store import Store, join
 
@@ -58,7 +59,7 @@ class Referenced(Untouched):
         number = self._number(self.source.url, "zarr")
         keys = self._listing(number).keys
         metadata = [key for key in keys if is_metadata(key)]
-        with ThreadPoolExecutor(1 if self.source.is_local else AT_ONCE) as pool:
+        with ThreadPoolExecutor(1 if self.source.is_local else OBJECTS) as pool:
             self._texts = dict(zip(metadata, pool.map(self.source.read, metadata), strict=True))
         self._there = {key: Ref(number, key) for key in keys if not is_metadata(key)}
 
@@ -197,5 +198,5 @@ def read_refs(sources: Iterable[Source], refs: dict[str, Ref], target: Place) ->
             file.seek(ref.offset)
             return file.read(ref.length)
 
-    with ThreadPoolExecutor(AT_ONCE) as pool:
+    with ThreadPoolExecutor(OBJECTS) as pool:
         return dict(zip(refs, pool.map(read, refs.values()), strict=True))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
-from cellstrata.configs.errors import did_you_mean
+from cellstrata.configs.errors import did_you_mean, listed
 from cellstrata.tasks.elements.opening import InputError
 from cellstrata.tasks.results.record import ResultRecord, Told
 from cellstrata.tasks.trees.labels import SEPARATOR, label_of
@@ -29,23 +29,25 @@ def asked_column(
             raise InputError(record.url, f"column {column!r}", _unknown_column(record, told, lost, column))
         if cluster != ALL and column not in having:
             there = told[column]
-            hint = f"; it is in {_listed(having)}" if having else _instead(cluster, [there])
-            hint = hint or f"; there is {_listed(list(there.record.rows.clusters(there.name)))}"
+            hint = f"; it is in {listed(having, MOST_NAMES)}" if having else _instead(cluster, [there])
+            hint = hint or f"; there is {listed(list(there.record.rows.clusters(there.name)), MOST_NAMES)}"
             raise InputError(record.url, column, f"there is no cluster {cluster!r}{hint}")
         return column
     if len(having) == 1:
         return having[0]
     if having:
         what = f"cluster {cluster} is in {len(having)} columns" if cluster != ALL else f"it has {len(having)} trees"
-        raise InputError(record.url, "", f"{what}, {_listed(having)}: name one, as in --column {having[0]}")
+        raise InputError(record.url, "", f"{what}, {listed(having, MOST_NAMES)}: name one, as in --column {having[0]}")
     if not told:
         raise InputError(record.url, "", _nothing(record, lost))
     if cluster == ALL:
-        message = f"level 1 came with the input; name a cluster, and one of {_listed(list(told))} with --column"
+        message = (
+            f"level 1 came with the input; name a cluster, and one of {listed(list(told), MOST_NAMES)} with --column"
+        )
         raise InputError(record.url, "", message)
     hint = _instead(cluster, told.values())
-    hint += f"; the columns are {_listed(list(told))}"
-    gone = f"; what {_listed(list(lost))} came from cannot be read any more" if lost else ""
+    hint += f"; the columns are {listed(list(told), MOST_NAMES)}"
+    gone = f"; what {listed(list(lost), MOST_NAMES)} came from cannot be read any more" if lost else ""
     raise InputError(record.url, "", f"no column has a cluster {cluster!r}{hint}{gone}")
 
 
@@ -58,12 +60,12 @@ def _unknown_column(record: ResultRecord, told: Mapping[str, Told], lost: Mappin
     if column in lost:
         return f"was collected from a result that cannot be read any more: {lost[column]}"
     if column in record.obs:
-        made = f"; it made {_listed(list(told))}" if told else ""
+        made = f"; it made {listed(list(told), MOST_NAMES)}" if told else ""
         return f"came with the input as it is, cellstrata did not make it{made}"
     if not told:
         return _nothing(record, lost)
     near = did_you_mean(column, told)
-    return f"there is no such column; {near or f'it has {_listed(list(told))}'}"
+    return f"there is no such column; {near or f'it has {listed(list(told), MOST_NAMES)}'}"
 
 
 def _instead(cluster: str, places: Iterable[Told]) -> str:
@@ -74,9 +76,9 @@ def _instead(cluster: str, places: Iterable[Told]) -> str:
         if rows.level(column) == depth:
             near = [label for label, row in rows.clusters(column).items() if row["parent"] == parent]
             if near and parent:
-                return f"; below {parent} there is {_listed(near)}"
+                return f"; below {parent} there is {listed(near, MOST_NAMES)}"
             if near:
-                return f"; {column} has {_listed(near)}"
+                return f"; {column} has {listed(near, MOST_NAMES)}"
     return ""
 
 
@@ -86,8 +88,3 @@ def _nothing(record: ResultRecord, lost: Mapping[str, str]) -> str:
         return f"{name} was collected from a result that cannot be read any more: {reason}"
     kept = record.texts.get("column")
     return f"{kept} came with the input as it is" if kept else "records no tree of clusters"
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
-    return ", ".join(names[:MOST_NAMES]) + more

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from cellstrata.configs.errors import at_most
+from cellstrata.configs.errors import at_most, listed
 from cellstrata.tasks.elements.legacy import is_legacy_frame, read_frame
 from cellstrata.tasks.elements.opening import InputError, Opened, Root, reading
 from cellstrata.tasks.elements.reading import obs_columns, obs_index_column, obs_names, read_obs_column
@@ -115,7 +115,9 @@ class _Collection:
         self.urls.append(url)
         self.found.append(tuple(found))
         if renamed:
-            self.notices.append(f"{url}: other values than before under the same name, kept as {_listed(renamed)}")
+            self.notices.append(
+                f"{url}: other values than before under the same name, kept as {listed(renamed, MOST_NAMES)}"
+            )
 
     def _order(self, url: str, names: np.ndarray, first: str) -> np.ndarray | None:
         """Return which of its cells is each cell of the first result, None if they lie alike."""
@@ -235,8 +237,3 @@ def _other_cells(names: np.ndarray, of_first: np.ndarray, first: str) -> str:
         f"has the cells of {first} in another order, and {times} of them are called {twice!r}: "
         "which is which cannot be known; use `obs_names_make_unique` before clustering"
     )
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
-    return ", ".join(names[:MOST_NAMES]) + more

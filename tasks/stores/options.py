@@ -11,10 +11,10 @@ from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 from cellstrata.tasks.stores.faults import RedirectRefused
+from cellstrata.tasks.stores.requests import CONNECTIONS
 
 HTTP = ("http", "https")
 BUCKETS = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss")
-AT_ONCE = 64  # requests to one store at a time
 # What `storage_options` may hold beside the options of fsspec; put there by `flows`, never by the user.
 URL_CREDENTIALS = "url_credentials"  # URLs as they are shown → as they were given
 BLOCK, BLOCK_CREDENTIALS = "block", "block_credentials"  # its name, and what it holds
@@ -27,7 +27,7 @@ def options_for(protocol: str, given: Mapping[str, Any]) -> dict[str, Any]:
     if protocol in BUCKETS or protocol in HTTP:
         options.setdefault("use_listings_cache", False)
     if protocol in ("s3", "s3a"):
-        options["config_kwargs"] = {"max_pool_connections": AT_ONCE, **options.get("config_kwargs", {})}
+        options["config_kwargs"] = {"max_pool_connections": CONNECTIONS, **options.get("config_kwargs", {})}
     if protocol in HTTP:
         options["client_kwargs"] = {**_http_session(), **options.get("client_kwargs", {})}
     return options

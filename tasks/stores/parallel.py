@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+from cellstrata.tasks.stores.requests import LOOKS
 from cellstrata.tasks.stores.store import Store
 
-REQUESTS = 16
 T = TypeVar("T")
 U = TypeVar("U")
 
@@ -18,5 +18,5 @@ def at_once(store: Store, function: Callable[[T], U], items: Iterable[T]) -> lis
     waiting = list(items)
     if store.is_local or len(waiting) < 2:
         return [function(item) for item in waiting]
-    with ThreadPoolExecutor(min(REQUESTS, len(waiting))) as pool:
+    with ThreadPoolExecutor(min(LOOKS, len(waiting))) as pool:
         return list(pool.map(function, waiting))

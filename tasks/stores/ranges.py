@@ -17,12 +17,13 @@ from typing import Any
 
 from cachetools import LRUCache
 
+from cellstrata.tasks.stores.requests import PARTS
+
 BLOCK = 1 << 15
 KEPT = 512  # blocks: 16 MiB
 LARGE = 1 << 17  # from here on a read goes past the blocks
 PART = 1 << 23  # the largest part fetched in one request
 GAP = 1 << 13  # parts that are no farther apart are fetched as one
-AT_ONCE = 16
 FILES = 8  # whose blocks are kept
 
 _kept: LRUCache[str, Any] = LRUCache(FILES)  # blocks, by the version of the file
@@ -113,7 +114,7 @@ class RangeFile(io.RawIOBase):
     def _fetch_all(self, parts: list[tuple[int, int]]) -> list[bytes]:
         if len(parts) < 2:
             return [self._fetch(*part) for part in parts]
-        with ThreadPoolExecutor(min(AT_ONCE, len(parts))) as pool:
+        with ThreadPoolExecutor(min(PARTS, len(parts))) as pool:
             return list(pool.map(lambda part: self._fetch(*part), parts))
 
     def _fetch_block(self, start: int, end: int) -> bytes:

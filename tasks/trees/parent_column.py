@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cellstrata.configs.errors import listed
 from cellstrata.tasks.trees.labels import SEPARATOR, Path, label_of
 from cellstrata.tasks.trees.tree import Given, Node
 
@@ -124,5 +125,4 @@ def _resolution(name: str, prefix: str, level: int) -> float | None:
 
 
 def _listed(names: Sequence[str], most: int = 6) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return (", ".join(names[:most]) or "no columns") + more
+    return listed(names, most) or "no columns"

@@ -38,7 +38,7 @@ log = logging.getLogger("cellstrata.cache")
 
 @dataclass
 class _Held:
-    """The last level-1 graph, how it was found, and the engine's form of it, for its next resolution."""
+    """A level-1 graph, how it was found, and the engine's form of it, made when first asked for."""
 
     graph: Graph
     method: str
@@ -46,16 +46,42 @@ class _Held:
     resolutions: tuple[float, ...]
     form: Any = None
 
-    def prepared(self) -> Any:
-        """Return the engine's form, made when first asked for."""
-        with _preparing:
-            if self.form is None:
-                self.form = self.engine.prepare(self.graph, self.resolutions)
-            return self.form
+
+class PreparedGraph:
+    """The last level-1 graph of this process, for its next resolution.
+
+    It belongs to the process, and not to a run: a worker serves one run, and two runs that share a graph in one
+    process share it rightly, since its name is its key in the cache. It lasts until another graph is asked for,
+    a deeper level begins, or a split runs out of memory.
+    """
+
+    def __init__(self) -> None:
+        self._held: dict[tuple[str, str], _Held] = {}
+        self._lock = threading.RLock()
+
+    def clear(self) -> None:
+        """Forget it, and free what it holds of a device."""
+        with self._lock:
+            self._held.clear()
+
+    def get(self, name: tuple[str, str], make: Callable[[], _Held]) -> tuple[_Held, Callable[[], Any]]:
+        """Return the graph of a name, made if it is another, and what returns the engine's form of it."""
+        with self._lock:  # resolutions that start together wait for one graph
+            if name not in self._held:
+                made = make()
+                self._held.clear()
+                self._held[name] = made
+            held = self._held[name]
+        return held, lambda: self._form(held)
+
+    def _form(self, held: _Held) -> Any:
+        with self._lock:
+            if held.form is None:
+                held.form = held.engine.prepare(held.graph, held.resolutions)
+            return held.form
 
 
-_prepared: dict[tuple[str, str], _Held] = {}
-_preparing = threading.RLock()
+prepared_graph = PreparedGraph()
 
 
 @dataclass(frozen=True)
@@ -122,7 +148,7 @@ def split(plan: TreePlan, pending: Pending, cache: Cache, *, refresh: bool = Fal
     guard = Guard(placement.max_cluster_factor, placement.wish == "required")
     result = partition(graph, spec.partition, engine, prepared, guard)
     if result.fallback:
-        _prepared.clear()  # the CPU may need what it holds of the device
+        prepared_graph.clear()  # the CPU may need what it holds of the device
     seconds = round(time.perf_counter() - started, 4)
     made_on_gpu = choice.on_gpu and result.engine == engine.name and result.note is None
     checked = made_on_gpu and in_sample(key, placement.gpu_check)
@@ -226,18 +252,17 @@ def _graph_of(
     """Return the node's graph, how its neighbours were found, whether that was done here, and what
     returns the engine's form of it where that is kept."""
     if pending.path:
-        with _preparing:
-            _prepared.clear()  # level 1 comes first, at all resolutions
+        prepared_graph.clear()  # level 1 comes first, at all resolutions
         return *_found_or_built(plan, pending, cache, key, rows, refresh), None
-    name = (key, engine_version(engine))
-    with _preparing:  # resolutions that start together wait for one graph
-        built = False
-        if name not in _prepared:
-            graph, method, built = _found_or_built(plan, pending, cache, key, rows, False)
-            _prepared.clear()
-            _prepared[name] = _Held(graph, method, engine, plan.resolutions)
-        held = _prepared[name]
-    return held.graph, held.method, built, held.prepared
+    built = False
+
+    def make() -> _Held:
+        nonlocal built
+        graph, method, built = _found_or_built(plan, pending, cache, key, rows, False)
+        return _Held(graph, method, engine, plan.resolutions)
+
+    held, prepared = prepared_graph.get((key, engine_version(engine)), make)
+    return held.graph, held.method, built, prepared
 
 
 def _found_or_built(

@@ -53,7 +53,7 @@ def test_c27_the_graph_is_read_once_and_distances_never(one: Run, pbmc: Path, mo
 def test_c28_the_graph_is_built_once_for_all_resolutions(one: Run, pbmc: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from cellstrata.tasks.kernels import engine_igraph
 
-    monkeypatch.setattr(split, "_prepared", {})
+    split.prepared_graph.clear()
     built = counted(monkeypatch, engine_igraph, "to_igraph")
     report = one(pbmc, {"resolutions": [0.31, 0.51, 0.81, 1.01]}, workers=1)
     assert report["splits"]["executed"] == 4

@@ -11,7 +11,8 @@ import pytest
 
 from cellstrata.tasks.cache import writes_behind as writing
 from cellstrata.tasks.cache.cache import Cache
-from cellstrata.tasks.cache.writes_behind import AT_ONCE, WritesBehind
+from cellstrata.tasks.cache.writes_behind import WritesBehind
+from cellstrata.tasks.stores.requests import WRITES
 from cellstrata.tasks.stores.store import Store
 
 ARRAY = np.arange(100_000)
@@ -25,11 +26,11 @@ def test_the_last_waits_for_those_before_it() -> None:
         written.append(number)
 
     with WritesBehind() as writes:
-        for round_ in range(3 * AT_ONCE):  # more that wait than there are threads
+        for round_ in range(3 * WRITES):  # more that wait than there are threads
             writes.submit(lambda number=round_: slowly(number))  # type: ignore[misc]
             writes.submit_last(lambda number=round_: written.append(1000 + number))  # type: ignore[misc]
         writes.settle()
-    for round_ in range(3 * AT_ONCE):
+    for round_ in range(3 * WRITES):
         assert set(range(round_ + 1)) <= set(written[: written.index(1000 + round_)])
 
 

@@ -49,7 +49,7 @@ Installed = Callable[..., StandIn]
 
 @pytest.fixture
 def installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[Installed]:
-    split_module._prepared.clear()
+    split_module.prepared_graph.clear()
     with pytest.MonkeyPatch.context() as patch:
 
         def install(*packages: str) -> StandIn:
@@ -59,7 +59,7 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[Installed]:
 
         yield install
     gpu_status.cache_clear()
-    split_module._prepared.clear()
+    split_module.prepared_graph.clear()
 
 
 def placed(n_cell_cpu: int = 60, check: float = 0.0, factor: int = 50) -> Placement:
@@ -373,7 +373,7 @@ def test_the_result_and_explain_tell_of_it(installed: Installed, tmp_path: Path,
     assert "by igraph" in text
     assert "ARI" in text
     sys.modules["pylibcugraph"].leiden = lambda **_: {}["gone"]  # type: ignore[attr-defined]
-    split_module._prepared.clear()
+    split_module.prepared_graph.clear()
     (tmp_path / "b").mkdir()
     broken = make_result(tmp_path / "b", write_input(tmp_path, cells), asked)
     text = "\n".join(lines(explain(Place(broken.url), "0", column="leiden_0.5_1")))

@@ -50,9 +50,9 @@ def cache(tmp_path: Any) -> Cache:
 
 @pytest.fixture(autouse=True)
 def forget_graphs() -> Iterator[None]:
-    split_module._prepared.clear()
+    split_module.prepared_graph.clear()
     yield
-    split_module._prepared.clear()
+    split_module.prepared_graph.clear()
 
 
 RESOLUTIONS = st.sampled_from([0.3, 1.0, 2.0])
