@@ -26,7 +26,7 @@ from cellstrata.flows.monitor.progress import ProgressFeed
 from cellstrata.flows.monitor.summary import RunSummary
 from cellstrata.flows.preparation import UnusableInputs, prepare, ready, unavailable
 from cellstrata.flows.run import Run, open_run
-from cellstrata.flows.server.connection import Connection, connection
+from cellstrata.flows.server.connection import Connection, connection, unanswered
 from cellstrata.flows.server.embedded_server import ServerFailed
 from cellstrata.flows.server.watch import when_unreachable
 
@@ -186,7 +186,7 @@ class Launch:
         UnusableInputs, RunnerUnusable
             Before any work starts.
         ServerFailed
-            If the embedded server does not start.
+            If the embedded server does not start, or the one that is configured does not answer.
         Interrupted
             If the run was stopped.
         """
@@ -258,6 +258,10 @@ class Launch:
             with self._display.progress(run.progress):
                 try:
                     return asyncio.run(until_stopped())
+                except Exception as error:
+                    if server.embedded is None and server.url and (said := unanswered(error, server.url)):
+                        raise ServerFailed(said) from error
+                    raise
                 finally:
                     ended.set()
                     if server.embedded is not None:

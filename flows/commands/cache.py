@@ -23,6 +23,7 @@ from cellstrata.tasks.cache_care.prune import Pruned, prune
 from cellstrata.tasks.cache_care.survey import NoCache, survey
 from cellstrata.tasks.cache_care.verify import Verification, verify
 from cellstrata.tasks.stores.credentials import Sealed
+from cellstrata.tasks.stores.missing_packages import missing_package
 from cellstrata.tasks.stores.store import Store
 
 AGES = {"day": "within a day", "week": "within a week", "month": "within a month", "older": "longer ago"}
@@ -184,7 +185,8 @@ def _opened(url: str | None, env: Mapping[str, str]) -> Cache:
         store = Store.at(place, with_blocks(sealed.options))
         store.exists()
     except Exception as error:  # an unknown protocol, one whose package is not installed, wrong options
-        raise ConfigError([Problem((), f"{place} cannot be reached ({error})")]) from None
+        why = missing_package(place, error) or f"cannot be reached ({error})"
+        raise ConfigError([Problem((), f"{place} {why}")]) from None
     return Cache(store)
 
 

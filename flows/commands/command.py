@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -67,6 +68,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.overrides = rest
     if options.overrides and not hasattr(options, "verbose"):
         parser.error(f"unknown option {options.overrides[0]}")
+    words = sys.argv[1:] if arguments is None else arguments
+    if hasattr(options, "config") and (option := _of_which_option(words, options)):
+        parser.error(
+            f"no configuration file is given: `{options.config}`, which is no file, stands where the value of "
+            f"{option} does; write the file first"
+        )
     try:
         return _called(options)
     except BrokenPipeError:  # the reader of our output has gone, as in `| head`
@@ -81,6 +88,14 @@ def _called(options: argparse.Namespace) -> int:
     takes: str | None = getattr(options, "takes", None)
     given = [options] if takes is None else [getattr(options, option) for option in takes.split()]
     return int(command(*given))
+
+
+def _of_which_option(words: Sequence[str], options: argparse.Namespace) -> str | None:
+    """Return the option whose value was taken for the configuration file, None where that is given."""
+    at = list(words).index(options.config)
+    before = words[at - 1]
+    is_value = before.startswith("--") and "=" not in before and before in options.overrides
+    return before if is_value and not os.path.exists(options.config) else None
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -14,6 +14,7 @@ from cellstrata.configs.load import load_config
 from cellstrata.configs.model import RunConfig
 from cellstrata.flows.commands.exit_codes import DONE, FAILED, WRONG_INPUT
 from cellstrata.flows.commands.terminal import Terminal, unexpected
+from cellstrata.flows.server.connection import NO_ANSWER, REFUSED
 from cellstrata.flows.server.embedded_server import configured_server
 
 if TYPE_CHECKING:
@@ -23,10 +24,6 @@ NO_SERVER = """\
 no Prefect server is configured; a deployment needs one that stays
   cellstrata ui                                         starts one on this machine, in another terminal
   export PREFECT_API_URL=http://127.0.0.1:4200/api      names it, or your team's"""
-NO_ANSWER = """\
-no Prefect server answers at {url}
-  cellstrata ui     starts one on this machine; PREFECT_API_URL names another"""
-REFUSED = "the Prefect server at {url} asks who you are: set PREFECT_API_AUTH_STRING=user:password"
 
 
 def deploy(options: argparse.Namespace) -> int:

@@ -14,6 +14,11 @@ from typing import Any
 
 from cellstrata.flows.server.embedded_server import EmbeddedServer, configured_server
 
+NO_ANSWER = """\
+no Prefect server answers at {url}
+  cellstrata ui     starts one on this machine; PREFECT_API_URL names another"""
+REFUSED = "the Prefect server at {url} asks who you are: set PREFECT_API_AUTH_STRING=user:password"
+
 
 @dataclass(frozen=True)
 class Connection:
@@ -46,6 +51,18 @@ class Connection:
             updates[PREFECT_API_SSL_CERT_FILE] = one_certificate()
         with temporary_settings(updates):
             yield
+
+
+def unanswered(error: BaseException, url: str) -> str | None:
+    """Say that the user's server does not answer, or does not let us in, if an error of Prefect's client means that."""
+    link: BaseException | None = error
+    while link is not None:
+        if getattr(getattr(link, "response", None), "status_code", None) in (401, 403):
+            return REFUSED.format(url=url)
+        if isinstance(link, RuntimeError) and str(link).startswith("Failed to reach API"):
+            return NO_ANSWER.format(url=url)
+        link = link.__cause__ or link.__context__
+    return None
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ from cellstrata.tasks.overlays.document import DOCUMENT, has_document
 from cellstrata.tasks.stores.data_errors import DataError, InputError
 from cellstrata.tasks.stores.faults import VANISHED, StoreError
 from cellstrata.tasks.stores.identity import identity, identity_from, standing, web_mark
+from cellstrata.tasks.stores.missing_packages import missing_package
 from cellstrata.tasks.stores.options import HTTP
 from cellstrata.tasks.stores.places import Place
 from cellstrata.tasks.stores.store import Store, protocol_of
@@ -57,6 +58,8 @@ def look(place: Place) -> Look:
     except Exception as error:  # an unknown protocol, one whose package is not installed, no network
         if (gone := vanished(error)) is not None:
             raise InputError(store.url, "", gone) from error
+        if (needed := missing_package(store.url, error)) is not None:
+            raise InputError(store.url, "", needed) from error
         raise InputError(store.url, "", f"cannot be reached ({shortly(error)}); check the URL") from error
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -37,6 +38,13 @@ class Cells:
     palette: Palette
     skipped: list[str]
 
+    def texts(self) -> Iterator[str]:
+        """Yield all names and labels that figures show."""
+        yield self.about
+        for of in [*self.columns, *self.covariates, *self.colors, *self.genes]:
+            yield of.name
+            yield from of.labels if isinstance(of, Categories) else ()
+
 
 def read_cells(request: FigureRequest) -> Cells:
     """Read from a result what its figures need, and of X no more than the genes that are named.
@@ -55,9 +63,11 @@ def read_cells(request: FigureRequest) -> Cells:
         columns = [_colored(of, palette) for of in read if isinstance(of, Categories)]
         names = list(dict.fromkeys([*request.covariates, *request.colors, *request.centroids]))
         others = {name: read_covariate(root, name) for name in names if name in there and name not in request.columns}
-        for name in [name for name, of in others.items() if _values(of) < 2]:
-            del others[name]
-            skipped.append(f"{name} has one value")
+        counts = {name: _values(of) for name, of in others.items()}
+        others = {name: of for name, of in others.items() if counts[name] > 1}
+        for found, said in ((0, "no"), (1, "one")):  # all of them are named: which has none is what a user looks for
+            if names_of := [name for name, count in counts.items() if count == found]:
+                skipped.append(f"{', '.join(names_of)} {'has' if len(names_of) == 1 else 'have'} {said} value")
         genes = _genes(request, root, [name for name in names if name not in there])
         known = there | {gene.name for gene in genes}
         skipped += [f"{name} is not in X" for name in names if name not in known]

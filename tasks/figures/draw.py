@@ -15,10 +15,11 @@ from cellstrata.tasks.figures.record import (
     write_figure_record,
 )
 from cellstrata.tasks.figures.request import FigureRequest
-from cellstrata.tasks.figures.sheet import Sheet
+from cellstrata.tasks.figures.sheet import Sheet, unknown_letters
 from cellstrata.tasks.figures.wanted import Gallery, Wanted
 from cellstrata.tasks.stores.store import Store
 
+LETTERS = 12  # that are named
 PREVIEW_WIDTH, PREVIEW_QUALITY = 520, 75
 
 
@@ -55,6 +56,9 @@ def draw_figures(request: FigureRequest) -> DrawnFigures:
         elif wanted.preview:
             previews[wanted.preview] = older.previews[wanted.preview]
         figures |= dict.fromkeys(files, wanted.depends)
+    if lacking := unknown_letters(cells.texts()):
+        few = lacking if len(lacking) <= LETTERS else f"{lacking[:LETTERS]} and {len(lacking) - LETTERS} more"
+        skipped.append(f"letters that the figures' font lacks (boxes stand for them): {few}")
     for file in there - set(figures):
         folder.remove(file)
     record = FigureRecord(request.digest(), figures, previews, tuple(skipped))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -101,7 +101,9 @@ HEADING = 78  # pixels that title and line below take
 @lru_cache(maxsize=20_000)
 def text_size(text: str, size: float = BODY, weight: str = "normal") -> tuple[float, float]:
     """Return width and height in pixels of a line of text; all lines of a size are equally high."""
-    width, _, _ = _renderer().get_text_width_height_descent(text, font_of(size, weight), ismath=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a letter that the font lacks: `unknown_letters` tells of it
+        width, _, _ = _renderer().get_text_width_height_descent(text, font_of(size, weight), ismath=False)
     return float(width), size * DPI / 72 * 1.2
 
 
@@ -122,6 +124,14 @@ def shortened(text: str, size: float, room: float, weight: str = "normal", tail:
         middle = (low + high + 1) // 2
         low, high = (middle, high) if text_size(cut(middle), size, weight)[0] <= room else (low, middle - 1)
     return cut(low)
+
+
+def unknown_letters(texts: Iterable[str]) -> str:
+    """Return the letters that the figures' font lacks, each once: they are drawn as boxes."""
+    from matplotlib.font_manager import findfont, get_font
+
+    font = get_font(findfont(font_of(BODY, "normal")))
+    return "".join(letter for letter in sorted(set("".join(texts))) if not font.get_char_index(ord(letter)))
 
 
 @lru_cache

@@ -8,9 +8,9 @@ function drawDetail() {
   const crumbs = el("ol", { class: "crumbs", "aria-label": "Path" }, el("li", {}, el("button", { type: "button", onclick: () => choose(state.tree, -1) }, "all cells")), ...pathOf(tree, i).map((at) => el("li", {}, at === i ? el("strong", { "aria-current": "true" }, `${tree.label[at]} (${count(tree.cells[at])})`) : el("button", { type: "button", onclick: () => choose(state.tree, at) }, `${tree.label[at]} (${count(tree.cells[at])})`))));
   const pairs = [["Cells", `${count(tree.cells[i])}, ${percent(share)} of all${of === null ? "" : `, ${percent(of)} of ${tree.label[parent]}`}`], ["Split", why ? `no: ${why}` : `into ${tree.children[i]}`]];
   if (tree.resolution[i] !== null) {
-    pairs.push(["Modularity", tree.modularity[i] === null ? "" : tree.modularity[i].toFixed(3)]);
-    pairs.push(["Time", `${brief(tree.seconds[i])} s, ${tree.cached[i] ? "from the cache" : "computed in this run"}`]);
-    pairs.push(["Tried with", [`resolution ${tree.resolution[i]}`, tree.graphs[tree.graph[i]], tree.engines[tree.engine[i]]].filter(Boolean).join(", ")]);
+    pairs.push(["Modularity of its split", tree.modularity[i] === null ? "" : tree.modularity[i].toFixed(3)]);
+    pairs.push(["Time of its split", `${brief(tree.seconds[i])} s, ${tree.cached[i] ? "from the cache" : "computed in this run"}`]);
+    pairs.push(["Split tried with", [`resolution ${tree.resolution[i]}`, tree.graphs[tree.graph[i]], tree.engines[tree.engine[i]]].filter(Boolean).join(", ")]);
   }
   box.replaceChildren(
     el("h3", {}, `Cluster ${tree.label[i]} of ${column}`), crumbs,

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -134,3 +135,20 @@ def test_ctrl_c_stops_soon_leaves_no_process_and_loses_no_split(server: str, tmp
     kept = sum('"kind":"split"' in record.read_text() for record in records.rglob("*.json"))
     resumed = json.loads(cellstrata("run", path, "--json", server=server).stdout.splitlines()[-1])
     assert resumed["datasets"]["d/f"]["splits"]["cached"] >= kept
+
+
+@pytest.mark.parametrize("words", [("--output_dir", "o"), ("--json", "--seed", "1"), ("--workers", "4", "--refresh")])
+def test_a_value_is_not_taken_for_the_file(words: tuple[str, ...], tmp_path: Path) -> None:
+    done = subprocess.run([*COMMAND, "run", *words], capture_output=True, text=True, cwd=tmp_path, timeout=60)
+    assert done.returncode == 2
+    assert "no configuration file is given" in done.stderr
+    option = next(word for word, value in pairwise(words) if not value.startswith("--"))
+    assert option in done.stderr.splitlines()[-1]
+
+
+def test_a_server_that_does_not_answer_is_said_as_deploy_says_it(tmp_path: Path, blobs: Path) -> None:
+    path = config(tmp_path, blobs, neighbors={"use_rep": "X_latent"}, recompute_neighbors=True)
+    done = cellstrata("run", path, "--runner", "threads", server="http://127.0.0.1:9/api")
+    assert done.returncode == 1
+    assert "no Prefect server answers at http://127.0.0.1:9/api" in done.stderr
+    assert "RuntimeError" not in done.stderr

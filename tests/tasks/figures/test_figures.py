@@ -26,7 +26,7 @@ from cellstrata.tasks.figures.legend import Legend, entries
 from cellstrata.tasks.figures.raster import draw_order, paint, positions
 from cellstrata.tasks.figures.record import DrawnFigures, find_figures
 from cellstrata.tasks.figures.request import FigureRequest
-from cellstrata.tasks.figures.sheet import shortened
+from cellstrata.tasks.figures.sheet import shortened, text_size, unknown_letters
 from cellstrata.tasks.figures.umap_figure import Map, Scale, by_category, by_genes, by_number
 from cellstrata.tasks.stores.places import Place
 from tests.tasks.finished_results import make_result
@@ -82,7 +82,7 @@ def test_every_figure_is_there_under_its_name(request_: FigureRequest, drawn: Dr
     }
     assert set(drawn.figures) == expected
     assert drawn.drawn == len(expected)
-    assert sorted(drawn.skipped) == ["one has one value", "stage has one value"]
+    assert sorted(drawn.skipped) == ["stage, one have one value"]
     for path in expected:
         data = (Path(request_.folder) / path).read_bytes()
         assert data.startswith(b"\x89PNG" if path.endswith("png") else b"<?xml")
@@ -314,3 +314,10 @@ def test_a_tree_of_hundreds_has_a_line_for_each_cluster() -> None:
     assert by_label["23_5"].parent_row == by_label["23"].row
     assert 3 <= 1 + max(line.page for line in lines) <= 9
     assert max(line.row for line in lines) < 90
+
+
+def test_letters_that_the_font_lacks_are_told_once_and_warn_of_nothing(recwarn: pytest.WarningsRecorder) -> None:
+    assert unknown_letters(["donor", "größe µ", "ядро"]) == ""
+    assert unknown_letters(["中心", "中 a"]) == "中心"
+    assert text_size("中心 of letters that no figure had yet")[0] > 0
+    assert not [each for each in recwarn if "Glyph" in str(each.message)]
