@@ -16,6 +16,7 @@ from zarr.storage import FsspecStore, LocalStore, ZipStore
 
 from cellstrata.tasks.elements import kinds
 from cellstrata.tasks.elements.consolidated import open_complete
+from cellstrata.tasks.elements.hdf5_filters import know_filters
 from cellstrata.tasks.elements.kinds import Kind, Look, unusable_store, vanished
 from cellstrata.tasks.elements.kinds import kind_of as kind_of
 from cellstrata.tasks.elements.kinds import reading as reading
@@ -207,6 +208,7 @@ def zipped(store: Store) -> Store:
 
 
 def _open_h5(store: Store, seen: Look, stack: contextlib.ExitStack) -> h5py.File:
+    know_filters()
     try:
         if store.is_local:
             return stack.enter_context(h5py.File(store.root, "r"))

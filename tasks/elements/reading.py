@@ -11,6 +11,7 @@ import h5py
 import numpy as np
 import scipy.sparse as sp
 
+from cellstrata.tasks.elements.hdf5_filters import check_filters
 from cellstrata.tasks.elements.legacy import is_legacy_frame, moved_graphs, read_frame
 from cellstrata.tasks.elements.opening import DataError, InputError, Root, kind_of, open_anndata
 from cellstrata.tasks.elements.silence import quiet
@@ -101,6 +102,7 @@ def read_obs_column(root: Root, name: str) -> pd.Series:
 
     if name not in obs_columns(root):
         raise _missing(root, f"obs[{name!r}]", obs_columns(root))
+    check_filters(_name(root), f"obs[{name!r}]", root["obs"] if is_array(root["obs"]) else root["obs"][name])
     with quiet():
         if is_legacy_frame(root["obs"]):
             return read_frame(root, "obs")[name].reset_index(drop=True)
@@ -143,6 +145,7 @@ def read_uns(root: Root, key: str) -> Any:
 
     if "uns" not in root or key not in root["uns"]:
         raise _missing(root, f"uns[{key!r}]", uns_keys(root))
+    check_filters(_name(root), f"uns[{key!r}]", root["uns"][key])
     with quiet():
         return read_elem(root["uns"][key])
 
@@ -163,6 +166,7 @@ def read_obsm(root: Root, key: str) -> np.ndarray:
         raise _missing(root, f"obsm[{key!r}]", list(shapes))
     node = root["obsm"] if is_array(root["obsm"]) else root["obsm"][key]
     where = f"obsm[{key!r}]"
+    check_filters(_name(root), where, node)
     if is_array(root["obsm"]):
         return _float32(node[key], root, where)
     if sparse_format(node):
@@ -193,6 +197,7 @@ def read_obsp(root: Root, key: str) -> sp.csr_matrix:
     node, where, n = root[moved_graphs(root).get(path, path)], f"obsp[{key!r}]", n_obs(root)
     if shape_of(node) != (n, n):
         raise InputError(_name(root), where, f"has the shape {shape_of(node)}, not ({n}, {n}); compute it again")
+    check_filters(_name(root), where, node)
     if sparse_format(node):
         matrix = _read_sparse(root, node, where)
     else:
@@ -216,6 +221,7 @@ def read_x(root: Root) -> Any:
 
     if "X" not in root:
         raise InputError(_name(root), "X", "is missing; name a stored embedding in `neighbors: use_rep`")
+    check_filters(_name(root), "X", root["X"])
     with quiet():
         return read_elem(root["X"])
 

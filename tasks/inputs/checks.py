@@ -8,6 +8,7 @@ from typing import Literal
 
 from cellstrata.configs.clustering import ClusteringConfig
 from cellstrata.tasks.elements import reading as elements
+from cellstrata.tasks.elements.hdf5_filters import element_of, remedy, unknown_filters
 from cellstrata.tasks.elements.opening import InputError
 from cellstrata.tasks.elements.ownership import is_foreign
 from cellstrata.tasks.stores.locations import overlap
@@ -16,6 +17,13 @@ from cellstrata.tasks.stores.store import is_local
 from cellstrata.tasks.stores.write_access import unusable
 from cellstrata.tasks.trees.labels import column_name
 from cellstrata.tasks.trees.parent_column import NoParent, clusters_of
+
+NEEDED = (
+    "obsm",
+    "obsp",
+    "uns",
+    "var",
+)  # by the next level, of an input that cannot be linked
 
 
 @dataclass(frozen=True)
@@ -52,6 +60,28 @@ class Check:
     def wrong(self, key: str, message: str) -> None:
         """Note something that is wrong: at which key, what, and how to mend it."""
         self.problems.append(str(InputError(self.url, key, message)))
+
+
+def check_compression(check: Check, whole: bool) -> bool:
+    """Say which elements that will be read, or converted, are compressed in a way that HDF5 does not know here.
+
+    A result of one level alone (not `whole`) takes but some slots of an h5ad, and of obs no column that it does not
+    need. Tells whether all can be read.
+    """
+    config = check.config
+    replaced = {f"obs/{name}" for name in columns_of(config)} | ({"obsm/X_umap"} if config.recompute_umap else set())
+
+    def takes(path: str) -> bool:
+        element, _ = element_of(path)
+        slot = element.partition("/")[0]
+        if not whole and slot not in NEEDED:
+            return element == f"obs/{elements.obs_index_column(check.root)}"
+        return element not in replaced
+
+    found = {element_of(path)[1]: code for path, code in unknown_filters(check.root, takes).items()}
+    for element, code in found.items():
+        check.wrong(element, remedy(code))
+    return not found
 
 
 def check_output(check: Check, place: Place) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from cellstrata.tasks.cache.cache import ArrayRef, Cache
 from cellstrata.tasks.elements import reading as elements
+from cellstrata.tasks.elements.hdf5_filters import check_filters
 from cellstrata.tasks.elements.opening import reading
 from cellstrata.tasks.inputs.checks import Check
 from cellstrata.tasks.inputs.index import Remembered
@@ -40,6 +41,7 @@ def read_embeddings(
     for choice in choices:
         if choice.use_rep == DEFAULT_REP and choice.use_rep not in there and "X" in check.root:
             check.notices.append("obsm['X_pca'] is not there: a PCA of X is computed")
+            check_filters(check.url, "X", check.root["X"])
             found[choice] = FoundEmbedding()
             continue
         if choice.use_rep != "X" and choice.use_rep not in there:

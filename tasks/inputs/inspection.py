@@ -20,6 +20,7 @@ from cellstrata.tasks.inputs.checks import (
     OPTIONS,
     Check,
     check_colors,
+    check_compression,
     check_names,
     check_output,
     check_umap,
@@ -140,6 +141,9 @@ def _inspect(
 ) -> Input | None:
     whole, config = level in (None, 1), check.config
     check_output(check, output)
+    with reading(check.url):
+        if not check_compression(check, level is None or not (source.place.is_local and output.is_local)):
+            return None
     with reading(check.url, "obs"):
         n_cells = elements.n_obs(check.root)
         names = elements.obs_names(check.root)

@@ -15,9 +15,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import h5py
 import zarr
 
 from cellstrata.tasks.elements.conversion import ZARR_FORMAT, copy_element, encoding_of, group_attrs, write_old
+from cellstrata.tasks.elements.kinds import shortly
 from cellstrata.tasks.elements.legacy import moved_graphs, old_children
 from cellstrata.tasks.elements.opening import Root
 from cellstrata.tasks.elements.storage_nodes import attrs_of
@@ -228,7 +230,13 @@ class Converted(Untouched):
         elif not write_old(self.root, path, self._target):
             parent, _, name = path.rpartition("/")
             source = self.root[self.moved.get(path, path)]
-            self.copy(source, self._target[parent] if parent else self._target, name)
+            try:
+                self.copy(source, self._target[parent] if parent else self._target, name)
+            except OSError as error:
+                if error.errno is not None or not isinstance(source, h5py.HLObject):  # of a disk, not of HDF5
+                    raise
+                message = f"cannot be read ({shortly(error)}); check it, or write it again"
+                raise InputError(source.file.filename, path, message) from error
 
     def copy(self, source: Any, parent: Any, name: str) -> None:
         """Copy one element into a group of the result."""

@@ -14,6 +14,7 @@ from cellstrata.tasks.elements import reading as elements
 from cellstrata.tasks.elements.linked_anndata import refers_rightly
 from cellstrata.tasks.elements.opening import Opened, Root
 from cellstrata.tasks.elements.ownership import made_by_us
+from cellstrata.tasks.inputs.checks import NEEDED
 from cellstrata.tasks.publishing.link_mode import link_mode
 from cellstrata.tasks.publishing.publish import publish
 from cellstrata.tasks.results.provenance import column_facts, completed_table, provenance
@@ -22,7 +23,6 @@ from cellstrata.tasks.stores.places import Place
 from cellstrata.tasks.trees.column_facts import columns_of_json
 
 COMMAND = "cluster"
-NEEDED = ("obsm", "obsp", "uns", "var")  # by the next level, of an input that cannot be linked
 
 
 @dataclass(frozen=True, kw_only=True)
