@@ -19,6 +19,7 @@ import h5py
 import zarr
 
 from cellstrata.tasks.elements.conversion import ZARR_FORMAT, copy_element, encoding_of, group_attrs, write_old
+from cellstrata.tasks.elements.hdf5_filters import check_filters
 from cellstrata.tasks.elements.kinds import shortly
 from cellstrata.tasks.elements.legacy import moved_graphs, old_children
 from cellstrata.tasks.elements.opening import Root
@@ -230,6 +231,8 @@ class Converted(Untouched):
         elif not write_old(self.root, path, self._target):
             parent, _, name = path.rpartition("/")
             source = self.root[self.moved.get(path, path)]
+            if isinstance(source, h5py.HLObject):
+                check_filters(str(source.file.filename), path, source)
             try:
                 self.copy(source, self._target[parent] if parent else self._target, name)
             except OSError as error:
