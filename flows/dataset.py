@@ -201,6 +201,7 @@ class DatasetSteps:
             splits=self.counts,
             seconds=round(time.perf_counter() - self.started, 3),
             notices=pages.notices,
+            foremost=len(self.source.foremost) or None,
             written=published.written,
             report_written=pages.report.written,
         )

@@ -177,7 +177,10 @@ class Terminal:
             self._results.print(one, soft_wrap=isinstance(one, str))
 
     def summary(self, summary: RunSummary) -> None:
-        """Print a row for each dataset, then where the results are, then what to know of them."""
+        """Print what to know before all else, a row for each dataset, what else to know, and where the results are."""
+        for name, dataset in summary.datasets.items():
+            for notice in dataset.notices[: dataset.foremost or 0]:
+                self.notice(f"{name}: {notice}")
         table = Table(box=None, pad_edge=False, header_style="bold")
         for name, right in (("dataset", False), ("columns", True), ("clusters", True), ("seconds", True),
                             ("splits computed", True), ("from cache", True)):  # fmt: skip
@@ -194,7 +197,7 @@ class Terminal:
             )  # fmt: skip
         self._results.print(table)
         for name, dataset in summary.datasets.items():
-            for notice in dataset.notices:
+            for notice in dataset.notices[dataset.foremost or 0 :]:
                 self.notice(f"{name}: {notice}")
             if dataset.error is not None:
                 self.failed(f"{name}: {dataset.error}")

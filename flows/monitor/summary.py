@@ -37,6 +37,8 @@ class DatasetSummary:
         How long it took.
     notices : tuple of str
         What the user should know.
+    foremost : int or None
+        How many of the notices, the first, are to be read before all else.
     written, report_written : bool or None
         Whether the result, and its report, were written; False where exactly these stood there.
     """
@@ -53,6 +55,7 @@ class DatasetSummary:
     seconds: float = 0.0
     notices: tuple[str, ...] = ()
 
+    foremost: int | None = None
     written: bool | None = None
     report_written: bool | None = None
 

@@ -35,6 +35,7 @@ __all__ = [
     "Root",
     "kind_of",
     "n_obs",
+    "n_vars",
     "obs_columns",
     "obs_index_column",
     "obs_index_name",
@@ -57,6 +58,11 @@ BLOCK_BYTES = 1 << 25
 def n_obs(root: Root) -> int:
     """Return the number of cells, from the length of the stored obs index."""
     return _frame_length(root, "obs")
+
+
+def n_vars(root: Root) -> int:
+    """Return the number of variables, from the length of the stored var index; 0 without a `var`."""
+    return _frame_length(root, "var") if "var" in root else 0
 
 
 def obs_names(root: Root) -> np.ndarray:

@@ -48,13 +48,14 @@ OPTIONS = Wording(
 
 @dataclass
 class Check:
-    """One input under inspection: what was found wrong so far, and what should be said."""
+    """One input under inspection: what was found wrong so far, what should be said, and what before all else."""
 
     url: str
     root: elements.Root
     config: ClusteringConfig
     problems: list[str] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
+    foremost: list[str] = field(default_factory=list)
     wording: Wording = field(default_factory=Wording)
 
     def wrong(self, key: str, message: str) -> None:

@@ -41,6 +41,7 @@ from cellstrata.tasks.trees.plan import EmbeddingChoice, NeighborsSpec, lay_over
 class Input:
     """What is known of one file of one dataset before work starts.
 
+    Of the `notices` the `foremost` are said before the summary.
     `embeddings` holds the staged ones, None where X_pca has still to be computed; `stored_graph` is
     the key of the input's own graph, None when level 1's graph is to be computed. `opened` is the input as it
     was looked at and opened: whoever needs more of it enters it again.
@@ -60,6 +61,7 @@ class Input:
     umap: Literal["stored", "compute", "none"]
     kept_columns: frozenset[str] = frozenset()
     notices: tuple[str, ...] = ()
+    foremost: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -147,6 +149,9 @@ def _inspect(
     with reading(check.url, "obs"):
         n_cells = elements.n_obs(check.root)
         names = elements.obs_names(check.root)
+    if not n_cells:
+        check.wrong("obs", "has no cells, so there is nothing to cluster: check how the file was made")
+        return None
     check_names(check, columns_of(config) if level is None else columns_of(config)[-1:])
     if len(set(names)) < n_cells:
         check.notices.append("some obs names occur twice: cells are told apart by their position")
@@ -172,6 +177,12 @@ def _inspect(
     graph = None
     if whole and stored and not config.recompute_neighbors:
         graph = find_stored_graph(check, key, recorded, n_cells, memory)
+        if graph is not None and umap == "compute" and n_cells > 1 and not graph.n_edges(cache):
+            check.wrong(
+                f"uns[{key!r}]",
+                f"its graph has no edges, so no UMAP can be drawn of it: {check.wording.graph}, or "
+                "leave out `recompute_umap`",
+            )
     with reading(check.url, "obs"):
         kept = kept_columns(check) if level is None else frozenset()
     if check.problems:
@@ -193,7 +204,8 @@ def _inspect(
         stored_graph=graph_key,
         umap=umap,
         kept_columns=kept,
-        notices=tuple(check.notices),
+        notices=(*check.foremost, *check.notices),
+        foremost=tuple(check.foremost),
     )
 
 
