@@ -13,6 +13,7 @@ from typing import Any
 from cellstrata.configs.model import RunConfig
 from cellstrata.configs.secrets_mask import MaskedOptions, literal_secrets
 from cellstrata.configs.shown_urls import without_credentials
+from cellstrata.tasks.imports.turns import IMPORTING
 from cellstrata.tasks.stores.options import BLOCK, BLOCK_CREDENTIALS
 
 WHERE = "name a block (`storage_options: {s3: {block: aws-credentials/lab}}`), a profile, or use the environment"
@@ -62,10 +63,12 @@ def _held_by(protocol: str, name: Any) -> dict[str, Any]:
         )
     package, extra, options_of = KINDS[slug]
     try:
-        importlib.import_module(package)
+        with IMPORTING:
+            importlib.import_module(package)
     except ImportError:
         raise BlockProblem(f"{where}: {name} needs {package.replace('_', '-')}; pip install {extra}") from None
-    from prefect.blocks.core import Block
+    with IMPORTING:
+        from prefect.blocks.core import Block
 
     try:
         block: Any = Block.load(str(name), _sync=True)  # type: ignore[call-arg]

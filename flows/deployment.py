@@ -35,6 +35,7 @@ from cellstrata.configs.model import RunConfig
 from cellstrata.configs.shown_urls import without_credentials
 from cellstrata.flows.cluster import cluster
 from cellstrata.flows.watch import watch
+from cellstrata.tasks.imports.turns import IMPORTING
 
 ONE_AT_A_TIME = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.ENQUEUE)
 # A look that is due during another is not needed; those due while no worker was there would come all at once.
@@ -170,7 +171,8 @@ async def make_pool(pool: Pool) -> bool:
             kind = pool.type or "process"
             template: dict[str, Any] = {}
             if kind == "process":
-                from prefect.workers.process import ProcessWorker
+                with IMPORTING:
+                    from prefect.workers.process import ProcessWorker
 
                 template = ProcessWorker.get_default_base_job_template()
             await client.create_work_pool(WorkPoolCreate(name=pool.name, type=kind, base_job_template=template))

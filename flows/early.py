@@ -6,7 +6,6 @@ the graph in the cache, or waits for it here.
 
 from __future__ import annotations
 
-import importlib
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
@@ -15,6 +14,7 @@ from typing import Any
 from cellstrata.flows.executors.executor import Executor
 from cellstrata.flows.run import Run
 from cellstrata.tasks.cache.cache import Cache
+from cellstrata.tasks.imports.turns import IMPORTING
 from cellstrata.tasks.inputs.level_1 import GraphRequest, Level1
 from cellstrata.tasks.trees.graphs import find_graph
 from cellstrata.tasks.trees.root_graph import RootGraph, compute_neighbors
@@ -60,9 +60,14 @@ def _wake(executor: Executor, graph: Future[RootGraph], cache: Cache) -> None:
 def load_for_publishing() -> threading.Thread:
     """Import, in a thread of its own, what takes longest to import for publishing; a run that publishes
     nothing does not need it."""
-    thread = threading.Thread(target=importlib.import_module, args=("anndata",), daemon=True)
+    thread = threading.Thread(target=_import_anndata, daemon=True)
     thread.start()
     return thread
+
+
+def _import_anndata() -> None:
+    with IMPORTING:
+        import anndata  # noqa: F401
 
 
 def find_started(run: Run, request: GraphRequest, cache: Cache) -> RootGraph | None:

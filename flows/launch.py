@@ -29,6 +29,7 @@ from cellstrata.flows.run import Run, open_run
 from cellstrata.flows.server.connection import Connection, connection, unanswered
 from cellstrata.flows.server.embedded_server import ServerFailed
 from cellstrata.flows.server.watch import when_unreachable
+from cellstrata.tasks.imports.turns import IMPORTING
 
 PATIENCE = 10.0  # seconds for a run that was interrupted to end
 log = logging.getLogger("cellstrata")
@@ -224,8 +225,9 @@ class Launch:
         self, run: Run, server: Connection, lost: Callable[[str], None], before_flow: Callable[[], None]
     ) -> RunSummary:
         with server.settings():
-            from cellstrata.flows.cluster import cluster  # here: Prefect takes 2 s to import, and workers must not
-            from cellstrata.flows.monitor.outcome import summary_of
+            with IMPORTING:
+                from cellstrata.flows.cluster import cluster  # here: Prefect takes 2 s to import, and workers must not
+                from cellstrata.flows.monitor.outcome import summary_of
 
             before_flow()
             server.wait()
@@ -283,15 +285,17 @@ def _surroundings() -> AbstractContextManager[None]:
     """
     if "prefect" not in sys.modules:
         return contextlib.nullcontext()
-    from prefect.context import hydrated_context, serialize_context
+    with IMPORTING:
+        from prefect.context import hydrated_context, serialize_context
 
     return hydrated_context(serialize_context())
 
 
 def _flush_records() -> None:
     """Send what Prefect's client still holds before the server stops."""
-    from prefect.events.worker import EventsWorker
-    from prefect.logging.handlers import APILogWorker
+    with IMPORTING:
+        from prefect.events.worker import EventsWorker
+        from prefect.logging.handlers import APILogWorker
 
     with contextlib.suppress(Exception):  # records, not results: nothing here may fail a run
         EventsWorker.drain_all(timeout=10)

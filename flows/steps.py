@@ -14,6 +14,7 @@ from cellstrata.flows.caching import NodeKey
 from cellstrata.flows.executors.executor import Stopped, WorkerDied
 from cellstrata.flows.run import current_executor
 from cellstrata.tasks.elements.opening import DataError
+from cellstrata.tasks.imports.turns import IMPORTING
 from cellstrata.tasks.stores.faults import StoreError
 from cellstrata.tasks.trees.jobs import Job
 
@@ -48,7 +49,8 @@ RETRYING: dict[str, Any] = {
 )
 def split(name: str, key: str, job: Job) -> dict[str, object]:
     """Split one cluster, or several small ones with all that is below them."""
-    from cellstrata.tasks.trees.jobs import run_job
+    with IMPORTING:
+        from cellstrata.tasks.trees.jobs import run_job
 
     report = current_executor().run(run_job, job)
     for record in report.entries:

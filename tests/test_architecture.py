@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from tests import ROOT
 PACKAGES = ("configs", "tasks", "flows")
 # From the ground up: a room imports what stands on a lower floor, and nothing else of ours.
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("configs",),
+    ("configs", "tasks.imports"),
     ("configs.migration", "tasks.stores", "tasks.kernels"),
     ("tasks.cache", "tasks.overlays"),
     ("tasks.elements", "tasks.trees", "tasks.cache_care"),
@@ -115,6 +116,44 @@ def test_rooms_are_small_and_named_for_what_they_hold() -> None:
         assert path.stem not in ("util", "utils", "helper", "helpers", "misc", "common", "manager")
     beside = {package: len(list((ROOT / package).glob("*.py"))) for package in PACKAGES}
     assert max(beside.values()) <= 30, beside
+
+
+def late_imports(path: Path) -> set[tuple[int, bool]]:
+    """Return the lines of a file that import within a function, and whether that waits for its turn."""
+    found: set[tuple[int, bool]] = set()
+
+    def visit(node: ast.AST, within: bool, in_turn: bool) -> None:
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            within = True
+        elif isinstance(node, ast.With):
+            in_turn = in_turn or any(ast.unparse(item.context_expr) == "IMPORTING" for item in node.items)
+        elif within and (name := imported_by(node)) and name.partition(".")[0] not in sys.stdlib_module_names:
+            found.add((node.lineno, in_turn))  # type: ignore[attr-defined]
+        for child in ast.iter_child_nodes(node):
+            visit(child, within, in_turn)
+
+    visit(ast.parse(path.read_text()), False, False)
+    return found
+
+
+def imported_by(node: ast.AST) -> str | None:
+    """Return what a statement or a call imports, as far as it says so."""
+    if isinstance(node, ast.Import):
+        return node.names[0].name
+    if isinstance(node, ast.ImportFrom):
+        return node.module
+    if isinstance(node, ast.Call) and ast.unparse(node.func) in ("importlib.import_module", "import_module"):
+        return ast.unparse(node.args[0])
+    return None
+
+
+def test_imports_of_functions_that_threads_call_take_turns() -> None:
+    """A run's threads share `tasks` and `flows`; a command, and Prefect's server, begin in the main thread."""
+    threaded = [path for path in FILES if room_of(module_of(path)) != "configs"]
+    threaded = [path for path in threaded if package_of(module_of(path)) not in ("flows.commands", "flows.server")]
+    late = {(module_of(path), *found) for path in threaded for found in late_imports(path)}
+    assert len(late) > 70
+    assert {(module, line) for module, line, in_turn in late if not in_turn} == set()
 
 
 def test_only_the_store_touches_fsspec() -> None:

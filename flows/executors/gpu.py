@@ -15,6 +15,7 @@ from typing import Any
 
 from cellstrata.flows.executors.executor import ClusterLost, Executor, RunnerUnusable, Settings, T, WorkerDied
 from cellstrata.flows.executors.processes import Processes
+from cellstrata.tasks.imports.turns import IMPORTING
 from cellstrata.tasks.kernels.gpu import GpuStatus
 from cellstrata.tasks.workers.gpu_owner import (
     TooLarge,
@@ -118,11 +119,13 @@ def _several(settings: Settings) -> Executor | str:
     """Return the owners of all GPUs, or why there are none."""
     if importlib.util.find_spec("dask_cuda") is None:
         return "dask-cuda is not installed"
-    from cellstrata.flows.executors.dask import Dask
-    from cellstrata.flows.executors.dask_checks import local_cluster
+    with IMPORTING:
+        from cellstrata.flows.executors.dask import Dask
+        from cellstrata.flows.executors.dask_checks import local_cluster
 
     try:
-        make = importlib.import_module("dask_cuda").LocalCUDACluster
+        with IMPORTING:
+            make = importlib.import_module("dask_cuda").LocalCUDACluster
         asked = settings.dask.model_copy(update={"address": None, "memory_limit": None})
         ours = replace(settings, dask=asked, cache=None)
         return Dask(ours, local_cluster(ours, make, n_workers=None, threads_per_worker=1))

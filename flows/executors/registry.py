@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from cellstrata.flows.executors.executor import Executor, Settings
+from cellstrata.tasks.imports.turns import IMPORTING
 
 RUNNERS: dict[str, str] = {
     "processes": "cellstrata.flows.executors.processes:Processes",
@@ -50,6 +51,7 @@ def open_executor(settings: Settings) -> Iterator[Executor]:
 
 def _open(settings: Settings) -> Executor:
     module, name = RUNNERS[settings.runner].split(":")
-    make: Any = getattr(importlib.import_module(module), name)
+    with IMPORTING:
+        make: Any = getattr(importlib.import_module(module), name)
     executor: Executor = make(settings)
     return executor

@@ -21,6 +21,7 @@ from cellstrata.tasks.elements.legacy import is_legacy_frame, read_frame
 from cellstrata.tasks.elements.opening import Root
 from cellstrata.tasks.elements.silence import quiet
 from cellstrata.tasks.elements.storage_nodes import attrs_of, encoding, is_array, is_string, sparse_format
+from cellstrata.tasks.imports.turns import IMPORTING
 
 # Format 2, not 3: records (rank_genes_groups) written as format 3 by zarr 3.4 cannot be read by
 # zarr 3.1 and the other way round warn; format 3 loses big-endian dtypes; zarr < 3 reads only 2.
@@ -124,7 +125,8 @@ def _stream_strings(node: Any, parent: zarr.Group, name: str, attrs: dict[str, A
 def _string_array(
     parent: zarr.Group, name: str, shape: tuple[int, ...], chunks: tuple[int, ...], attrs: dict[str, Any]
 ) -> Any:
-    from zarr.core.dtype import VariableLengthUTF8
+    with IMPORTING:
+        from zarr.core.dtype import VariableLengthUTF8
 
     older: dict[str, Any] = {"filters": [VLenUTF8()], "fill_value": ""} if parent.metadata.zarr_format == 2 else {}
     dtype: Any = VariableLengthUTF8()
@@ -132,7 +134,8 @@ def _string_array(
 
 
 def _through_anndata(node: Any, parent: zarr.Group, name: str) -> None:
-    from anndata.io import read_elem, write_elem
+    with IMPORTING:
+        from anndata.io import read_elem, write_elem
 
     write_elem(parent, name, read_elem(node))
 
@@ -158,7 +161,8 @@ def write_old(root: Root, path: str, target: zarr.Group) -> bool:
 
 
 def _write(parent: Any, name: str, value: Any) -> None:
-    from anndata.io import write_elem
+    with IMPORTING:
+        from anndata.io import write_elem
 
     with quiet():
         write_elem(parent, name, value)

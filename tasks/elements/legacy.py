@@ -8,6 +8,7 @@ import numpy as np
 
 from cellstrata.tasks.elements.silence import quiet
 from cellstrata.tasks.elements.storage_nodes import attrs_of, is_array, sparse_format
+from cellstrata.tasks.imports.turns import IMPORTING
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,8 +23,9 @@ def is_legacy_frame(node: Any) -> bool:
 
 def read_frame(root: Root, slot: str) -> pd.DataFrame:
     """Read `obs`, `var` or `raw.var` of any form as a DataFrame, categoricals of the oldest form included."""
-    import pandas as pd
-    from anndata.io import read_elem
+    with IMPORTING:
+        import pandas as pd
+        from anndata.io import read_elem
 
     with quiet():
         values = read_elem(root[slot])

@@ -21,6 +21,7 @@ from cellstrata.tasks.elements.consolidated import open_complete
 from cellstrata.tasks.elements.kinds import Kind, kind_of
 from cellstrata.tasks.elements.opening import zarr_store, zipped
 from cellstrata.tasks.elements.silence import quiet
+from cellstrata.tasks.imports.turns import IMPORTING
 from cellstrata.tasks.overlays.linked_store import LinkedStore
 from cellstrata.tasks.stores.data_errors import InputError
 from cellstrata.tasks.stores.places import Place
@@ -91,7 +92,8 @@ def open_linked(url: str, storage_options: StorageOptions | None = None) -> annd
     InputError
         As `linked_store`, and if what the result refers to has changed or gone.
     """
-    import anndata
+    with IMPORTING:
+        import anndata
 
     with quiet():
         return anndata.read_zarr(open_complete(linked_store(url, storage_options)))

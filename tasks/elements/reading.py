@@ -25,6 +25,7 @@ from cellstrata.tasks.elements.storage_nodes import (
     strings,
     values_of,
 )
+from cellstrata.tasks.imports.turns import IMPORTING
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -103,8 +104,9 @@ def read_obs_column(root: Root, name: str) -> pd.Series:
     InputError
         If there is no such column.
     """
-    import pandas as pd
-    from anndata.io import read_elem
+    with IMPORTING:
+        import pandas as pd
+        from anndata.io import read_elem
 
     if name not in obs_columns(root):
         raise _missing(root, f"obs[{name!r}]", obs_columns(root))
@@ -147,7 +149,8 @@ def read_uns(root: Root, key: str) -> Any:
     InputError
         If there is none.
     """
-    from anndata.io import read_elem
+    with IMPORTING:
+        from anndata.io import read_elem
 
     if "uns" not in root or key not in root["uns"]:
         raise _missing(root, f"uns[{key!r}]", uns_keys(root))
@@ -223,7 +226,8 @@ def read_x(root: Root) -> Any:
     InputError
         If there is no X.
     """
-    from anndata.io import read_elem
+    with IMPORTING:
+        from anndata.io import read_elem
 
     if "X" not in root:
         raise InputError(_name(root), "X", "is missing; name a stored embedding in `neighbors: use_rep`")
@@ -258,7 +262,8 @@ def _read_sparse(root: Root, node: Any, where: str) -> Any:
 
 
 def _float32_frame(root: Root, node: Any, where: str) -> np.ndarray:
-    from anndata.io import read_elem
+    with IMPORTING:
+        from anndata.io import read_elem
 
     with quiet():
         frame = read_elem(node)

@@ -14,6 +14,7 @@ from natsort import natsorted, ns
 from cellstrata.tasks.colours.palette import category_palette
 from cellstrata.tasks.elements import reading as elements
 from cellstrata.tasks.elements.opening import DataError
+from cellstrata.tasks.imports.turns import IMPORTING
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -83,7 +84,8 @@ def read_covariate(root: elements.Root, name: str) -> Covariate:
 
 def categories_of(column: pd.Series, name: str, stored: list[str] | None = None) -> Categories:
     """Return a column of categories, text or truth values; `stored` are colours in the order of its categories."""
-    import pandas as pd
+    with IMPORTING:
+        import pandas as pd
 
     values = column if isinstance(column.dtype, pd.CategoricalDtype) else column.astype("category")
     texts = [str(each) if str(each).strip() else BLANK for each in values.cat.categories]

@@ -11,6 +11,7 @@ from cellstrata.tasks.evaluation.agreement import agreement, contingency
 from cellstrata.tasks.evaluation.covariates import Categories
 from cellstrata.tasks.figures.labels import write_all
 from cellstrata.tasks.figures.sheet import HEADING, INK, SMALL, Sheet, boxes, shortened, text_size
+from cellstrata.tasks.imports.turns import IMPORTING
 
 CELL = 44  # pixels
 ROOM = 260  # for a name
@@ -62,6 +63,7 @@ def heat_map(columns: Sequence[Categories], covariates: Sequence[Categories], ab
 
 
 def _map() -> Any:
-    import matplotlib
+    with IMPORTING:
+        import matplotlib
 
     return matplotlib.colormaps["viridis"]

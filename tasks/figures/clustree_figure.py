@@ -11,6 +11,7 @@ import numpy as np
 from cellstrata.tasks.evaluation.clustree_edges import Edge, clustree_edges
 from cellstrata.tasks.evaluation.covariates import Categories
 from cellstrata.tasks.figures.sheet import BODY, FAINT, HEADING, INK, SMALL, Sheet, text_size
+from cellstrata.tasks.imports.turns import IMPORTING
 
 ROW = 150  # pixels between two resolutions
 LEAST = 0.03  # an edge with a smaller share of both its clusters is left out
@@ -93,8 +94,9 @@ def _places(
 
 
 def _edge(axes: Any, start: tuple[float, float], end: tuple[float, float], edge: Edge, largest: int) -> None:
-    from matplotlib.patches import PathPatch
-    from matplotlib.path import Path
+    with IMPORTING:
+        from matplotlib.patches import PathPatch
+        from matplotlib.path import Path
 
     (x0, y0), (x1, y1) = start, end
     half = (y1 - y0) / 2
@@ -120,6 +122,7 @@ def _key(sheet: Sheet, left: float, top: float) -> None:
 
 
 def _outline() -> list[object]:
-    from matplotlib.patheffects import withStroke
+    with IMPORTING:
+        from matplotlib.patheffects import withStroke
 
     return [withStroke(linewidth=1.8, foreground="white")]

@@ -17,6 +17,7 @@ from cellstrata.tasks.figures.record import (
 from cellstrata.tasks.figures.request import FigureRequest
 from cellstrata.tasks.figures.sheet import Sheet, unknown_letters
 from cellstrata.tasks.figures.wanted import Gallery, Wanted
+from cellstrata.tasks.imports.turns import IMPORTING
 from cellstrata.tasks.stores.store import Store
 
 LETTERS = 12  # that are named
@@ -76,7 +77,8 @@ def _write(folder: Store, wanted: Wanted, sheet: Sheet) -> bytes:
 
 def preview(png: bytes) -> str:
     """Return a small copy of an image, at most 520 pixels wide, as a `data:` URL."""
-    from PIL import Image
+    with IMPORTING:
+        from PIL import Image
 
     image = Image.open(io.BytesIO(png)).convert("RGB")
     image.thumbnail((PREVIEW_WIDTH, PREVIEW_WIDTH * 4))

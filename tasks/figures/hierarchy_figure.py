@@ -11,6 +11,7 @@ import numpy.typing as npt
 from cellstrata.tasks.figures.hierarchy_layout import Branch, Line, lay_out
 from cellstrata.tasks.figures.labels import write_all
 from cellstrata.tasks.figures.sheet import FAINT, HEADING, RULE, SMALL, Sheet, boxes, text_size
+from cellstrata.tasks.imports.turns import IMPORTING
 
 ROW = 24  # pixels
 INDENT = 34
@@ -53,7 +54,8 @@ def hierarchy(top: Sequence[Branch], colors: Mapping[str, Mapping[str, str]], ti
 
 def _links(axes: Any, lines: Sequence[Line], x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]) -> None:
     """Draw from each cluster to its parent; where that stands in another column of the page, a short end."""
-    from matplotlib.collections import LineCollection
+    with IMPORTING:
+        from matplotlib.collections import LineCollection
 
     paths = []
     for line, right, low in zip(lines, x, y, strict=True):

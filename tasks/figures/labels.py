@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cellstrata.tasks.figures.sheet import DPI, INK, SMALL, font_of, text_size
+from cellstrata.tasks.imports.turns import IMPORTING
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,7 +37,8 @@ def write_all(
 @cache
 def _class() -> Any:
     """Make the class where matplotlib is imported, with the first figure."""
-    from matplotlib.artist import Artist
+    with IMPORTING:
+        from matplotlib.artist import Artist
 
     class Labels(Artist):
         def __init__(

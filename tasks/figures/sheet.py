@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from cellstrata.tasks.imports.turns import IMPORTING
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -24,8 +26,9 @@ class Sheet:
     """A figure of `width` by `height` pixels at 150 dpi."""
 
     def __init__(self, width: float, height: float) -> None:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
+        with IMPORTING:
+            from matplotlib.backends.backend_agg import FigureCanvasAgg
+            from matplotlib.figure import Figure
 
         self.width, self.height = float(round(width)), float(round(height))
         self.figure = Figure(figsize=(self.width / DPI, self.height / DPI), dpi=DPI, facecolor="white")
@@ -62,7 +65,8 @@ class Sheet:
 
     def png(self) -> bytes:
         """Return the sheet as PNG."""
-        from PIL import Image
+        with IMPORTING:
+            from PIL import Image
 
         canvas: Any = self.figure.canvas
         with warnings.catch_warnings():
@@ -76,7 +80,8 @@ class Sheet:
 
     def svg(self) -> bytes:
         """Return the sheet as SVG, its text as text."""
-        import matplotlib
+        with IMPORTING:
+            import matplotlib
 
         with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "cellstrata"}):
             data = io.BytesIO()
@@ -88,7 +93,8 @@ class Sheet:
 
 def boxes(axes: Axes, corners: npt.NDArray[np.float64], colors: Sequence[Any]) -> None:
     """Add filled boxes as one artist, many times as fast as one each: (k, 4) left, top, right, bottom."""
-    from matplotlib.collections import PolyCollection
+    with IMPORTING:
+        from matplotlib.collections import PolyCollection
 
     left, top, right, bottom = np.asarray(corners, float).reshape(-1, 4).T
     x, y = np.column_stack([left, right, right, left]), np.column_stack([top, top, bottom, bottom])
@@ -136,7 +142,8 @@ def unknown_letters(texts: Iterable[str]) -> str:
 
 @lru_cache
 def _renderer() -> Any:
-    from matplotlib.backends.backend_agg import RendererAgg
+    with IMPORTING:
+        from matplotlib.backends.backend_agg import RendererAgg
 
     make: Any = RendererAgg
     return make(1, 1, DPI)
@@ -145,6 +152,7 @@ def _renderer() -> Any:
 @lru_cache
 def font_of(size: float, weight: str) -> Any:
     """Return matplotlib's font of a size in points."""
-    from matplotlib.font_manager import FontProperties
+    with IMPORTING:
+        from matplotlib.font_manager import FontProperties
 
     return FontProperties(size=size, weight=weight)

@@ -15,6 +15,7 @@ from cellstrata.tasks.figures.label_places import anchors, hides, place_labels
 from cellstrata.tasks.figures.legend import Legend, LegendLine, entries
 from cellstrata.tasks.figures.raster import draw_order, paint, positions, radius
 from cellstrata.tasks.figures.sheet import BODY, FAINT, HEADING, INK, RULE, SMALL, Sheet, shortened, text_size
+from cellstrata.tasks.imports.turns import IMPORTING
 
 SIDE = 900  # pixels of a panel
 PANEL = 420  # of one of several
@@ -74,7 +75,8 @@ def by_category(
 
 def write_labels(axes: Any, umap: Map, of: Categories, texts: Sequence[str]) -> int:
     """Write each category's text at its middle, none over another; returns how many found no room."""
-    from matplotlib.patheffects import withStroke
+    with IMPORTING:
+        from matplotlib.patheffects import withStroke
 
     size = BODY if len(texts) <= 40 else SMALL if len(texts) <= 120 else SMALL - 1
     middles = anchors(umap.places, of.codes, len(texts))
@@ -151,8 +153,9 @@ class Scale:
 
     def bar(self, sheet: Sheet, left: float, top: float, width: float, height: float) -> None:
         """Draw the colour bar as far as there are numbers, with points where single ones go on."""
-        from matplotlib.cm import ScalarMappable
-        from matplotlib.colors import ListedColormap, Normalize
+        with IMPORTING:
+            from matplotlib.cm import ScalarMappable
+            from matplotlib.colors import ListedColormap, Normalize
 
         low, high = self.ends
         beyond = (self.lowest < low, self.highest > high)
@@ -167,8 +170,9 @@ class Scale:
         bar.ax.yaxis.get_offset_text().set_fontsize(SMALL)
 
     def _map(self) -> Any:
-        import matplotlib
-        from matplotlib.colors import LinearSegmentedColormap
+        with IMPORTING:
+            import matplotlib
+            from matplotlib.colors import LinearSegmentedColormap
 
         if self.diverging:
             return LinearSegmentedColormap.from_list("diverging", DIVERGING)
@@ -176,7 +180,8 @@ class Scale:
 
 
 def _ticks() -> Any:
-    from matplotlib.ticker import MaxNLocator
+    with IMPORTING:
+        from matplotlib.ticker import MaxNLocator
 
     return MaxNLocator(5)
 

@@ -11,6 +11,7 @@ from scipy.sparse.linalg import ArpackError
 from cellstrata.tasks.cache.cache import ArrayRef, Cache
 from cellstrata.tasks.elements import reading as elements
 from cellstrata.tasks.elements.opening import InputError, Opened
+from cellstrata.tasks.imports.turns import IMPORTING
 from cellstrata.tasks.inputs.index import Remembered
 from cellstrata.tasks.stores.digest import digest_array, digest_values
 
@@ -91,8 +92,9 @@ def _read(source: Opened, n_pcs: int | None) -> tuple[Any, int, str]:
 def _pca(matrix: Any, components: int) -> np.ndarray:
     if matrix.shape[0] < 2:  # a cell is its own centre
         return np.zeros((matrix.shape[0], components), np.float32)
-    import anndata
-    import scanpy
+    with IMPORTING:
+        import anndata
+        import scanpy
 
     adata = anndata.AnnData(matrix.astype(np.float32))
     scanpy.pp.pca(adata, n_comps=components, random_state=0)

@@ -18,6 +18,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from cellstrata.tasks.imports.turns import IMPORTING
 from cellstrata.tasks.kernels.engines import Algorithm, PartitionSpec
 from cellstrata.tasks.kernels.graph import Graph
 
@@ -29,13 +30,14 @@ _DRAWING = ("matplotlib", "plotly", "cairo", "cairocffi")
 @cache
 def igraph() -> Any:
     """Import igraph without the plotting packages that it loads when it finds them (0.8 s)."""
-    hidden = [name for name in _DRAWING if name not in sys.modules]
-    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]  # None refuses an import
-    try:
-        import igraph as module
-    finally:
-        for name in hidden:
-            del sys.modules[name]
+    with IMPORTING:  # nobody else may look for matplotlib meanwhile
+        hidden = [name for name in _DRAWING if name not in sys.modules]
+        sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]  # None refuses an import
+        try:
+            import igraph as module
+        finally:
+            for name in hidden:
+                del sys.modules[name]
     return module
 
 

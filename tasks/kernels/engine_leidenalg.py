@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from cellstrata.tasks.imports.turns import IMPORTING
 from cellstrata.tasks.kernels.engine_igraph import LOCK, Prepared, igraph, to_igraph
 from cellstrata.tasks.kernels.engines import Algorithm, PartitionSpec
 from cellstrata.tasks.kernels.graph import Graph
@@ -18,7 +19,8 @@ from cellstrata.tasks.kernels.graph import Graph
 def leidenalg() -> Any:
     """Import leidenalg after igraph, which it would otherwise load with its plotting packages."""
     igraph()
-    import leidenalg as module
+    with IMPORTING:
+        import leidenalg as module
 
     return module
 

@@ -15,6 +15,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from cellstrata.tasks.imports.turns import IMPORTING
 from cellstrata.tasks.kernels.engines import Algorithm, EngineUnavailable, PartitionSpec
 from cellstrata.tasks.kernels.gpu import GpuStatus, device_turn, gpu_status
 from cellstrata.tasks.kernels.graph import Graph
@@ -96,7 +97,8 @@ class RapidsEngine:
 
 
 def _upload(adjacency: Any) -> OnDevice:
-    cupy, library = importlib.import_module("cupy"), importlib.import_module("pylibcugraph")
+    with IMPORTING:
+        cupy, library = importlib.import_module("cupy"), importlib.import_module("pylibcugraph")
     # cuGraph counts edges in the type of its vertices, and wants both arrays in one.
     index = np.int64 if adjacency.nnz > LARGEST_INT32 else np.int32
     offsets = cupy.asarray(adjacency.indptr.astype(index, copy=False))
@@ -121,7 +123,8 @@ def _graph(library: Any, handle: Any, offsets: Any, indices: Any, weights: Any) 
 
 
 def _by_pylibcugraph(on: OnDevice, spec: PartitionSpec) -> npt.NDArray[np.int32]:
-    cupy, library = importlib.import_module("cupy"), importlib.import_module("pylibcugraph")
+    with IMPORTING:
+        cupy, library = importlib.import_module("cupy"), importlib.import_module("pylibcugraph")
     graph = on.weighted
     if not spec.use_weights:
         if on.unweighted is None:
@@ -151,9 +154,10 @@ def _by_rsc(on: OnHost, spec: PartitionSpec) -> npt.NDArray[np.int32]:
 
 
 def _in_one_call(adjacency: Any, resolutions: tuple[float, ...], spec: PartitionSpec) -> dict[float, Any]:
-    import anndata
+    with IMPORTING:
+        import anndata
 
-    rsc = importlib.import_module("rapids_singlecell")
+        rsc = importlib.import_module("rapids_singlecell")
     adata = anndata.AnnData(shape=(adjacency.shape[0], 0))
     arguments: dict[str, Any] = {
         "resolution": list(resolutions) if len(resolutions) > 1 else resolutions[0],

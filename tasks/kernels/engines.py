@@ -14,6 +14,7 @@ from typing import Any, Literal, Protocol
 
 import numpy.typing as npt
 
+from cellstrata.tasks.imports.turns import IMPORTING
 from cellstrata.tasks.kernels.graph import Graph
 
 Algorithm = Literal["leiden", "louvain"]
@@ -72,7 +73,9 @@ def load_engine(name: str) -> Engine:
         raise EngineUnavailable(f"there is no engine {name!r}; known: {', '.join(ENGINES)}")
     module, attribute = ENGINES[name].split(":")
     try:
-        engine: Engine = getattr(importlib.import_module(module), attribute)()
+        with IMPORTING:
+            loaded = importlib.import_module(module)
+        engine: Engine = getattr(loaded, attribute)()
     except ImportError as error:
         raise EngineUnavailable(f"engine {name!r} needs {error.name}, which is not installed{_extra(name)}") from error
     return engine

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cellstrata.tasks.imports.turns import IMPORTING
+
 BLOCK = 4096  # queries; part of what is found, since the last bits depend on it
 
 Floats = npt.NDArray[np.float32]
@@ -21,7 +23,8 @@ Search = Callable[[Rows], Rows]
 def faiss() -> Any:
     """Import faiss and make its exact search use BLAS at any dimension (1.14 raised the threshold,
     which makes it five times slower at 10 dimensions)."""
-    import faiss as module
+    with IMPORTING:
+        import faiss as module
 
     module.cvar.distance_compute_blas_threshold = 20
     return module

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from cellstrata.tasks.imports.turns import IMPORTING
+
 OLDEST = (26, 8)  # cuGraph: older ones have unrepeatable Leiden, gaps in labels, noise in Louvain
 _NO_MEMORY = re.compile(r"out.of.memory|bad_alloc|memoryallocation|alloc_error", re.IGNORECASE)
 
@@ -112,7 +114,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 def free_memory() -> None:
     """Give back to the device what cupy keeps for the next array."""
-    with contextlib.suppress(Exception):
+    with contextlib.suppress(Exception), IMPORTING:
         importlib.import_module("cupy").get_default_memory_pool().free_all_blocks()
 
 
@@ -128,7 +130,8 @@ class _Absent(Exception):
 
 def _imported(name: str) -> Any:
     try:
-        return importlib.import_module(name)
+        with IMPORTING:
+            return importlib.import_module(name)
     except ImportError as error:
         here = error.name is None or error.name.split(".")[0] == name.split(".")[0]
         what = (

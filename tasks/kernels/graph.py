@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from cellstrata.tasks.imports.turns import IMPORTING
+
 if TYPE_CHECKING:
     import scipy.sparse
 
@@ -30,7 +32,8 @@ class Graph:
 
     def to_csr(self) -> scipy.sparse.csr_matrix:
         """Return the symmetric adjacency, (n, n) float32 CSR with sorted indices."""
-        import scipy.sparse as sp
+        with IMPORTING:
+            import scipy.sparse as sp
 
         n = self.n_vertices
         upper = sp.coo_matrix((self.weights, (self.edges[:, 0], self.edges[:, 1])), shape=(n, n)).tocsr()
@@ -68,7 +71,8 @@ def from_adjacency(matrix: Any) -> tuple[Graph, str | None]:
     GraphError
         If it is not square, or has negative, NaN or infinite weights.
     """
-    import scipy.sparse as sp
+    with IMPORTING:
+        import scipy.sparse as sp
 
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
         raise GraphError(f"the matrix is {'×'.join(map(str, matrix.shape))}, not square")

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cellstrata.tasks.imports.turns import IMPORTING
 from cellstrata.tasks.kernels.engines import PartitionSpec
 from cellstrata.tasks.kernels.graph import Graph
 
@@ -60,7 +61,8 @@ def bad_partition(
 
 def trivial_partitions(graph: Graph) -> list[tuple[str, npt.NDArray[np.int32]]]:
     """Return partitions that cost nothing: every cell alone, and the connected components."""
-    from scipy.sparse.csgraph import connected_components
+    with IMPORTING:
+        from scipy.sparse.csgraph import connected_components
 
     alone = np.arange(graph.n_vertices, dtype=np.int32)
     _, components = connected_components(graph.to_csr(), directed=False)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cellstrata.tasks.imports.turns import IMPORTING
 from cellstrata.tasks.kernels.faiss_search import Floats, Rows, Search
 from cellstrata.tasks.kernels.gpu import device_turn, first_line, free_memory, gpu_status, is_out_of_memory
 from cellstrata.tasks.kernels.knn import METRICS, Neighbors, nearest_neighbors
@@ -55,7 +56,8 @@ def neighbors_by(method: str | None, embedding: Floats, n_neighbors: int, metric
 
 def _brute_force(points: Floats, k: int, threads: int) -> tuple[Rows, Search]:
     """Return all rows, and a function from rows to their (m, k) candidates, compared with every cell."""
-    cupy, cuvs = importlib.import_module("cupy"), importlib.import_module("cuvs.neighbors.brute_force")
+    with IMPORTING:
+        cupy, cuvs = importlib.import_module("cupy"), importlib.import_module("cuvs.neighbors.brute_force")
     with device_turn():
         index = cuvs.build(cupy.asarray(points), metric="sqeuclidean")
 

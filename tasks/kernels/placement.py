@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from cellstrata.configs.clustering import ClusteringConfig
+from cellstrata.tasks.imports.turns import IMPORTING
 from cellstrata.tasks.kernels.engines import STAND_IN, Engine, EngineUnavailable, load_engine
 from cellstrata.tasks.kernels.gpu import NOT_LOOKED, GpuStatus, gpu_status
 
@@ -79,7 +80,8 @@ class Placement:
         choice = self.choose(n_obs)
         if not choice.on_gpu:
             return load_engine(choice.engine)
-        from cellstrata.tasks.kernels.engine_rapids import RapidsEngine
+        with IMPORTING:
+            from cellstrata.tasks.kernels.engine_rapids import RapidsEngine
 
         return RapidsEngine(self.status)
 

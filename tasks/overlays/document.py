@@ -20,6 +20,7 @@ from typing import Any
 
 from cachetools import LRUCache
 
+from cellstrata.tasks.imports.turns import IMPORTING
 from cellstrata.tasks.stores.data_errors import InputError
 from cellstrata.tasks.stores.states import ElementState
 from cellstrata.tasks.stores.store import Store, is_local, join, local_path
@@ -235,8 +236,9 @@ def _source(entry: dict[str, Any]) -> Source:
 
 
 def _to_parquet(refs: list[tuple[str, Ref]]) -> bytes:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+    with IMPORTING:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
 
     columns = {
         "key": pa.array([key for key, _ in refs], pa.string()),
@@ -251,7 +253,8 @@ def _to_parquet(refs: list[tuple[str, Ref]]) -> bytes:
 
 
 def _from_parquet(raw: bytes) -> dict[str, Ref]:
-    import pyarrow.parquet as pq
+    with IMPORTING:
+        import pyarrow.parquet as pq
 
     columns = pq.read_table(io.BytesIO(raw)).to_pydict()
     rows = zip(*(columns[name] for name in ("key", "source", "path", "offset", "length")), strict=True)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from cellstrata.tasks.imports.turns import IMPORTING
 from cellstrata.tasks.stores.places import Place
 from cellstrata.tasks.stores.ranges import RangeFile
 
@@ -35,9 +36,10 @@ def write_labels_parquet(
     ValueError
         If a column has another length.
     """
-    import pandas as pd
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+    with IMPORTING:
+        import pandas as pd
+        import pyarrow as pa
+        import pyarrow.parquet as pq
 
     index = pd.Index(np.asarray(obs_names, dtype=object).astype(str), name=index_name or INDEX_NAME, dtype=object)
     table = pa.Table.from_pandas(pd.DataFrame(dict(obs), index=index), preserve_index=True)
@@ -59,7 +61,8 @@ def has_key(place: Place, key: str) -> bool:
 
     In a bucket these are one request, or two where the columns are very many.
     """
-    import pyarrow.parquet as pq
+    with IMPORTING:
+        import pyarrow.parquet as pq
 
     try:
         with place.store.open() as file:

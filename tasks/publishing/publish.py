@@ -25,6 +25,7 @@ from cellstrata.tasks.elements.ownership import is_foreign, is_ours
 from cellstrata.tasks.elements.reading import n_obs, obs_index_column
 from cellstrata.tasks.elements.silence import quiet
 from cellstrata.tasks.elements.storage_nodes import attrs_of, index_key
+from cellstrata.tasks.imports.turns import IMPORTING
 from cellstrata.tasks.overlays.document import INSIDE, MADE_BY, OWN, has_document
 from cellstrata.tasks.overlays.linked_store import LinkedStore
 from cellstrata.tasks.publishing import links
@@ -219,7 +220,8 @@ def _obs_group(root: Root, new: zarr.Group, untouched: Untouched, changes: _Chan
 
 
 def _write(group: zarr.Group, entries: Mapping[str, Any]) -> None:
-    from anndata.io import write_elem
+    with IMPORTING:
+        from anndata.io import write_elem
 
     for name, value in entries.items():
         write_elem(group, name, value)

@@ -16,6 +16,7 @@ from cellstrata.tasks.elements.opening import InputError, Opened, Root, reading
 from cellstrata.tasks.elements.reading import obs_columns, obs_index_column, obs_names, read_obs_column
 from cellstrata.tasks.elements.silence import quiet
 from cellstrata.tasks.elements.storage_nodes import encoding
+from cellstrata.tasks.imports.turns import IMPORTING
 from cellstrata.tasks.results.names import result_names
 from cellstrata.tasks.stores.places import Place
 
@@ -121,7 +122,8 @@ class _Collection:
 
     def _order(self, url: str, names: np.ndarray, first: str) -> np.ndarray | None:
         """Return which of its cells is each cell of the first result, None if they lie alike."""
-        import pandas as pd
+        with IMPORTING:
+            import pandas as pd
 
         if np.array_equal(names, self.names):
             return None
@@ -184,7 +186,8 @@ def _read_columns(url: str, root: Root, columns: Sequence[str], n: int) -> Itera
 
 def _values(column: pd.Series, nullable: bool) -> Column:
     """Return what a Series holds; strings that are not stored as `nullable` ones as an array of objects."""
-    import pandas as pd
+    with IMPORTING:
+        import pandas as pd
 
     values: Any = column.array
     if isinstance(values, pd.arrays.NumpyExtensionArray):
@@ -210,7 +213,8 @@ def _same(a: Column, b: Column) -> bool:
 
 def _coded(values: Column) -> tuple[np.ndarray, list[tuple[str, Any]]]:
     """Return for each cell the number of its value, -1 where it is missing, and the values."""
-    import pandas as pd
+    with IMPORTING:
+        import pandas as pd
 
     if isinstance(values, pd.Categorical):
         codes, each = values.codes, values.categories

@@ -13,6 +13,7 @@ import numpy as np
 from cellstrata.tasks.elements.ownership import is_foreign, made_by_us
 from cellstrata.tasks.elements.reading import obs_columns, read_uns, uns_keys
 from cellstrata.tasks.elements.silence import quiet
+from cellstrata.tasks.imports.turns import IMPORTING
 from cellstrata.tasks.publishing.input_elements import OutputError
 from cellstrata.tasks.publishing.labels_parquet import INDEX_NAME, write_labels_parquet
 from cellstrata.tasks.publishing.publish import publish
@@ -106,7 +107,8 @@ def _index_name(collected: Collected) -> str:
 
 def _plain(values: Column) -> Column:
     """Return categories that are no strings as the values, whole numbers as such where some are missing."""
-    import pandas as pd
+    with IMPORTING:
+        import pandas as pd
 
     if not isinstance(values, pd.Categorical) or values.categories.dtype.kind not in tuple("biuf"):
         return values
@@ -129,13 +131,15 @@ def _csv(names: np.ndarray, columns: Mapping[str, Column], index: str) -> bytes:
 
 
 def _frame(names: np.ndarray, columns: Mapping[str, Column], index: str) -> pd.DataFrame:
-    import pandas as pd
+    with IMPORTING:
+        import pandas as pd
 
     return pd.DataFrame(dict(columns), index=pd.Index(names, dtype=object, name=index))
 
 
 def _write_zarr(collected: Collected, output: Place) -> None:
-    import anndata
+    with IMPORTING:
+        import anndata
 
     first = collected.first
     with first.root() as root, quiet():

@@ -14,6 +14,7 @@ from cellstrata.tasks.elements import reading as elements
 from cellstrata.tasks.elements.linked_anndata import refers_rightly
 from cellstrata.tasks.elements.opening import Opened, Root
 from cellstrata.tasks.elements.ownership import made_by_us
+from cellstrata.tasks.imports.turns import IMPORTING
 from cellstrata.tasks.inputs.checks import NEEDED
 from cellstrata.tasks.publishing.link_mode import link_mode
 from cellstrata.tasks.publishing.publish import publish
@@ -96,7 +97,8 @@ def _slots(source: Opened, output: Place) -> tuple[str, ...] | None:
 def _with_parent(record: Mapping[str, Any], source: Opened, parent: str) -> dict[str, Any]:
     """Put what the input says of the parent before what is said of the new column: with what that was
     made from (`input`) and when (`written`)."""
-    import pandas as pd
+    with IMPORTING:
+        import pandas as pd
 
     with source.root() as root:
         theirs = _their_record(root)

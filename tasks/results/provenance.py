@@ -8,6 +8,7 @@ from dataclasses import asdict
 from platform import python_version
 from typing import TYPE_CHECKING, Any
 
+from cellstrata.tasks.imports.turns import IMPORTING
 from cellstrata.tasks.kernels.versions import installed_version
 from cellstrata.tasks.overlays.document import MADE_BY
 from cellstrata.tasks.trees.column_facts import ColumnFacts, GpuSummary
@@ -44,7 +45,8 @@ def tree_table(trees: Iterable[Tree]) -> pd.DataFrame:
     `GpuCheck` as JSON, empty where there was none). The rows of `cluster` `all`
     describe level 1 itself.
     """
-    import pandas as pd
+    with IMPORTING:
+        import pandas as pd
 
     rows = [_row(tree, outcome) for tree in trees for _, outcome in sorted(tree.outcomes.items())]
     return pd.DataFrame(rows, columns=list(_ROW))
@@ -66,7 +68,8 @@ def completed_table(table: Any) -> pd.DataFrame | None:
 
     What an older one lacks is empty, 0 or False. None if it is no such table.
     """
-    import pandas as pd
+    with IMPORTING:
+        import pandas as pd
 
     if not isinstance(table, pd.DataFrame) or not set(_ROW) - _NEWER <= set(table.columns):
         return None

@@ -10,6 +10,7 @@ from functools import cache
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
+from cellstrata.tasks.imports.turns import IMPORTING
 from cellstrata.tasks.stores.faults import RedirectRefused
 from cellstrata.tasks.stores.requests import CONNECTIONS
 
@@ -48,7 +49,8 @@ def _http_session() -> dict[str, Any]:
 
     One to a scheme other than http and https, `file://` for example, aiohttp refuses by itself.
     """
-    import aiohttp
+    with IMPORTING:
+        import aiohttp
 
     async def check(session: Any, context: Any, params: Any) -> None:
         to = urljoin(str(params.url), params.response.headers.get("Location", ""))

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from cellstrata.tasks.imports.turns import IMPORTING
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -46,7 +48,8 @@ def level_column(
 
     Categories are in natural order: 2 before 10, 1_2 before 1_10.
     """
-    import pandas as pd
+    with IMPORTING:
+        import pandas as pd
 
     ancestors = sorted({leaf[:level] for leaf in leaves})
     index = {path: i for i, path in enumerate(ancestors)}

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cellstrata.configs.errors import listed
+from cellstrata.tasks.imports.turns import IMPORTING
 from cellstrata.tasks.trees.labels import SEPARATOR, Path, label_of
 from cellstrata.tasks.trees.tree import Given, Node
 
@@ -94,7 +95,8 @@ def clusters_of(column: pd.Series, level: int) -> Given:
 
 def _coded(column: pd.Series) -> tuple[list[str], np.ndarray]:
     """Return the labels in use and for each cell the number of its own, -1 without one."""
-    import pandas as pd
+    with IMPORTING:
+        import pandas as pd
 
     if not isinstance(column.dtype, pd.CategoricalDtype):
         column = column.astype("category")

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cellstrata.tasks.cache.cache import ArrayRef, Cache, Record
+from cellstrata.tasks.imports.turns import IMPORTING
 from cellstrata.tasks.kernels.gpu import device_turn, first_line, free_memory, gpu_status
 from cellstrata.tasks.stores.digest import digest_values
 from cellstrata.tasks.stores.json_values import JsonObject
@@ -94,7 +95,8 @@ def _on_gpu(
         if gpu_status().umap != method:
             raise RuntimeError(f"this process has {gpu_status().umap or 'no GPU UMAP'}, and {method} is planned")
         adata = _with_graph(cache, graph, embedding, metric, n_neighbors)
-        rapids = importlib.import_module("rapids_singlecell")
+        with IMPORTING:
+            rapids = importlib.import_module("rapids_singlecell")
         with device_turn():
             rapids.tl.umap(adata, random_state=seed, init_pos=_start(embedding))
         values = np.ascontiguousarray(adata.obsm["X_umap"], dtype=np.float32)
@@ -110,7 +112,8 @@ def _on_gpu(
 def _umap(cache: Cache, graph: str, embedding: ArrayRef, metric: str, n_neighbors: int, seed: int) -> Floats:
     if embedding.shape[0] < SMALLEST:
         return np.zeros((embedding.shape[0], 2), np.float32)
-    import scanpy
+    with IMPORTING:
+        import scanpy
 
     adata = _with_graph(cache, graph, embedding, metric, n_neighbors)
     with warnings.catch_warnings():
@@ -125,7 +128,8 @@ def _start(embedding: ArrayRef) -> str:
 
 def _with_graph(cache: Cache, graph: str, embedding: ArrayRef, metric: str, n_neighbors: int) -> Any:
     """Return an AnnData with the embedding and the graph as scanpy keeps them."""
-    import anndata
+    with IMPORTING:
+        import anndata
 
     adata = anndata.AnnData(obsm={"X_used": cache.get(embedding).copy()}, shape=(embedding.shape[0], 0))
     adata.obsp["connectivities"] = connectivities_matrix(cache, graph)

@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from cellstrata.tasks.cache.cache import ArrayRef
+from cellstrata.tasks.imports.turns import IMPORTING
 from cellstrata.tasks.kernels.gpu import GpuStatus, free_memory, gpu_status, withheld
 from cellstrata.tasks.trees.jobs import Job
 from cellstrata.tasks.workers.process import start_worker
@@ -67,7 +68,9 @@ def on_device(needed: int, function: Callable[..., T], *arguments: Any) -> T:
         If it has not.
     """
     free_memory()
-    free = int(importlib.import_module("cupy").cuda.runtime.memGetInfo()[0])
+    with IMPORTING:
+        cupy = importlib.import_module("cupy")
+    free = int(cupy.cuda.runtime.memGetInfo()[0])
     if needed > free:
         raise TooLarge(f"about {needed / 2**30:.1f} GiB are needed, and the GPU has {free / 2**30:.1f} GiB free")
     return function(*arguments)
