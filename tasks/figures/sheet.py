@@ -134,7 +134,8 @@ def shortened(text: str, size: float, room: float, weight: str = "normal", tail:
 
 def unknown_letters(texts: Iterable[str]) -> str:
     """Return the letters that the figures' font lacks, each once: they are drawn as boxes."""
-    from matplotlib.font_manager import findfont, get_font
+    with IMPORTING:
+        from matplotlib.font_manager import findfont, get_font
 
     font = get_font(findfont(font_of(BODY, "normal")))
     return "".join(letter for letter in sorted(set("".join(texts))) if not font.get_char_index(ord(letter)))
