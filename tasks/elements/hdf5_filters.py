@@ -5,24 +5,23 @@ h5py knows gzip, lzf, shuffle and szip. hdf5plugin brings blosc (snapatac2's def
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from typing import Any
 
 import h5py
 
+from cellstrata.tasks.imports.turns import IMPORTING
 from cellstrata.tasks.stores.data_errors import InputError
 
 # Those of https://github.com/HDFGroup/hdf5_plugins that people meet.
 REGISTERED = {307: "bzip2", 32000: "lzf", 32001: "blosc", 32004: "lz4", 32008: "bitshuffle", 32013: "zfp",
               32015: "zstd", 32017: "sz", 32019: "jpeg", 32022: "bitround", 32023: "granular bitround", 32024: "sz3",
               32026: "blosc2", 32028: "sperr", 32033: "htj2k"}  # fmt: skip
-_lock = threading.Lock()  # the import registers filters; two threads at it at once would do so twice
 
 
 def know_filters() -> None:
     """Make HDF5 know the filters of hdf5plugin, in this process, before a file is opened."""
-    with _lock:
+    with IMPORTING:  # the import registers filters
         import hdf5plugin  # noqa: F401
 
 
