@@ -137,7 +137,7 @@ def _through_anndata(node: Any, parent: zarr.Group, name: str) -> None:
     with IMPORTING:
         from anndata.io import read_elem, write_elem
 
-    write_elem(parent, name, read_elem(node))
+    write_elem(parent, name, with_plain_strings(read_elem(node)))
 
 
 def write_old(root: Root, path: str, target: zarr.Group) -> bool:
@@ -165,7 +165,40 @@ def _write(parent: Any, name: str, value: Any) -> None:
         from anndata.io import write_elem
 
     with quiet():
-        write_elem(parent, name, value)
+        write_elem(parent, name, with_plain_strings(value))
+
+
+def with_plain_strings(value: Any) -> Any:
+    """Return a table whose text is stored as `string-array`, also within dicts; anything else as it is.
+
+    pandas 3 makes text a dtype of its own, which anndata stores as `nullable-string-array`: anndata 0.10 cannot read
+    that. Text with missing values stays as it is.
+    """
+    with IMPORTING:
+        import pandas as pd
+
+    if isinstance(value, dict):
+        return {key: with_plain_strings(below) for key, below in value.items()}
+    if not isinstance(value, pd.DataFrame):
+        return value
+    table = value.set_axis(_plain_text(value.index), axis=0)
+    for name in table.columns:
+        column = table[name]
+        if isinstance(column.dtype, pd.CategoricalDtype):
+            categories = column.cat.categories
+            if (plain := _plain_text(categories)) is not categories:
+                dtype = pd.CategoricalDtype(plain, ordered=column.cat.ordered)
+                table[name] = pd.Categorical.from_codes(column.cat.codes, dtype=dtype)
+        elif isinstance(column.dtype, pd.StringDtype) and not column.isna().any():
+            table[name] = column.astype(object)
+    return table
+
+
+def _plain_text(index: Any) -> Any:
+    with IMPORTING:
+        import pandas as pd
+
+    return index.astype(object) if isinstance(index.dtype, pd.StringDtype) and not index.hasnans else index
 
 
 def _records(root: Root, slot: str) -> Any:

@@ -27,6 +27,7 @@ from cellstrata.tasks.inputs.checks import (
     columns_of,
     kept_columns,
 )
+from cellstrata.tasks.inputs.earlier_columns import earlier_columns
 from cellstrata.tasks.inputs.embeddings import read_embeddings, stage
 from cellstrata.tasks.inputs.index import Remembered
 from cellstrata.tasks.inputs.stored_graph import base_neighbors, find_stored_graph, stage_graph, stored_graph
@@ -43,7 +44,8 @@ class Input:
 
     Of the `notices` the `foremost` are said before the summary.
     `embeddings` holds the staged ones, None where X_pca has still to be computed; `stored_graph` is
-    the key of the input's own graph, None when level 1's graph is to be computed. `opened` is the input as it
+    the key of the input's own graph, None when level 1's graph is to be computed; `earlier_columns` are
+    those of an earlier run, which the result does not have. `opened` is the input as it
     was looked at and opened: whoever needs more of it enters it again.
     """
 
@@ -60,6 +62,7 @@ class Input:
     stored_graph: str | None
     umap: Literal["stored", "compute", "none"]
     kept_columns: frozenset[str] = frozenset()
+    earlier_columns: frozenset[str] = frozenset()
     notices: tuple[str, ...] = ()
     foremost: tuple[str, ...] = ()
 
@@ -153,7 +156,10 @@ def _inspect(
         check.wrong("obs", "has no cells, so there is nothing to cluster: check how the file was made")
         return None
     check_names(check, columns_of(config) if level is None else columns_of(config)[-1:])
-    if len(set(names)) < n_cells:
+    if missing := sum(name is None for name in names):
+        message = f"{missing} of {n_cells} cells have no name: give each one, for instance by `adata.obs_names`"
+        check.wrong("obs", message)
+    elif len(set(names)) < n_cells:
         check.notices.append("some obs names occur twice: cells are told apart by their position")
     with reading(check.url, "obsm"):
         umap = check_umap(check)
@@ -185,6 +191,8 @@ def _inspect(
             )
     with reading(check.url, "obs"):
         kept = kept_columns(check) if level is None else frozenset()
+    with reading(check.url, "uns['clustering']"):
+        earlier = earlier_columns(check) if level is None else frozenset()
     if check.problems:
         return None
     source.check_unchanged()
@@ -204,6 +212,7 @@ def _inspect(
         stored_graph=graph_key,
         umap=umap,
         kept_columns=kept,
+        earlier_columns=earlier,
         notices=(*check.foremost, *check.notices),
         foremost=tuple(check.foremost),
     )

@@ -34,13 +34,15 @@ def write_labels_parquet(
     Raises
     ------
     ValueError
-        If a column has another length.
+        If a column has another length, or a cell has no name.
     """
     with IMPORTING:
         import pandas as pd
         import pyarrow as pa
         import pyarrow.parquet as pq
 
+    if pd.isna(np.asarray(obs_names, dtype=object)).any():
+        raise ValueError("a cell without a name cannot be written to a table of labels")
     index = pd.Index(np.asarray(obs_names, dtype=object).astype(str), name=index_name or INDEX_NAME, dtype=object)
     table = pa.Table.from_pandas(pd.DataFrame(dict(obs), index=index), preserve_index=True)
     fields = [

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import zarr
 
 from cellstrata.tasks.elements.consolidated import consolidate
-from cellstrata.tasks.elements.conversion import encoding_of
+from cellstrata.tasks.elements.conversion import encoding_of, with_plain_strings
 from cellstrata.tasks.elements.legacy import is_legacy_frame, read_frame, uns_categories
 from cellstrata.tasks.elements.linked_anndata import RECORD
 from cellstrata.tasks.elements.opening import DataError, InputError, Opened, Root, zarr_store, zipped
@@ -90,6 +90,7 @@ class _Changes:
     removed: frozenset[str] = field(default_factory=frozenset)
     obs_kept: Collection[str] | None = None
     slots_kept: Collection[str] | None = None
+    left_out: Collection[str] = ()
 
     def of(self, slot: str) -> Mapping[str, Any]:
         return dict(getattr(self, slot))
@@ -101,7 +102,7 @@ class _Changes:
         return self.slots_kept is None or slot in self.slots_kept
 
     def takes_column(self, name: str) -> bool:
-        return self.obs_kept is None or name in self.obs_kept
+        return name not in self.left_out and (self.obs_kept is None or name in self.obs_kept)
 
     def names(self) -> dict[str, list[str]]:
         return {slot: list(self.of(slot)) for slot in self.slots()}
@@ -119,6 +120,7 @@ def publish(
     reuse: str | None = None,
     remove_uns: Collection[str] = (),
     obs_kept: Collection[str] | None = None,
+    left_out: Collection[str] = (),
     slots_kept: Collection[str] | None = None,
 ) -> PublishReport:
     """Write the input and our entries to `target`, a zarr, replacing an older result of ours.
@@ -130,7 +132,7 @@ def publish(
     converted. `reuse` is the path of an older result that the caller knows to be made
     from the same h5ad: what it took from there is shared with it instead of converted again.
     `obs_kept` and `slots_kept` name the columns of the input's obs and the other slots that the
-    result has of it, None for all.
+    result has of it, None for all; `left_out` are columns that it has not.
 
     On a local disk the result appears in one step, and in a bucket one that refers to its input too. Of
     a copy in a bucket the root metadata are removed first and written last, so that a reader who opens
@@ -155,7 +157,7 @@ def publish(
     own = own_name() if mode == "reference" else ""
     with source.root() as root, _workplace(target.store) as staged:
         removed = frozenset([*remove_uns, *uns_categories(root)])
-        changes = _Changes(obs or {}, obsm or {}, obsp or {}, uns, removed, obs_kept, slots_kept)
+        changes = _Changes(obs or {}, obsm or {}, obsp or {}, uns, removed, obs_kept, slots_kept, left_out)
         _check_lengths(root, changes)
         build = staged / own / INSIDE[OWN] if own else staged
         untouched = _way(mode, source, target, root, build, reuse)
@@ -224,7 +226,7 @@ def _write(group: zarr.Group, entries: Mapping[str, Any]) -> None:
         from anndata.io import write_elem
 
     for name, value in entries.items():
-        write_elem(group, name, value)
+        write_elem(group, name, with_plain_strings(value))
 
 
 def _way(mode: Mode, source: Opened, target: Place, root: Root, build: Path, reuse: str | None) -> Untouched:

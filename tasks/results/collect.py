@@ -99,6 +99,8 @@ class _Collection:
         with reading(url, "obs"):
             names, columns = obs_names(root), obs_columns(root)
             index = obs_index_column(root)
+        if any(name is None for name in names):
+            raise InputError(url, "obs", "has cells without a name; give each one, and cluster it again")
         if self.first is None:
             self.first, self.names, self.index = opened, names, index
         order = self._order(url, names, self.first.url)

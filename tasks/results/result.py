@@ -116,6 +116,7 @@ class Finished:
             versions=versions(),
             link=self.link,
             colors=SCHEME,
+            **({"left_out": sorted(self.source.earlier_columns)} if self.source.earlier_columns else {}),
         )
 
 
@@ -189,6 +190,7 @@ def publish_result(finished: Finished, cache: Cache) -> Published:
     reuse = source.output if same_input and source.opened.kind == "h5ad" else None
     publish(
         source.opened, output, obs=labels, obsm=obsm, obsp=obsp, uns=uns, link=finished.link, reuse=reuse,
+        left_out=source.earlier_columns, remove_uns=[f"{name}_colors" for name in source.earlier_columns],
     )  # fmt: skip
     with source.opened.root() as root:
         names = obs_names(root)

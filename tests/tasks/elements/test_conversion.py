@@ -198,3 +198,34 @@ def test_tables_of_records(tmp_path: Path) -> None:
         out = str(tmp_path / f"out{number}.zarr")
         publish(opened(source), Place(out), obs={"new": new}, obsm=obsm_entries)
         assert_kept(old, load(out), {**ADDED, "obs": ["new"], "obsm": list(obsm_entries)})
+
+
+def test_text_of_a_table_is_stored_for_older_readers(tmp_path: Path) -> None:
+    text, holed = pd.array(["x", "y"], dtype="string"), pd.array(["x", None], dtype="string")
+    table = pd.DataFrame(
+        {
+            "text": text,
+            "holed": holed,
+            "kind": pd.Categorical.from_codes([1, -1], categories=pd.Index(text), ordered=True),
+            "count": np.array([1, 2], dtype=np.int32),
+        },
+        index=pd.Index(["a", "b"], dtype="string"),
+    )
+    source = saved(tmp_path, "h5ad")
+    with ad.settings.override(allow_write_nullable_strings=True):
+        publish(opened(source), Place(str(tmp_path / "out.zarr")), uns={"clustering": {"tree": table}})
+    tree: Any = zarr.open_group(tmp_path / "out.zarr", mode="r")["uns/clustering/tree"]
+    kinds = {name: tree[name].attrs["encoding-type"] for name in [*table.columns, "_index"]}
+    assert kinds == {
+        "text": "string-array",
+        "holed": "nullable-string-array",
+        "kind": "categorical",
+        "count": "array",
+        "_index": "string-array",
+    }
+    assert tree["kind/categories"].attrs["encoding-type"] == "string-array"
+    assert tree["kind"].attrs["ordered"]
+    found = ad.io.read_elem(tree)
+    assert list(found["text"]) == list(found["kind"].cat.categories) == ["x", "y"]
+    assert list(found["kind"].cat.codes) == [1, -1]
+    assert list(table.dtypes.astype(str))[:2] == ["string", "string"]  # the caller's own is not changed

@@ -1,15 +1,18 @@
 from __future__ import annotations
 
+import contextlib
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import anndata as ad
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+import zarr
 
 from cellstrata.configs.clustering import ClusteringConfig
 from cellstrata.tasks.cache.cache import Cache
@@ -357,3 +360,18 @@ def test_no_usable_file(content: bytes | None, inspect: Inspect, tmp_path: Path)
     if content is not None:
         (tmp_path / "in.h5ad").write_bytes(content)
     wrong(inspect(None), str(tmp_path / "in.h5ad"))
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_cells_without_a_name_are_refused(form: str, inspect: Inspect, tmp_path: Path) -> None:
+    good(inspect(table(), form))
+    path = tmp_path / f"in.{form}"
+    names = pd.Categorical([None, None, *[f"c{i}" for i in range(N - 2)]])
+    with contextlib.ExitStack() as stack:
+        if form == "h5ad":
+            root: Any = stack.enter_context(h5py.File(path, "r+"))
+        else:
+            root = zarr.open_group(path, mode="r+", use_consolidated=False)
+        del root["obs/_index"]
+        ad.io.write_elem(root["obs"], "_index", names)
+    wrong(inspect(None, form), "obs", f"2 of {N} cells have no name", "obs_names")

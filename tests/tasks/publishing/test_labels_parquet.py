@@ -53,3 +53,10 @@ def test_what_is_no_table_of_this_key(tmp_path: Path) -> None:
     assert not has_key(place, KEY)
     place.store.write("", (tmp_path / "labels.parquet").read_bytes()[:-1])
     assert not has_key(place, KEY)
+
+
+def test_a_cell_without_a_name_is_refused(tmp_path: Path) -> None:
+    place, labels = Place(str(tmp_path / "labels.parquet")), {"leiden_0.5_1": pd.Categorical(["0", "1"])}
+    with pytest.raises(ValueError, match="without a name"):
+        write_labels_parquet(place, np.array(["a", None], dtype=object), labels)
+    assert not place.store.exists()
