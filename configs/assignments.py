@@ -38,7 +38,7 @@ class UnknownKeyError(Exception):
     """No such key; the text is a suggestion, or empty."""
 
 
-def paths_of(words: Sequence[str], data: Mapping[str, Any], shortcuts: bool, free_case: bool) -> list[Path]:
+def paths_of(words: Sequence[str], data: Mapping[str, object], shortcuts: bool, free_case: bool) -> list[Path]:
     """Find where `a.b.c` goes in a configuration: one path, or one for each dataset.
 
     With `shortcuts`, a key of `clustering` alone means that key of every dataset; `free_case` says that
@@ -63,7 +63,7 @@ def paths_of(words: Sequence[str], data: Mapping[str, Any], shortcuts: bool, fre
     raise UnknownKeyError(did_you_mean(first, known) or "")
 
 
-def value_of(text: str, path: Path) -> Any:
+def value_of(text: str, path: Path) -> object:
     """Read a value by the rules of the file; text where only text can stand. Raises ConfigError."""
     if set(path) & set(SECRET_KEYS) and is_secret(path[-1]):
         return text
@@ -137,7 +137,7 @@ def _match(word: str, known: Iterable[str]) -> str | None:
     return next((name for name in names if name.lower() == plain), None)
 
 
-def _datasets(data: Mapping[str, Any]) -> dict[str, Any]:
+def _datasets(data: Mapping[str, object]) -> dict[str, object]:
     datasets = data.get("DATASETS")
     return {str(name): inner for name, inner in datasets.items()} if isinstance(datasets, Mapping) else {}
 
@@ -153,7 +153,7 @@ def _dataset(words: list[str], known: Iterable[str], free_case: bool) -> tuple[s
     return (words[0] if free_case else words[0].lower()), words[1:]
 
 
-def annotation_of(path: Path) -> Any:
+def annotation_of(path: Path) -> object:
     """Return the type of what stands at a path of the file, or None."""
     if path[:2] == ("defaults", "clustering") and len(path) > 2:
         return annotation_at(ClusteringConfig, path[2:])

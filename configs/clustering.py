@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import (
     BaseModel,
@@ -72,8 +72,8 @@ class PlotsConfig(BaseModel):
     )
 
 
-def _algorithms(value: Any) -> Any:
-    def known(word: Any) -> str:
+def _algorithms(value: object) -> object:
+    def known(word: object) -> str:
         if isinstance(word, str) and word in ALGORITHMS:
             return word
         message = f"must be {one_of(ALGORITHMS)} (or a list of both), not {shown(word)}"
@@ -83,23 +83,23 @@ def _algorithms(value: Any) -> Any:
     return kept or _empty("leiden")
 
 
-def _resolutions(value: Any) -> Any:
+def _resolutions(value: object) -> object:
     if isinstance(value, Mapping):
         raise refuse("must be a number or a list of numbers, not a mapping", "per cluster: see `hierarchy`")
     return each_once(value, positive_number) or _empty("0.2, 0.5, 1.0")
 
 
-def _empty(example: str) -> Any:
+def _empty(example: str) -> object:
     raise refuse("is an empty list", f"write for example [{example}]")
 
 
-def _engine(value: Any) -> Any:
+def _engine(value: object) -> object:
     if value is None or value in ENGINES:
         return value
     raise refuse(f"must be {one_of(ENGINES)}, not {shown(value)}", did_you_mean(value, ENGINES))
 
 
-def _neighbors(value: Any) -> Any:
+def _neighbors(value: object) -> object:
     # `false` is the ancestor's spelling of "the stored graph, as it is".
     if value is False or isinstance(value, NeighborsConfig):
         return value
@@ -110,7 +110,7 @@ def _neighbors(value: Any) -> Any:
     raise refuse(f"must be a mapping such as {{n_neighbors: 30, use_rep: X_pca}}, or false, not {shown(value)}")
 
 
-def _spelled(hierarchy: Hierarchy, info: SerializationInfo) -> Any:
+def _spelled(hierarchy: Hierarchy, info: SerializationInfo) -> object:
     return text_keys(hierarchy.spelling) if info.mode == "json" else copy.deepcopy(hierarchy.spelling)
 
 
@@ -182,7 +182,7 @@ class ClusteringConfig(BaseModel):
 
     @model_validator(mode="wrap")
     @classmethod
-    def _whole(cls, data: Any, handler: ModelWrapValidatorHandler[ClusteringConfig]) -> ClusteringConfig:
+    def _whole(cls, data: object, handler: ModelWrapValidatorHandler[ClusteringConfig]) -> ClusteringConfig:
         if not isinstance(data, Mapping):
             return handler(data)
         data = folded({str(key): value for key, value in data.items()})
@@ -207,7 +207,7 @@ def _trees_not_made(config: ClusteringConfig) -> list[Problem]:
     return found
 
 
-def _contradictions(data: Mapping[str, Any]) -> list[Problem]:
+def _contradictions(data: Mapping[str, object]) -> list[Problem]:
     found = []
     algorithm = data.get("algorithm")
     wanted = algorithm if isinstance(algorithm, list) else [algorithm]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from cellstrata.configs.errors import ConfigError, Problem, did_you_mean, one_of, shown
 
@@ -18,7 +17,7 @@ STANDS_FOR = {
 ALLOWED = (*STANDS_FOR, "use_weights")
 
 
-def folded(clustering: Mapping[str, Any]) -> dict[str, Any]:
+def folded(clustering: Mapping[str, object]) -> dict[str, object]:
     """Write `clustering_args` as the keys they stand for, over those keys; what is wrong stays behind."""
     whole = dict(clustering)
     arguments = whole.get("clustering_args")
@@ -36,7 +35,7 @@ def folded(clustering: Mapping[str, Any]) -> dict[str, Any]:
     return whole
 
 
-def check(arguments: Any) -> Any:
+def check(arguments: object) -> object:
     """Refuse what is left after folding, except `use_weights`. Raises ConfigError."""
     if arguments is None:
         return {}

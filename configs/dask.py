@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, Field, StrictStr, model_validator
 
@@ -16,7 +16,7 @@ TLS = ("tls_ca_file", "tls_client_cert", "tls_client_key")
 LOCAL = ("n_workers", "threads_per_worker", "memory_limit", "local_directory", "dashboard_address")
 
 
-def _address(value: Any) -> Any:
+def _address(value: object) -> object:
     if isinstance(value, str) and not value.startswith(PROTOCOLS):
         raise refuse("must begin with `tcp://` or `tls://`", "write `address: tcp://host:8786`")
     return value
@@ -51,7 +51,7 @@ class DaskConfig(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _one_or_the_other(cls, data: Any) -> Any:
+    def _one_or_the_other(cls, data: object) -> object:
         if not isinstance(data, Mapping):
             return data
         address = data.get("address")

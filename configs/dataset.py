@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import BaseModel, Field, field_serializer, model_validator
 
@@ -35,12 +35,12 @@ def file_id(path: str) -> str:
     return hashlib.blake2b(path.encode("utf-8", "surrogatepass"), digest_size=5).hexdigest()
 
 
-def _files(written: Any) -> dict[str, str]:
+def _files(written: object) -> dict[str, str]:
     """Read a path, a list of paths or `{file_id: path}`. Raises ConfigError with every problem."""
     problems: list[Problem] = []
     files: dict[str, str] = {}
     if isinstance(written, Mapping):
-        pairs: list[tuple[Any, str | int, Any]] = [(key, str(key), url) for key, url in written.items()]
+        pairs: list[tuple[object, str | int, object]] = [(key, str(key), url) for key, url in written.items()]
     elif isinstance(written, list):
         pairs = [(None, index, url) for index, url in enumerate(written)]
     elif isinstance(written, str) and written.strip():
@@ -82,7 +82,7 @@ class InputConfig(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _normalise(cls, data: Any) -> Any:
+    def _normalise(cls, data: object) -> object:
         # Other modules of the ancestor may have their inputs here; they are none of ours.
         if not isinstance(data, Mapping) or "clustering" not in data:
             return data

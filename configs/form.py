@@ -10,7 +10,7 @@ from pydantic_core import CoreSchema
 from cellstrata.configs.schema import json_schema
 
 
-def form_schema() -> dict[str, Any]:
+def form_schema() -> dict[str, object]:
     """Return the schema of everything that may be written, self-contained, with a description for every key.
 
     A server that checks it refuses what is of a wrong type, outside its range, misspelt or missing; what
@@ -22,14 +22,14 @@ def form_schema() -> dict[str, Any]:
     schema["description"] = "What to cluster, and how: the keys of the configuration file."
     for one in parts["ClusteringConfig"]["properties"]["resolutions"]["anyOf"]:  # checked by hand in the model
         (one.get("items") or one)["exclusiveMinimum"] = 0
-    whole: dict[str, Any] = _inlined(schema, parts)
+    whole: dict[str, object] = _inlined(schema, parts)
     return whole
 
 
 _SPELT = {"gt": "exclusiveMinimum"}  # where pydantic leaves its own word in a union
 
 
-def _inlined(part: Any, parts: dict[str, Any]) -> Any:
+def _inlined(part: Any, parts: dict[str, object]) -> Any:
     if isinstance(part, list):
         return [_inlined(inner, parts) for inner in part]
     if not isinstance(part, dict):
@@ -43,5 +43,5 @@ def _inlined(part: Any, parts: dict[str, Any]) -> Any:
 class AsForm:
     """Annotates a flow's parameter that is a `RunConfig`, so that its schema is the form's."""
 
-    def __get_pydantic_json_schema__(self, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+    def __get_pydantic_json_schema__(self, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, object]:
         return form_schema()

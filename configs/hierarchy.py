@@ -59,7 +59,7 @@ class Hierarchy:
     """The same of clusters that are named in one tree alone, in the place of those of this id in all trees."""
 
     @classmethod
-    def parse(cls, written: Any) -> Hierarchy:
+    def parse(cls, written: object) -> Hierarchy:
         """Read any spelling of DESIGN.md. Raises ConfigError with every problem in it."""
         if isinstance(written, Hierarchy):
             return written
@@ -124,7 +124,7 @@ def _refusal(message: str, suggestion: str | None = None) -> ConfigError:
     return ConfigError([Problem((), message, suggestion)])
 
 
-def _from_mapping(written: Mapping[Any, Any]) -> Hierarchy:
+def _from_mapping(written: Mapping[Any, object]) -> Hierarchy:
     problems: list[Problem] = []
     levels: dict[int, LevelParameters] = {}
     clusters: dict[NamedCluster, LevelParameters | None] = {}
@@ -162,7 +162,7 @@ def _beside(key: Any) -> str:
     return did_you_mean(key, _BOTH) or "levels and clusters go under these two keys"
 
 
-def _part(written: Mapping[Any, Any], key: str, problems: list[Problem]) -> Mapping[Any, Any]:
+def _part(written: Mapping[object, object], key: str, problems: list[Problem]) -> Mapping[object, object]:
     part = written.get(key, {})
     if isinstance(part, Mapping):
         return part
@@ -171,7 +171,7 @@ def _part(written: Mapping[Any, Any], key: str, problems: list[Problem]) -> Mapp
     return {}
 
 
-def _levels(part: Mapping[Any, Any], problems: list[Problem]) -> dict[int, LevelParameters]:
+def _levels(part: Mapping[object, object], problems: list[Problem]) -> dict[int, LevelParameters]:
     levels: dict[int, LevelParameters] = {}
     for key, value in part.items():
         path = ("levels", str(key))
@@ -208,12 +208,12 @@ def _clusters(
     return clusters
 
 
-def _id_hint(key: Any, plain: bool) -> str:
+def _id_hint(key: object, plain: bool) -> str:
     near = did_you_mean(key, _BOTH) if plain and isinstance(key, str) else None
     return near or id_hint(key)
 
 
-def _parameters(value: Any, path: tuple[str, ...], problems: list[Problem], if_false: str) -> LevelParameters:
+def _parameters(value: object, path: tuple[str, ...], problems: list[Problem], if_false: str) -> LevelParameters:
     if value is False:
         problems.append(Problem(path, "`false` has no meaning here", if_false))
     elif isinstance(value, (int, float)) and not isinstance(value, bool):
@@ -240,7 +240,7 @@ def _parameters(value: Any, path: tuple[str, ...], problems: list[Problem], if_f
     return _BASE
 
 
-def _number_hint(value: Any) -> str | None:
+def _number_hint(value: object) -> str | None:
     if isinstance(value, str):
         try:
             return f"write {float(value):g} without quotes"

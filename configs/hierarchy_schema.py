@@ -16,7 +16,7 @@ _PARAMETERS = {
 }
 _LEAVE_WHOLE = {"const": False, "description": "Leave this cluster whole."}
 
-HIERARCHY_SCHEMA: dict[str, Any] = {
+HIERARCHY_SCHEMA: dict[str, object] = {
     "anyOf": [
         {"type": "null", "description": "One level."},
         {"const": False, "description": "One level."},

@@ -20,14 +20,14 @@ from cellstrata.configs.yaml_reader import Document, read_config
 class _Layers(PydanticBaseSettingsSource):
     """The source of settings that lays file, environment and options over one another."""
 
-    def __init__(self, data: dict[str, Any]) -> None:
+    def __init__(self, data: dict[str, object]) -> None:
         super().__init__(RunConfig)
         self.data = data
 
-    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[object, str, bool]:
         return self.data.get(field_name), field_name, False
 
-    def __call__(self) -> dict[str, Any]:
+    def __call__(self) -> dict[str, object]:
         return self.data
 
 
@@ -60,7 +60,7 @@ def load_config(
 
 
 def config_from(
-    source: RunConfig | str | os.PathLike[str] | Mapping[str, Any], overrides: Mapping[str, Any]
+    source: RunConfig | str | os.PathLike[str] | Mapping[str, object], overrides: Mapping[str, object]
 ) -> tuple[RunConfig, list[str]]:
     """Make a run's configuration of what a program gives, and notices about it.
 

@@ -45,7 +45,7 @@ OTHER_MODULES = frozenset(
 _WHOLE = frozenset({"hierarchy"})
 
 
-def merged(data: Mapping[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
+def merged(data: Mapping[str, object]) -> tuple[dict[str, object], list[Problem]]:
     """Lay the datasets over `defaults.clustering`; leave out those that take no part.
 
     Returns the data to validate and the problems found on the way; what has the wrong type is left for
@@ -63,7 +63,7 @@ def merged(data: Mapping[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
         return whole, []
     problems: list[Problem] = []
     base = _default_clustering(whole)
-    kept: dict[str, Any] = {}
+    kept: dict[str, object] = {}
     for name, dataset in datasets.items():
         reason = name_problem(name, "dataset")
         if reason:
@@ -82,7 +82,7 @@ def merged(data: Mapping[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
     return whole, problems
 
 
-def takes_part(dataset: Any) -> bool:
+def takes_part(dataset: object) -> bool:
     """Say whether a dataset is to be clustered; one that is no mapping is for the validation to refuse."""
     if not isinstance(dataset, Mapping):
         return dataset is not None
@@ -115,11 +115,11 @@ def written_at(path: Path, data: Mapping[str, Any]) -> Path:
     return path
 
 
-def _default_clustering(data: Mapping[str, Any]) -> dict[str, Any]:
+def _default_clustering(data: Mapping[str, object]) -> dict[str, object]:
     return folded(_mapping_at(data, "defaults", "clustering"))
 
 
-def _over_defaults(dataset: Any, base: Mapping[str, Any]) -> Any:
+def _over_defaults(dataset: object, base: Mapping[str, object]) -> object:
     if not isinstance(dataset, Mapping):
         return dataset
     result = {key: value for key, value in dataset.items() if key not in OTHER_MODULES}
@@ -136,7 +136,7 @@ def _over_defaults(dataset: Any, base: Mapping[str, Any]) -> Any:
     return result
 
 
-def _near_misses(name: str, dataset: Any) -> list[Problem]:
+def _near_misses(name: str, dataset: object) -> list[Problem]:
     if not isinstance(dataset, Mapping):
         return []
     given = dataset.get("input")
@@ -149,7 +149,7 @@ def _near_misses(name: str, dataset: Any) -> list[Problem]:
     ]
 
 
-def _selection(whole: dict[str, Any], datasets: Mapping[Any, Any]) -> list[Problem]:
+def _selection(whole: dict[str, Any], datasets: Mapping[Any, object]) -> list[Problem]:
     """Check `defaults.datasets`, and keep of it those that take part."""
     defaults = whole.get("defaults")
     if not isinstance(defaults, Mapping) or defaults.get("datasets") is None:
@@ -171,8 +171,8 @@ def _selection(whole: dict[str, Any], datasets: Mapping[Any, Any]) -> list[Probl
     return problems
 
 
-def _mapping_at(data: Mapping[str, Any], *path: str | int) -> Mapping[str, Any]:
-    value: Any = data
+def _mapping_at(data: Mapping[str, object], *path: str | int) -> Mapping[str, object]:
+    value: object = data
     for part in path:
         if not isinstance(value, Mapping):
             return {}

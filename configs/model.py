@@ -48,13 +48,13 @@ RUNNERS = ("processes", "threads", "dask", "gpu")
 LINKS = ("auto", "symlink", "reference", "copy")
 
 
-def _options(value: Any) -> MaskedOptions:
+def _options(value: object) -> MaskedOptions:
     if not isinstance(value, Mapping):
         raise refuse("must be a mapping (`key: value`)")  # the value may be a secret: not repeated
     return MaskedOptions({str(key): inner for key, inner in value.items()})
 
 
-def _options_by_protocol(value: Any) -> MaskedOptions:
+def _options_by_protocol(value: object) -> MaskedOptions:
     if value is None:
         return MaskedOptions()
     options = _options(value)
@@ -69,16 +69,16 @@ def _options_by_protocol(value: Any) -> MaskedOptions:
     return options
 
 
-def _values(value: Any) -> list[Any]:
+def _values(value: object) -> list[object]:
     inner = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else None
     return [value] if inner is None else [found for one in inner for found in _values(one)]
 
 
-def _shown(value: MaskedOptions, info: SerializationInfo) -> Any:
+def _shown(value: MaskedOptions, info: SerializationInfo) -> object:
     return masked(value) if info.mode == "json" else MaskedOptions(value)
 
 
-def _stored(value: MaskedOptions, info: SerializationInfo) -> Any:
+def _stored(value: MaskedOptions, info: SerializationInfo) -> object:
     return only_harmless(dict(value)) if info.mode == "json" else MaskedOptions(value)
 
 
@@ -166,14 +166,14 @@ class RunConfig(BaseSettings):
 
     @classmethod
     def settings_customise_sources(
-        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, *_: Any, **__: Any
+        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, *_: object, **__: object
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Read only keywords: a deployment's parameters must not change with the worker's environment."""
         return (init_settings,)
 
     @model_validator(mode="wrap")
     @classmethod
-    def _whole(cls, data: Any, handler: ModelWrapValidatorHandler[RunConfig]) -> RunConfig:
+    def _whole(cls, data: object, handler: ModelWrapValidatorHandler[RunConfig]) -> RunConfig:
         if not isinstance(data, Mapping):
             return handler(data)
         whole, problems = merged(data)

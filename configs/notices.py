@@ -24,7 +24,7 @@ def notices_of(data: Mapping[str, Any], config: RunConfig) -> list[str]:
     return found
 
 
-def _left_out(datasets: Mapping[Any, Any]) -> list[str]:
+def _left_out(datasets: Mapping[object, object]) -> list[str]:
     absent = [str(name) for name, dataset in datasets.items() if not takes_part(dataset)]
     modules: set[str] = set()
     for dataset in datasets.values():

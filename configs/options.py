@@ -22,7 +22,7 @@ from cellstrata.configs.merging import takes_part
 from cellstrata.configs.model import RunConfig
 
 
-def from_options(words: Sequence[str], data: Mapping[str, Any]) -> tuple[list[Assignment], list[Problem]]:
+def from_options(words: Sequence[str], data: Mapping[str, object]) -> tuple[list[Assignment], list[Problem]]:
     """Read options, given what stands below them. Returns the assignments and what is wrong with the rest."""
     found: list[Assignment] = []
     problems: list[Problem] = []
@@ -81,7 +81,7 @@ def from_keywords(values: Mapping[str, Any], data: Mapping[str, Any]) -> tuple[l
     return found, problems + _unknown_datasets(found, data)
 
 
-def from_environment(env: Mapping[str, str], data: Mapping[str, Any]) -> tuple[list[Assignment], list[str]]:
+def from_environment(env: Mapping[str, str], data: Mapping[str, object]) -> tuple[list[Assignment], list[str]]:
     """Read variables, given what stands below them. Returns the assignments, and notices about unknown ones.
 
     Raises ConfigError for a value that cannot be read.
@@ -142,7 +142,7 @@ def _as_option(suggestion: str) -> str | None:
     return suggestion.replace("did you mean `", "did you mean `--") or None
 
 
-def _unknown_datasets(found: Sequence[Assignment], data: Mapping[str, Any]) -> list[Problem]:
+def _unknown_datasets(found: Sequence[Assignment], data: Mapping[str, object]) -> list[Problem]:
     """Report assignments to datasets that neither the file nor another assignment gives an input."""
     datasets = data.get("DATASETS")
     known = [str(name) for name in datasets] if isinstance(datasets, Mapping) else []

@@ -25,7 +25,7 @@ def is_secret(name: object) -> bool:
     return isinstance(name, str) and name.lower() not in _HARMLESS and bool(_SECRET.search(name))
 
 
-def masked(value: Any) -> Any:
+def masked(value: object) -> object:
     """Copy a value with everything under a secret name replaced."""
     if isinstance(value, dict):
         return {name: MASK if is_secret(name) and inner is not None else masked(inner) for name, inner in value.items()}
@@ -34,7 +34,7 @@ def masked(value: Any) -> Any:
     return value
 
 
-def only_harmless(value: Any, name: object = None) -> Any:
+def only_harmless(value: object, name: object = None) -> object:
     """Copy storage options with every text replaced that is not known to be harmless: for what is stored."""
     if is_secret(name) and value is not None:
         return MASK
@@ -47,7 +47,7 @@ def only_harmless(value: Any, name: object = None) -> Any:
     return _USER.sub(f"://{MASK}@", value) if isinstance(value, str) and name in _SHOWN else MASK
 
 
-def literal_secrets(options: Any, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+def literal_secrets(options: object, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
     """Return where storage options hold a secret itself, and not the name of where it is kept."""
     if isinstance(options, dict):
         inner = [literal_secrets(value, (*path, str(name))) for name, value in options.items()]
@@ -61,7 +61,7 @@ def literal_secrets(options: Any, path: tuple[str, ...] = ()) -> list[tuple[str,
 class MaskedOptions(dict[str, Any]):
     """A dict that is used as it is and shown without its secrets, at every depth."""
 
-    def __init__(self, options: dict[str, Any] | None = None) -> None:
+    def __init__(self, options: dict[str, object] | None = None) -> None:
         super().__init__({name: _wrapped(inner) for name, inner in (options or {}).items()})
 
     def __repr__(self) -> str:
@@ -69,11 +69,11 @@ class MaskedOptions(dict[str, Any]):
 
     __str__ = __repr__
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         return (MaskedOptions, (dict(self),))
 
 
-def _wrapped(value: Any) -> Any:
+def _wrapped(value: object) -> object:
     if isinstance(value, dict):
         return MaskedOptions(value)
     if isinstance(value, (list, tuple)):

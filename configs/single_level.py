@@ -169,7 +169,7 @@ def _mapping(text: str, name: str, problems: list[Problem]) -> dict[str, Any]:
     return {}
 
 
-def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _each_once(pairs: list[tuple[str, object]]) -> dict[str, object]:
     whole = dict(pairs)
     if len(whole) < len(pairs):
         raise ValueError("a key is given twice")

@@ -27,13 +27,13 @@ def one_word_of(words: Sequence[str]) -> BeforeValidator:
     return BeforeValidator(check)
 
 
-def _resolution(value: Any) -> Any:
+def _resolution(value: object) -> object:
     if value is None:
         return None
     return positive_number(value)
 
 
-def positive_number(value: Any) -> float:
+def positive_number(value: object) -> float:
     """Return a finite number greater than 0 as a float. Raises ConfigError for anything else."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         suggestion = None
@@ -50,20 +50,20 @@ def positive_number(value: Any) -> float:
     return number
 
 
-def _share(value: Any) -> float:
+def _share(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
         raise refuse(f"must be a number from 0 to 1, not {shown(value)}")
     return float(value)
 
 
-def _iterations(value: Any) -> Any:
+def _iterations(value: object) -> object:
     if isinstance(value, int) and not isinstance(value, bool) and value != -1 and value < 1:
         raise refuse(f"must be at least 1, or -1 for until nothing changes, not {shown(value)}")
     return value
 
 
 def _switch_or(word: str) -> BeforeValidator:
-    def check(value: Any) -> Any:
+    def check(value: object) -> object:
         if isinstance(value, bool) or value == word:
             return value
         near = {"true": "write true without quotes", "false": "write false without quotes"}
@@ -73,11 +73,11 @@ def _switch_or(word: str) -> BeforeValidator:
     return BeforeValidator(check)
 
 
-def _nothing_is_empty(value: Any) -> Any:
+def _nothing_is_empty(value: object) -> object:
     return {} if value is None else value
 
 
-def _texts(value: Any) -> Any:
+def _texts(value: object) -> object:
     if value is None:
         return []
     return [value] if isinstance(value, str) else value
@@ -105,7 +105,7 @@ def each_once(value: Any, check: Callable[[Any], Any]) -> list[Any]:
     return kept
 
 
-def text_keys(value: Any) -> Any:
+def text_keys(value: object) -> object:
     """Copy nested mappings with their keys as text, as JSON has them."""
     return {str(key): text_keys(inner) for key, inner in value.items()} if isinstance(value, dict) else value
 

@@ -75,7 +75,7 @@ def _words(detail: ErrorDetails, secret: bool) -> tuple[str, str | None]:
             return "is not valid here", None
 
 
-def _unquoted(value: Any, kind: type[int] | type[float]) -> str | None:
+def _unquoted(value: object, kind: type[int] | type[float]) -> str | None:
     if isinstance(value, float) and kind is int and value.is_integer():
         return f"write {int(value)}"
     if not isinstance(value, str):
@@ -86,7 +86,7 @@ def _unquoted(value: Any, kind: type[int] | type[float]) -> str | None:
         return None
 
 
-def _quoted(value: Any) -> str | None:
+def _quoted(value: object) -> str | None:
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return f'write "{value}" in quotes'
     return None

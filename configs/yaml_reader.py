@@ -95,7 +95,7 @@ def read_config(text: str, name: str) -> Document:
         raise ConfigError([Problem((), "a value does not fit its `!!` tag")], name) from None
 
 
-def parse_value(text: str, name: str) -> Any:
+def parse_value(text: str, name: str) -> object:
     """Read a single value as written on the command line. Raises ConfigError as `read_config` does."""
     return read_config(text, name).data
 
@@ -125,7 +125,7 @@ class _Walk:
         self._inside.discard(id(node))
 
     def _mapping(self, node: MappingNode, path: Path) -> None:
-        first: dict[tuple[bool, Any], int] = {}
+        first: dict[tuple[bool, object], int] = {}
         merged: list[Node] = []
         for key_node, value_node in node.value:
             line = key_node.start_mark.line + 1
@@ -145,7 +145,7 @@ class _Walk:
         for other in merged:
             self.visit(other, path)
 
-    def _key(self, node: Node) -> Any:
+    def _key(self, node: Node) -> object:
         if not isinstance(node, ScalarNode):
             words = "a list or a mapping cannot be a key"
             raise yaml.MarkedYAMLError(problem=words, problem_mark=node.start_mark)

@@ -15,7 +15,7 @@ from cellstrata.configs.yaml_reader import parse_value
 class _Dumper(yaml.SafeDumper):
     """PyYAML's safe dumper, which quotes what YAML 1.1 takes for another kind."""
 
-    def ignore_aliases(self, data: Any) -> bool:
+    def ignore_aliases(self, data: object) -> bool:
         return True
 
     def text(self, value: str) -> yaml.ScalarNode:
@@ -26,7 +26,7 @@ class _Dumper(yaml.SafeDumper):
 _Dumper.add_representer(str, _Dumper.text)
 
 
-def written(data: Mapping[str, Any], comments: Sequence[str] = ()) -> str:
+def written(data: Mapping[str, object], comments: Sequence[str] = ()) -> str:
     """Write plain data as YAML, led by comments of a line each. `yaml_reader` reads the same data back."""
     return "".join(f"# {_one_line(comment)}\n" for comment in comments) + _dumped(data, flow=None)
 
@@ -36,7 +36,7 @@ def inline(data: Any) -> str:
     return _dumped(data, flow=True).strip()
 
 
-def _dumped(data: Any, flow: bool | None) -> str:
+def _dumped(data: object, flow: bool | None) -> str:
     text = yaml.dump(
         data, Dumper=_Dumper, default_flow_style=flow, sort_keys=False, allow_unicode=True, width=sys.maxsize
     )

@@ -71,7 +71,7 @@ class CellstrataCache(WritableFileSystem):
         options = run.config.storage_options if run is not None else {}
         return Cache(Store.at(self.url, options), Store.at(self.behind, options) if self.behind else None)
 
-    def read_path(self, path: str, **_: Any) -> bytes:  # type: ignore[override]
+    def read_path(self, path: str, **_: object) -> bytes:  # type: ignore[override]
         """Return Prefect's result record of a key.
 
         Raises
@@ -84,7 +84,7 @@ class CellstrataCache(WritableFileSystem):
             raise KeyError(path)
         return _envelope(path, JobReport.of_cached(record).to_json())
 
-    def write_path(self, path: str, content: bytes, **_: Any) -> None:  # type: ignore[override]
+    def write_path(self, path: str, content: bytes, **_: object) -> None:  # type: ignore[override]
         """Write nothing: whoever computed the entry has committed it, and an exception is no result."""
 
     async def aread_path(self, path: str) -> bytes:

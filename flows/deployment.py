@@ -57,7 +57,7 @@ class When:
     interval: float | None = None
     timezone: str = "UTC"
 
-    def schedules(self) -> list[Any]:
+    def schedules(self) -> list[object]:
         """Return what Prefect calls schedules: none or one.
 
         Raises
@@ -84,10 +84,10 @@ class Pool:
 
     name: str = "cellstrata"
     type: str | None = None  # for a new one: process
-    job_variables: Mapping[str, Any] = field(default_factory=dict)
+    job_variables: Mapping[str, object] = field(default_factory=dict)
 
 
-def parameter_of(config: RunConfig) -> dict[str, Any]:
+def parameter_of(config: RunConfig) -> dict[str, object]:
     """Return a configuration as a server keeps it: what was written, places on this machine with their whole path.
 
     Raises
@@ -169,7 +169,7 @@ async def make_pool(pool: Pool) -> bool:
             found = await client.read_work_pool(pool.name)
         except ObjectNotFound:
             kind = pool.type or "process"
-            template: dict[str, Any] = {}
+            template: dict[str, object] = {}
             if kind == "process":
                 with IMPORTING:
                     from prefect.workers.process import ProcessWorker

@@ -81,7 +81,7 @@ class Driver:
         failures: list[str] = []
         releases: list[asyncio.Task[None]] = []
 
-        def announce(done: Any) -> None:
+        def announce(done: object) -> None:
             loop.call_soon_threadsafe(finished.put_nowait, done)
 
         for tree in trees:
@@ -153,7 +153,7 @@ class Driver:
             return str(error)
         return ""
 
-    def _open(self, tree: Tree, nodes: Sequence[Node], parent: Any) -> None:
+    def _open(self, tree: Tree, nodes: Sequence[Node], parent: object) -> None:
         """Make ready what is to be split among these siblings."""
         pending = [opened for node in nodes if (opened := tree.open(node)) is not None]
         pending.sort(key=lambda node: (-node.n_cells, node.path))
@@ -175,7 +175,7 @@ class Driver:
         what = first if len(nodes) == 1 else f"{first} and {len(nodes) - 1} more"
         return f"{self.dataset} · {tree.plan.name} · {what} · {cells:,} cells"
 
-    def _take(self, work: _Work, future: Any, executed: Sequence[str]) -> None:
+    def _take(self, work: _Work, future: object, executed: Sequence[str]) -> None:
         """Take a finished task's splits into the tree."""
         tree, made = work.tree, set(executed)
         waiting = list(work.nodes)

@@ -16,7 +16,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from typing import Protocol
 
 from cellstrata.configs.load import config_from
 from cellstrata.configs.model import RunConfig
@@ -50,7 +50,7 @@ class RunFailed(RuntimeError):
         return "\n".join(f"{name}: {self.summary.datasets[name].error}" for name in self.summary.failed)
 
 
-def run(config: RunConfig | str | os.PathLike[str] | Mapping[str, Any], /, **overrides: Any) -> RunSummary:
+def run(config: RunConfig | str | os.PathLike[str] | Mapping[str, object], /, **overrides: object) -> RunSummary:
     """Cluster what a configuration asks for, as `cellstrata run` does, and return what came of it.
 
     Blocks until the run has ended. It can be called from any thread, within a running event loop (a

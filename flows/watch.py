@@ -64,7 +64,7 @@ def of_datasets(stored: Mapping[str, Any], names: list[str]) -> dict[str, Any]:
     return {**stored, "defaults": {**defaults, "datasets": names}}
 
 
-async def _start(stored: Mapping[str, Any], deployment: str, names: list[str]) -> None:
+async def _start(stored: Mapping[str, object], deployment: str, names: list[str]) -> None:
     run = await arun_deployment(
         deployment, parameters={"config": of_datasets(stored, names)}, timeout=0, as_subflow=False,
         tags=["cellstrata", "watched", *(f"dataset:{name}" for name in names)],

@@ -59,8 +59,8 @@ def migrated_clustering(
     return result
 
 
-def _section(name: str, written: Mapping[Any, Any], notes: Notes, path: Path) -> dict[str, Any]:
-    kept: dict[str, Any] = {}
+def _section(name: str, written: Mapping[object, object], notes: Notes, path: Path) -> dict[str, object]:
+    kept: dict[str, object] = {}
     for key, value in written.items():
         here = (*path, str(key))
         if str(key) in _SECTIONS[name]:
@@ -70,19 +70,19 @@ def _section(name: str, written: Mapping[Any, Any], notes: Notes, path: Path) ->
     return kept
 
 
-def _value(name: str, value: Any, note: Note) -> Any:
+def _value(name: str, value: object, note: Note) -> object:
     if name in _SWITCHES:
         return as_switch(value, note)
     return copy.deepcopy(as_number(value, note) if name in _NUMBERS else value)
 
 
-def _nothing(name: str) -> Any:
+def _nothing(name: str) -> object:
     """Return what an empty value stands for, which goes over the defaults too."""
     default = ClusteringConfig.model_fields[name].default
     return default if isinstance(default, int) else None
 
 
-def _says_engine(section: Mapping[Any, Any]) -> bool:
+def _says_engine(section: Mapping[Any, object]) -> bool:
     arguments = section.get("clustering_args")
     given = arguments if isinstance(arguments, Mapping) else {}
     return "engine" in section or "flavor" in given or "use_weights" in given

@@ -16,7 +16,7 @@ _NEW_GRAPH = {"n_neighbors": 15, "use_rep": "X_pca"}
 
 
 def note_differences(
-    old: Mapping[str, Any], new: Mapping[str, Any], below: Mapping[str, Any], notes: Notes, path: Path
+    old: Mapping[str, Any], new: Mapping[str, Any], below: Mapping[str, object], notes: Notes, path: Path
 ) -> None:
     """Note what a dataset's clustering does otherwise.
 
@@ -42,7 +42,7 @@ def note_differences(
         notes.add((*path, "hierarchy"), text)
 
 
-def _note_new_graphs(own: Any, below: Any, notes: Notes, path: Path) -> None:
+def _note_new_graphs(own: object, below: object, notes: Notes, path: Path) -> None:
     if own is False or (own is None and below is False):
         return
     own, below = (section if isinstance(section, Mapping) else {} for section in (own, below))
@@ -56,16 +56,16 @@ def _note_new_graphs(own: Any, below: Any, notes: Notes, path: Path) -> None:
         notes.add((*path, "neighbors"), text)
 
 
-def _depth(hierarchy: Any) -> int:
+def _depth(hierarchy: object) -> int:
     try:
         return Hierarchy.parse(hierarchy).depth
     except ConfigError:
         return 1
 
 
-def _has_resolution(parameters: Any) -> bool:
+def _has_resolution(parameters: object) -> bool:
     return "resolution" in parameters if isinstance(parameters, Mapping) else parameters is not None
 
 
-def _several(resolutions: Any) -> bool:
+def _several(resolutions: object) -> bool:
     return isinstance(resolutions, list) and len(resolutions) > 1

@@ -23,7 +23,7 @@ _REPLACED = {
 _OTHER_MODULE = "of other modules of scAtlasTb, and dropped."
 
 
-def migrated(data: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+def migrated(data: Mapping[str, object]) -> tuple[dict[str, object], list[str]]:
     """Return the new configuration, in the order of the old one, and what was changed or dropped, and why.
 
     What is wrong for other reasons is left as it is, for the validation. Raises ConfigError if there are
@@ -35,7 +35,7 @@ def migrated(data: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     # First, wherever they stand in the file: the datasets lie over them.
     defaults = _defaults(data.get("defaults"), datasets, notes)
     missing = [key for key in ("output_dir", "DATASETS") if key not in data]
-    result: dict[str, Any] = {}
+    result: dict[str, object] = {}
     for key, value in data.items():
         if key in _REPLACED:
             notes.add((key,), _REPLACED[key])
@@ -54,7 +54,7 @@ def migrated(data: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     return result, notes.sentences()
 
 
-def _with_datasets(data: Mapping[str, Any], notes: Notes) -> Mapping[str, Any]:
+def _with_datasets(data: Mapping[str, object], notes: Notes) -> Mapping[str, object]:
     if "TASKS" not in data or "DATASETS" in data:
         return data
     notes.add(("TASKS",), "called `DATASETS` here.")
@@ -118,10 +118,10 @@ def _datasets(
 
 
 def _dataset(
-    written: Mapping[Any, Any], old: Mapping[str, Any], below: Mapping[str, Any], notes: Notes, path: Path
-) -> dict[str, Any]:
+    written: Mapping[object, object], old: Mapping[str, object], below: Mapping[str, object], notes: Notes, path: Path
+) -> dict[str, object]:
     missing = [key for key in DatasetConfig.model_fields if key not in written]
-    result: dict[str, Any] = {}
+    result: dict[str, object] = {}
     for key, value in written.items():
         here = (*path, str(key))
         if key == "input" and isinstance(value, Mapping):
@@ -145,7 +145,7 @@ def _dataset(
     return result
 
 
-def _misses_input(dataset: Any) -> bool:
+def _misses_input(dataset: object) -> bool:
     """Say whether a dataset without an input has a key that may be meant as it."""
     section = _mapping(dataset)
     pairs = ((section, "input"), (_mapping(section.get("input")), "clustering"))
@@ -156,14 +156,14 @@ def _misses_input(dataset: Any) -> bool:
     )
 
 
-def _module_names(written: Any) -> Iterator[str]:
+def _module_names(written: object) -> Iterator[str]:
     paths = written.values() if isinstance(written, Mapping) else written if isinstance(written, list) else [written]
     for path in paths:
         if isinstance(path, str) and path.strip() and "/" not in path and not os.path.splitext(path)[1]:
             yield path
 
 
-def _to_fill_in(module: str, dataset: str, output_dir: Any) -> str:
+def _to_fill_in(module: str, dataset: str, output_dir: object) -> str:
     folder = output_dir.rstrip("/") if isinstance(output_dir, str) else "{output_dir}"
     return (
         f"`{module}` names the output of scAtlasTb's module `{module}`; write the path of its file instead, "
@@ -171,17 +171,17 @@ def _to_fill_in(module: str, dataset: str, output_dir: Any) -> str:
     )
 
 
-def _asks_gpu(dataset: Any, below: Mapping[str, Any]) -> bool:
+def _asks_gpu(dataset: object, below: Mapping[str, object]) -> bool:
     return {**below, **_clustering(dataset)}.get("use_gpu") is True
 
 
-def _mappings(result: Mapping[str, Any]) -> list[Any]:
+def _mappings(result: Mapping[str, object]) -> list[Any]:
     return list(_mapping(result.get("DATASETS")).values())
 
 
-def _clustering(section: Any) -> dict[str, Any]:
+def _clustering(section: object) -> dict[str, object]:
     return {str(key): value for key, value in _mapping(_mapping(section).get("clustering")).items()}
 
 
-def _mapping(value: Any) -> Mapping[Any, Any]:
+def _mapping(value: object) -> Mapping[object, object]:
     return value if isinstance(value, Mapping) else {}

@@ -18,7 +18,7 @@ from cellstrata.configs.yaml_writer import inline
 _NUMBER = re.compile(r"[0-9]{1,9}", re.ASCII)
 _TEXTS = ("use_rep", "metric")
 # Arguments of the partition that hold for all levels here, with what they are unless given.
-_FOR_ALL_LEVELS: dict[str, Any] = {"flavor": "igraph", "use_weights": True}
+_FOR_ALL_LEVELS: dict[str, object] = {"flavor": "igraph", "use_weights": True}
 
 
 @dataclass
@@ -29,11 +29,11 @@ class MigratedHierarchy:
     arguments: dict[str, Any] = field(default_factory=dict)
 
 
-def level_map(written: Any) -> dict[int, Any] | None:
+def level_map(written: object) -> dict[int, object] | None:
     """Return a mapping that scAtlasTb read as levels, by number; None for anything else, as `{"3_0": 0.4}`."""
     if not isinstance(written, Mapping) or not written:
         return None
-    levels: dict[int, Any] = {}
+    levels: dict[int, object] = {}
     for key, value in written.items():
         plain = not isinstance(key, bool) and _NUMBER.fullmatch(str(key))
         if not plain or int(key) < 1 or int(key) in levels:
@@ -42,7 +42,7 @@ def level_map(written: Any) -> dict[int, Any] | None:
     return levels
 
 
-def migrated_hierarchy(written: Any, default: Any, may_lift: bool, note: Note) -> MigratedHierarchy:
+def migrated_hierarchy(written: Any, default: object, may_lift: bool, note: Note) -> MigratedHierarchy:
     """Rewrite a hierarchy that stands over `default` (as the old file has it).
 
     `may_lift` says that arguments given at every level may be written for the whole dataset. What is wrong
@@ -69,7 +69,7 @@ def migrated_hierarchy(written: Any, default: Any, may_lift: bool, note: Note) -
     return MigratedHierarchy(depth)
 
 
-def _depth(written: Any, note: Note) -> int | None:
+def _depth(written: object, note: Note) -> int | None:
     if isinstance(written, list):
         if written:
             levels = inline({"levels": dict(enumerate(written, start=1))})
@@ -83,8 +83,8 @@ def _depth(written: Any, note: Note) -> int | None:
     return int(written) if isinstance(written, int) else None
 
 
-def _from_levels(levels: Mapping[int, Any], may_lift: bool, note: Note) -> MigratedHierarchy:
-    for_all: dict[str, dict[int, Any]] = {}
+def _from_levels(levels: Mapping[int, object], may_lift: bool, note: Note) -> MigratedHierarchy:
+    for_all: dict[str, dict[int, object]] = {}
     new = {level: _parameters(level, value, for_all, note) for level, value in levels.items()}
     note(
         "scAtlasTb's code read these keys as levels, so they are written as levels; its documentation said "
@@ -105,10 +105,10 @@ def _from_levels(levels: Mapping[int, Any], may_lift: bool, note: Note) -> Migra
     return result
 
 
-def _parameters(level: int, value: Any, for_all: dict[str, dict[int, Any]], note: Note) -> Any:
+def _parameters(level: int, value: object, for_all: dict[str, dict[int, object]], note: Note) -> object:
     if not isinstance(value, Mapping):
         return as_number(value, note)
-    kept: dict[str, Any] = {}
+    kept: dict[str, object] = {}
     for key, inner in value.items():
         name = "seed" if key == "random_state" and "seed" not in value else str(key)
         if name in _FOR_ALL_LEVELS:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from math import isfinite
-from typing import Any
 
 from cellstrata.configs.errors import shown
 
@@ -15,7 +14,7 @@ _TRUTH = {"true": True, "yes": True, "on": True, "false": False, "no": False, "o
 _WHOLE = re.compile(r"[-+]?[0-9][0-9_]*", re.ASCII)
 
 
-def as_switch(value: Any, note: Note) -> Any:
+def as_switch(value: object, note: Note) -> object:
     """Return true or false where the text or the number 1 or 0 stands for it; anything else as it is."""
     if isinstance(value, int) and not isinstance(value, bool) and value in (0, 1):
         note(f"{shown(value)} is written as {shown(bool(value))}.")
@@ -30,7 +29,7 @@ def as_switch(value: Any, note: Note) -> Any:
     return truth
 
 
-def as_number(value: Any, note: Note) -> Any:
+def as_number(value: object, note: Note) -> object:
     """Return the number that a text spells, such as "0.5" or `100_000` (a number in YAML 1.1)."""
     if isinstance(value, list):
         return [as_number(item, note) for item in value]

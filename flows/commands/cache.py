@@ -195,7 +195,7 @@ def _removed(pruned: Pruned) -> dict[str, Amount]:
     return {name: getattr(pruned, name) for name in names}
 
 
-def _report(found: Survey) -> dict[str, Any]:
+def _report(found: Survey) -> dict[str, object]:
     """What every report says of a cache."""
     return {
         "cache": found.url,

@@ -149,8 +149,8 @@ def _when(options: argparse.Namespace) -> When:
     return When(options.schedule, options.interval, options.timezone)
 
 
-def _job_variables(options: argparse.Namespace) -> dict[str, Any]:
-    variables: dict[str, Any] = {"image": options.image} if options.image else {}
+def _job_variables(options: argparse.Namespace) -> dict[str, object]:
+    variables: dict[str, object] = {"image": options.image} if options.image else {}
     if options.env:
         variables["env"] = dict(pair.partition("=")[::2] for pair in options.env)
     return variables

@@ -149,7 +149,7 @@ def _sizes(kin: Sequence[Sized], own: str | None) -> str:
     return ", ".join(f"{each.cluster}: {each.n_cells:,} ({_percent(each.share)})" for each in shown) + more
 
 
-def _asked(settings: Mapping[str, Any]) -> str:
+def _asked(settings: Mapping[str, object]) -> str:
     """The base configuration in short; what a level really used is told there."""
     if not settings:
         return UNKNOWN
@@ -164,7 +164,7 @@ def _levels_first(hierarchy: Any) -> Any:
     return {"levels": hierarchy["levels"], **hierarchy} if both else hierarchy
 
 
-def _plain(value: Any) -> str:
+def _plain(value: object) -> str:
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{key}: {_plain(each)}" for key, each in value.items() if each is not None) + "}"
     if isinstance(value, list):

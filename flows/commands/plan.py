@@ -72,7 +72,7 @@ def _forecast(config: RunConfig, terminal: Terminal) -> tuple[dict[str, InputFor
         return {name: forecast_input(config, source, cache, times, seen) for name, source in inputs.items()}, times
 
 
-def _total(config: RunConfig, inputs: dict[str, InputForecast], times: SplitTimes) -> dict[str, Any]:
+def _total(config: RunConfig, inputs: dict[str, InputForecast], times: SplitTimes) -> dict[str, object]:
     """Add everything up. `seconds` are those of one core, `wall_seconds` those of this run's workers."""
     levels = [level for one in inputs.values() for tree in one.trees for level in tree.levels.values()]
     work = sum(one.seconds for one in inputs.values())

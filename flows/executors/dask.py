@@ -69,7 +69,7 @@ class Dask:
             raise
         threading.Thread(target=self._watch, daemon=True).start()
 
-    def run(self, function: Callable[..., T], *args: Any) -> T:
+    def run(self, function: Callable[..., T], *args: object) -> T:
         """Run on a worker; where workers die over it, or have no memory left, once more while nothing else runs.
 
         Raises
@@ -102,7 +102,7 @@ class Dask:
         self._ending.join(LET_GO)
         self._apart.close()
 
-    def _on_cluster(self, function: Callable[..., T], *args: Any) -> T:
+    def _on_cluster(self, function: Callable[..., T], *args: object) -> T:
         what = packed(self._facts, function, args)
         key = f"cellstrata-{getattr(function, '__name__', 'call')}"
         while True:  # again when its scheduler has been away: who is finished finds its result in the cache

@@ -51,7 +51,7 @@ def local_cluster(settings: Settings, make: Any = LocalCluster, **more: Any) -> 
         raise RunnerUnusable([f"dask: no cluster can be started on this machine ({_short(error)})"]) from error
 
 
-def connect(asked: DaskConfig, cluster: Any = None) -> Client:
+def connect(asked: DaskConfig, cluster: object = None) -> Client:
     """Connect to a scheduler.
 
     Raises
@@ -59,7 +59,7 @@ def connect(asked: DaskConfig, cluster: Any = None) -> Client:
     RunnerUnusable
         If none answers within `dask.timeout` seconds.
     """
-    more: dict[str, Any] = {"timeout": asked.timeout, "set_as_default": False}
+    more: dict[str, object] = {"timeout": asked.timeout, "set_as_default": False}
     for name in [name for name in logging.root.manager.loggerDict if name.split(".")[0] == "distributed"]:
         logging.getLogger(name).setLevel(logging.CRITICAL)  # what matters of it is said by us
     if cluster is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass, field
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Literal, Protocol, TypeVar
 
 from cellstrata.configs.dask import DaskConfig
 from cellstrata.configs.model import RunConfig
@@ -101,10 +101,10 @@ class Executor(Protocol):
     def threads(self) -> int:
         """How many threads a single function may use, where it can use several."""
 
-    def run(self, function: Callable[..., T], *args: Any) -> T:
+    def run(self, function: Callable[..., T], *args: object) -> T:
         """Run a function of plain arguments and return its result."""
 
-    def run_apart(self, function: Callable[..., T], *args: Any) -> T:
+    def run_apart(self, function: Callable[..., T], *args: object) -> T:
         """The same in a process of its own on this machine, for what imports scanpy; workers stay light."""
 
     def stop(self) -> None:

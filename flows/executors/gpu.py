@@ -74,7 +74,7 @@ class Gpu:
         self.at_once = self._beside.at_once + owner.at_once
         self.threads = self._beside.threads
 
-    def run(self, function: Callable[..., T], *args: Any) -> T:
+    def run(self, function: Callable[..., T], *args: object) -> T:
         """Run by the owner of a GPU, or in the pool: what is not for a GPU, is too large for it or killed its owner.
 
         Raises
@@ -84,11 +84,11 @@ class Gpu:
         """
         return self._placed(self._beside.run, function, *args)
 
-    def run_apart(self, function: Callable[..., T], *args: Any) -> T:
+    def run_apart(self, function: Callable[..., T], *args: object) -> T:
         """The same, with a process of its own instead of the pool."""
         return self._placed(self._beside.run_apart, function, *args)
 
-    def _placed(self, beside: Callable[..., Any], function: Callable[..., T], *args: Any) -> T:
+    def _placed(self, beside: Callable[..., Any], function: Callable[..., T], *args: object) -> T:
         result: T
         if not wants_gpu(args):
             result = beside(function, *args)

@@ -7,7 +7,6 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import CancelledError, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from typing import Any
 
 from cellstrata.flows.executors.bare_spawn import BareSpawn
 from cellstrata.flows.executors.executor import WORKER_ENVIRONMENT, Settings, Stopped, T
@@ -33,7 +32,7 @@ class Processes:
             os.environ.setdefault(name, value)
         self._pool = self._new_pool(self.at_once)
 
-    def run(self, function: Callable[..., T], *args: Any) -> T:
+    def run(self, function: Callable[..., T], *args: object) -> T:
         """Run in the pool; a worker that dies, or has no memory left, costs one retry while nothing else runs.
 
         Raises
@@ -43,7 +42,7 @@ class Processes:
         """
         return self._turns.twice(lambda: self._in_pool(function, *args), BrokenProcessPool)
 
-    def run_apart(self, function: Callable[..., T], *args: Any) -> T:
+    def run_apart(self, function: Callable[..., T], *args: object) -> T:
         """Run in a process that ends afterwards; it is retried like `run`.
 
         Raises
@@ -53,7 +52,7 @@ class Processes:
         """
         return self._turns.twice(lambda: self._apart(function, *args), BrokenProcessPool)
 
-    def _in_pool(self, function: Callable[..., T], *args: Any) -> T:
+    def _in_pool(self, function: Callable[..., T], *args: object) -> T:
         pool = self._pool
         try:
             return self._result(pool, function, *args)
@@ -61,7 +60,7 @@ class Processes:
             self._replace(pool)
             raise
 
-    def _apart(self, function: Callable[..., T], *args: Any) -> T:
+    def _apart(self, function: Callable[..., T], *args: object) -> T:
         pool = self._new_pool(1)
         try:
             return self._result(pool, function, *args)
@@ -82,7 +81,7 @@ class Processes:
         for pool in list(self._pools):
             pool.shutdown(wait=not self._stopped, cancel_futures=True)
 
-    def _result(self, pool: ProcessPoolExecutor, function: Callable[..., T], *args: Any) -> T:
+    def _result(self, pool: ProcessPoolExecutor, function: Callable[..., T], *args: object) -> T:
         try:
             return pool.submit(function, *args).result()
         except (BrokenProcessPool, CancelledError, RuntimeError) as error:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Any
 
 from cellstrata.flows.executors.executor import Settings, Stopped, T
 from cellstrata.tasks.kernels.engine_igraph import igraph
@@ -22,12 +21,12 @@ class Threads:
         self._stopped = False
         igraph()  # hides matplotlib while it is imported, so not beside a thread that imports that
 
-    def run(self, function: Callable[..., T], *args: Any) -> T:
+    def run(self, function: Callable[..., T], *args: object) -> T:
         """Call the function when a slot is free."""
         with self._slots:
             return self.run_apart(function, *args)
 
-    def run_apart(self, function: Callable[..., T], *args: Any) -> T:
+    def run_apart(self, function: Callable[..., T], *args: object) -> T:
         """Call the function beside the workers."""
         if self._stopped:
             raise Stopped("stopped")

@@ -10,7 +10,6 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from cellstrata.flows.server.embedded_server import EmbeddedServer, configured_server
 
@@ -45,7 +44,7 @@ class Connection:
             temporary_settings,
         )
 
-        updates: dict[Any, str] = {PREFECT_API_URL: self.url} if self.url else {}
+        updates: dict[object, str] = {PREFECT_API_URL: self.url} if self.url else {}
         own = get_current_settings().api.model_fields_set
         if self.url and self.url.startswith("http://") and "ssl_cert_file" not in own:
             updates[PREFECT_API_SSL_CERT_FILE] = one_certificate()

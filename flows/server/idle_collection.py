@@ -52,5 +52,5 @@ def _is_idle() -> bool:
     """Tell whether no connection to the database is in use."""
     from prefect.server.database.configurations import ENGINES
 
-    pools: list[Any] = [engine.pool for engine in list(ENGINES.values())]
+    pools: list[object] = [engine.pool for engine in list(ENGINES.values())]
     return not any(pool.checkedout() for pool in pools if hasattr(pool, "checkedout"))

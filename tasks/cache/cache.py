@@ -59,7 +59,7 @@ class Cache:
     recent: Recent | None = field(default=None, repr=False, compare=False)
     writes: WritesBehind | None = field(default=None, repr=False, compare=False)
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         return {"store": self.store, "behind": self.behind, "recent": None, "writes": None}
 
     def for_run(self) -> Cache:
@@ -177,7 +177,7 @@ class Cache:
     # records
 
     def write_record(
-        self, kind: Kind, key: str, body: dict[str, Any], arrays: Mapping[str, np.ndarray[Any, Any]] | None = None
+        self, kind: Kind, key: str, body: dict[str, object], arrays: Mapping[str, np.ndarray[Any, Any]] | None = None
     ) -> Record:
         """Commit an entry with its arrays; those that `body["arrays"]` names must have been put before."""
         inline, refs = {}, {}

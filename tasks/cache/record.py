@@ -41,7 +41,7 @@ class ArrayRef:
         """Return the address that an array (contiguous, little endian) has."""
         return cls(digest_array(array), array.dtype.str, array.shape)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Return plain JSON values."""
         return {"digest": self.digest, "dtype": self.dtype, "shape": list(self.shape)}
 
@@ -139,5 +139,5 @@ def array_of(data: bytes, ref: ArrayRef) -> Array:
     return array
 
 
-def _body_digest(body: dict[str, Any]) -> str:
+def _body_digest(body: dict[str, object]) -> str:
     return digest_array(np.frombuffer(canonical_json(body), dtype=np.uint8))

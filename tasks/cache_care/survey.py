@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Any
 
 from cellstrata.tasks.cache.cache import ArrayRef, Cache, DamagedEntry, Record, array_folder, chunk_name
 from cellstrata.tasks.cache.leases import LEASES, all_leases
@@ -123,7 +122,7 @@ def _take_record(found: Survey, stored: StoredObject, raw: bytes | None) -> None
 def _related(record: Record) -> frozenset[str]:
     """The keys of other entries that a record names: a split's graph, an input's, a bundle's splits."""
     splits = record.body.get("splits") if record.kind == "bundle" else None
-    said: list[Any] = [record.body.get("graph"), *(splits if isinstance(splits, list) else ())]
+    said: list[object] = [record.body.get("graph"), *(splits if isinstance(splits, list) else ())]
     return frozenset(key for key in said if isinstance(key, str))
 
 

@@ -75,7 +75,7 @@ def tree_palette(tree: pd.DataFrame, facts: Mapping[str, ColumnFacts]) -> Palett
     return {column: {label: shade.color for label, shade in colored[column].items()} for column in columns}
 
 
-def color_entries(palette: Palette, columns: Mapping[str, pd.Categorical[Any]]) -> dict[str, Any]:
+def color_entries(palette: Palette, columns: Mapping[str, pd.Categorical[Any]]) -> dict[str, object]:
     """Return `<column>_colors` for `uns`, in the order of the categories, where scanpy and CELLxGENE look for them."""
     return {
         f"{name}_colors": np.array([palette[name][str(label)] for label in values.categories], dtype=object)

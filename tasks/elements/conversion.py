@@ -207,7 +207,7 @@ def _records(root: Root, slot: str) -> Any:
     return read_frame(root, slot)
 
 
-def encoding_of(kind: str) -> dict[str, Any]:
+def encoding_of(kind: str) -> dict[str, object]:
     """Return the attributes by which anndata knows an element of this kind."""
     return {"encoding-type": kind, "encoding-version": VERSIONS[kind]}
 

@@ -6,7 +6,7 @@ import contextlib
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from cellstrata.tasks.overlays.document import DOCUMENT, has_document
 from cellstrata.tasks.stores.data_errors import DataError, InputError
@@ -33,9 +33,9 @@ class Look:
     """
 
     kind: Kind
-    identity: Mapping[str, Any]
+    identity: Mapping[str, object]
     mark: str = ""
-    info: Mapping[str, Any] | None = field(default=None, repr=False)
+    info: Mapping[str, object] | None = field(default=None, repr=False)
 
 
 def look(place: Place) -> Look:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from cellstrata.tasks.elements.opening import Root
 
 
-def is_legacy_frame(node: Any) -> bool:
+def is_legacy_frame(node: object) -> bool:
     """Tell whether a stored dataframe is of an old form, to be read and written whole."""
     return is_array(node) or attrs_of(node).get("encoding-version") == "0.1.0"
 
@@ -55,7 +55,7 @@ def uns_categories(root: Root) -> dict[str, str]:
     return {key: name for key, name in named.items() if name in columns}
 
 
-def _categories(root: Root, slot: str) -> dict[str, Any]:
+def _categories(root: Root, slot: str) -> dict[str, object]:
     """Return the stored categories of a table of records, by column; those of `raw.var` stand in `raw.cat`."""
     if not slot.startswith("raw."):
         return {name: root["uns"][key] for key, name in uns_categories(root).items()}

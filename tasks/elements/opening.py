@@ -88,7 +88,7 @@ class Opened:
         return self.seen.kind
 
     @property
-    def identity(self) -> dict[str, Any]:
+    def identity(self) -> dict[str, object]:
         """What its store said of it when it was looked at, as JSON values."""
         return dict(self.seen.identity)
 
@@ -164,7 +164,7 @@ class Opened:
             pass
         raise InputError(self.url, "", "has changed or gone while it was read; run again when it stands still")
 
-    def identity_now(self) -> dict[str, Any]:
+    def identity_now(self) -> dict[str, object]:
         """Return what its store says of it now."""
         if self.seen.info is None or self.place.store.is_local:
             return identity(self.place)

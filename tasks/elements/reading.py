@@ -278,7 +278,7 @@ def _float32_frame(root: Root, node: Any, where: str) -> np.ndarray:
     return np.ascontiguousarray(np.column_stack(columns) if columns else np.empty((len(frame), 0), np.float32))
 
 
-def _float32(values: Any, root: Root, where: str) -> np.ndarray:
+def _float32(values: object, root: Root, where: str) -> np.ndarray:
     table = np.asarray(values)
     if table.dtype.kind not in "biuf":
         raise InputError(_name(root), where, f"does not hold numbers but {table.dtype}")

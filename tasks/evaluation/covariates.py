@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -106,7 +106,7 @@ def stored_colors(root: elements.Root, name: str) -> list[str] | None:
     if "/" in name or key not in elements.uns_keys(root):
         return None
     try:
-        values: Any = elements.read_uns(root, key)
+        values: object = elements.read_uns(root, key)
         colors = [str(value) for value in np.asarray(values, dtype=object).ravel()]
     except (DataError, ValueError, TypeError):
         return None

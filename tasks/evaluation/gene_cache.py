@@ -26,7 +26,7 @@ class GeneSource:
     cache: Cache
     fresh: bool = False
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> dict[str, object]:
         """Return what the store says of X and of the genes' names, without reading them.
 
         Of an overlay that is its document: that what it refers to is unchanged is seen when it is opened.
@@ -54,7 +54,7 @@ def kept_genes(root: elements.Root, names: Sequence[str], source: GeneSource) ->
     return [found[name] for name in names if name in found]
 
 
-def gene_key(state: dict[str, Any], name: str) -> str:
+def gene_key(state: dict[str, object], name: str) -> str:
     """Return the key of a gene's values in an input of which the store says this."""
     return digest_values(kind="gene", input=state, name=name)
 

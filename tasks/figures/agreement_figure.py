@@ -41,7 +41,7 @@ def heat_map(columns: Sequence[Categories], covariates: Sequence[Categories], ab
     axes = sheet.axes(left, HEADING + slant, wide, len(columns) * cell, plain=True)
     shades = _map()
     squares: list[tuple[float, ...]] = []
-    colors: list[Any] = []
+    colors: list[object] = []
     x = np.arange(len(across)) * cell + np.where(np.arange(len(across)) >= len(covariates), gap, 0)
     middles = (np.arange(len(columns)) + 0.5) * cell
     for row, of_row in enumerate(values):

@@ -47,7 +47,7 @@ def entropies(columns: Sequence[Categories], covariate: Categories, about: str) 
     return sheet
 
 
-def _axes(sheet: Sheet, left: float, top: float, height: float, columns: Sequence[Categories], name: str) -> Any:
+def _axes(sheet: Sheet, left: float, top: float, height: float, columns: Sequence[Categories], name: str) -> object:
     wide = BAND * len(columns)
     axes = sheet.axes(left, top, wide, height)
     axes.set(xlim=(0, wide), ylim=(LOWEST, HIGHEST))

@@ -43,9 +43,9 @@ class Line:
 
 def branches(rows: TreeRows, columns: list[str]) -> list[Branch]:
     """Return the clusters of the first of these columns, of one tree and from the top, with those below."""
-    below: dict[str, dict[str, list[Mapping[str, Any]]]] = {}
+    below: dict[str, dict[str, list[Mapping[str, object]]]] = {}
     for column in columns[1:]:
-        families: dict[str, list[Mapping[str, Any]]] = {}
+        families: dict[str, list[Mapping[str, object]]] = {}
         for row in rows.clusters(column).values():
             families.setdefault(str(row["parent"]), []).append(row)
         below[column] = families

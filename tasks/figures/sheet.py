@@ -91,7 +91,7 @@ class Sheet:
             return data.getvalue()
 
 
-def boxes(axes: Axes, corners: npt.NDArray[np.float64], colors: Sequence[Any]) -> None:
+def boxes(axes: Axes, corners: npt.NDArray[np.float64], colors: Sequence[object]) -> None:
     """Add filled boxes as one artist, many times as fast as one each: (k, 4) left, top, right, bottom."""
     with IMPORTING:
         from matplotlib.collections import PolyCollection
@@ -151,7 +151,7 @@ def _renderer() -> Any:
 
 
 @lru_cache
-def font_of(size: float, weight: str) -> Any:
+def font_of(size: float, weight: str) -> object:
     """Return matplotlib's font of a size in points."""
     with IMPORTING:
         from matplotlib.font_manager import FontProperties

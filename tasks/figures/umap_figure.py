@@ -186,7 +186,7 @@ def _ticks() -> Any:
     return MaxNLocator(5)
 
 
-def _panel(sheet: Sheet, umap: Map, image: npt.NDArray[np.uint8], left: float, top: float) -> Any:
+def _panel(sheet: Sheet, umap: Map, image: npt.NDArray[np.uint8], left: float, top: float) -> object:
     axes = sheet.axes(left, top, umap.side, umap.side, plain=True)
     axes.imshow(image, extent=(0, umap.side, umap.side, 0), interpolation="nearest", aspect="auto")
     axes.set(xlim=(0, umap.side), ylim=(umap.side, 0))

@@ -35,7 +35,7 @@ class StepForecast:
         """Tell whether it is or may be computed."""
         return self.state != "cached"
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Return plain JSON values."""
         return {**vars(self), "seconds": round(self.seconds, 3)}
 
@@ -62,7 +62,7 @@ class InputForecast:
         levels = [level for tree in self.trees for level in tree.levels.values()]
         return any(step.computes for step in self.steps) or any(level.computes for level in levels)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Return plain JSON values."""
         return {
             "cells": self.source.n_cells,

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Hashable
 from dataclasses import dataclass, field
-from typing import Any
 
 from cellstrata.tasks.cache.cache import Cache
 from cellstrata.tasks.forecast.expected_work import Expected, Guess, may_be_split
@@ -56,7 +55,7 @@ class LevelForecast:
         """Tell whether anything is or may be computed."""
         return self.to_compute > 0 or self.unknown_cells > 0
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Return plain JSON values."""
         return {
             "level": self.level,
@@ -85,7 +84,7 @@ class TreeForecast:
     missing: list[MissingSplit] = field(default_factory=list)
     chain: float = 0.0
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Return plain JSON values."""
         levels = [level.to_json() for level in self.levels.values()]
         return {"algorithm": self.algorithm, "resolution": self.resolution, "kept_levels": self.kept, "levels": levels}

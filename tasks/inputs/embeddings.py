@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -98,5 +97,5 @@ def _read(check: Check, choice: EmbeddingChoice, n_cells: int) -> np.ndarray | N
     return None
 
 
-def _dense(matrix: Any) -> Any:
+def _dense(matrix: object) -> object:
     return matrix.toarray() if hasattr(matrix, "toarray") else matrix

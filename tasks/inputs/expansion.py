@@ -8,7 +8,6 @@ from __future__ import annotations
 import glob
 import os
 from collections.abc import Mapping
-from typing import Any
 
 from cellstrata.configs.dataset import file_id
 from cellstrata.configs.model import RunConfig
@@ -43,7 +42,7 @@ def expand(config: RunConfig) -> tuple[RunConfig, list[str]]:
         datasets[name] = dataset.model_copy(
             update={"input": dataset.input.model_copy(update={"clustering": dict(files)})}
         )
-    changes: dict[str, Any] = {**places, "DATASETS": datasets, "storage_options": options}
+    changes: dict[str, object] = {**places, "DATASETS": datasets, "storage_options": options}
     return config.model_copy(update=changes), problems
 
 

@@ -43,12 +43,12 @@ class Remembered:
         record = self.cache.find(key, "input")
         return None if record is None else record.body
 
-    def learn(self, key: str | None, body: dict[str, Any]) -> Record | None:
+    def learn(self, key: str | None, body: dict[str, object]) -> Record | None:
         """Remember what was found."""
         return None if key is None else self.cache.write_record("input", key, body)
 
-    def _marks(self, elements: Iterable[str]) -> list[list[Any]] | None:
-        found: list[list[Any]] = []
+    def _marks(self, elements: Iterable[str]) -> list[list[object]] | None:
+        found: list[list[object]] = []
         try:
             if self.source.kind == "overlay":
                 with self.source.root() as root:
@@ -76,7 +76,7 @@ def _local(store: Store, element: str) -> Iterable[list[Any] | None]:
         yield mark if changed < now - RECENT * 1e9 else None
 
 
-def _remote(store: Store, element: str) -> Iterable[list[Any] | None]:
+def _remote(store: Store, element: str) -> Iterable[list[object] | None]:
     found = store.fs.find(store.path(element), detail=True)
     if not isinstance(found, dict):  # adlfs, of a single blob
         found = {store.path(element): store.fs.info(store.path(element))}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from cellstrata.configs.clustering import ClusteringConfig
 from cellstrata.configs.single_level import NAME
@@ -54,7 +54,7 @@ class Input:
     url: str
     output: str
     opened: Opened = field(repr=False, compare=False)
-    identity: dict[str, Any]
+    identity: dict[str, object]
     n_cells: int
     neighbors_key: str
     neighbors: NeighborsSpec

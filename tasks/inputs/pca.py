@@ -71,7 +71,7 @@ def _memory(source: Opened, cache: Cache, n_pcs: int | None, *, rehash: bool) ->
     return memory, memory.key(["X"], pca=n_pcs, scanpy=version("scanpy"))
 
 
-def _read(source: Opened, n_pcs: int | None) -> tuple[Any, int, str]:
+def _read(source: Opened, n_pcs: int | None) -> tuple[object, int, str]:
     """Return X, how many components can be had of it, and their key."""
     with source.root() as root:
         matrix = elements.read_x(root)

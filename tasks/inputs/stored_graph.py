@@ -188,7 +188,7 @@ class FoundGraph:
 
 
 def find_stored_graph(
-    check: Check, key: str, recorded: Mapping[str, Any], n_cells: int, memory: Remembered
+    check: Check, key: str, recorded: Mapping[str, object], n_cells: int, memory: Remembered
 ) -> FoundGraph | None:
     """Find the stored connectivities (never the distances): remembered, or read and checked."""
     name = _connectivities_key(key, {k: v for k, v in recorded.items() if k != "params" or v}, check.root)

@@ -21,7 +21,7 @@ class LibrevilleEngine:
     algorithms: tuple[Algorithm, ...] = ("leiden",)
     packages = ("sc-cluster-libreville",)
 
-    def prepare(self, graph: Graph, resolutions: Sequence[float] = ()) -> Any:
+    def prepare(self, graph: Graph, resolutions: Sequence[float] = ()) -> object:
         """Return the symmetric adjacency, (n, n) float64 CSR."""
         return graph.to_csr().astype(np.float64)
 

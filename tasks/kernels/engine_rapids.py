@@ -43,7 +43,7 @@ class OnHost:
     `found` holds the labels of resolutions that were done in another's call.
     """
 
-    adjacency: Any
+    adjacency: object
     resolutions: tuple[float, ...]
     found: dict[tuple[str, int, bool, float], npt.NDArray[np.int32]] = field(default_factory=dict)
 

@@ -45,7 +45,7 @@ class Engine(Protocol):
     algorithms: tuple[Algorithm, ...]
     packages: tuple[str, ...]  # those whose version can change a label
 
-    def prepare(self, graph: Graph, resolutions: Sequence[float] = ()) -> Any:
+    def prepare(self, graph: Graph, resolutions: Sequence[float] = ()) -> object:
         """Return the engine's own form of the graph; `resolutions` are those that it will be asked for,
         where they are known, for an engine that does many in one call."""
 

@@ -6,8 +6,6 @@ vertices. None of it raises an error there.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
@@ -20,7 +18,7 @@ TOLERANCE = 1e-4
 FEW = 10  # cells: a smallest cluster of no more looks like noise
 
 
-def bad_labels(labels: Any, n: int) -> str | None:
+def bad_labels(labels: object, n: int) -> str | None:
     """Say what keeps an engine's answer from being n labels, None if nothing does."""
     found = np.asarray(labels)
     if found.shape != (n,):

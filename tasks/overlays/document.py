@@ -147,7 +147,7 @@ class References:
     def _numbers(self) -> list[int]:
         return [*INSIDE, *range(len(self.sources))]
 
-    def _written(self, ref: Ref) -> list[Any]:
+    def _written(self, ref: Ref) -> list[object]:
         template = f"{{{{{_name(ref.source)}}}}}"
         if set(ref.key) & set("{}"):  # which a template cannot hold
             template = _with_protocol(self.source_url(ref.source))
@@ -223,7 +223,7 @@ def _parsed(value: list[Any], prefixes: list[tuple[int, str]]) -> Ref:
     raise ValueError(f"{url} lies in no source")
 
 
-def _source_json(source: Source) -> dict[str, Any]:
+def _source_json(source: Source) -> dict[str, object]:
     elements = {path: asdict(state) for path, state in source.elements.items()}
     return {"url": source.url, "kind": source.kind, **source.state, **({"elements": elements} if elements else {})}
 

@@ -36,7 +36,7 @@ class Layout:
     padded: Mapping[str, slice]
 
 
-def layout_of(node: Any, file_size: int) -> Layout | None:
+def layout_of(node: object, file_size: int) -> Layout | None:
     """Return where the bytes of a dataset of numbers lie, None where they cannot be referred to."""
     codecs = _codecs(node)
     if not isinstance(node, h5py.Dataset) or codecs is None or not node.shape or not node.size:
@@ -85,7 +85,7 @@ def _as_stored(node: Any) -> str | None:
     return dtype.str if plain else None
 
 
-def _codecs(node: Any) -> list[Any] | None:
+def _codecs(node: object) -> list[object] | None:
     """The filters of a dataset in their order, None where one of them is not known here."""
     if not isinstance(node, h5py.Dataset):
         return None

@@ -57,10 +57,10 @@ class LinkedStore(ZarrStore):
         with self._lock:
             self._checked.clear()
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         return {"place": self.place}
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
+    def __setstate__(self, state: dict[str, object]) -> None:
         self.__init__(state["place"])  # type: ignore[misc]
 
     def __eq__(self, other: object) -> bool:
@@ -275,14 +275,14 @@ class LinkedStore(ZarrStore):
             yield name
 
 
-def overlay_marks(store: LinkedStore, elements: Iterable[str]) -> list[list[Any]] | None:
+def overlay_marks(store: LinkedStore, elements: Iterable[str]) -> list[list[object]] | None:
     """Return what the stores say now of what some elements of an overlay refer to; None where that is too little.
 
     Files on a local disk may have changed within a clock's tick, so of these nothing is said.
     """
     if store.place.is_local or any(source.is_local for source in store.stores.values()):
         return None
-    marks: list[list[Any]] = [["", file_state(store.place.below(DOCUMENT).store)]]
+    marks: list[list[object]] = [["", file_state(store.place.below(DOCUMENT).store)]]
     for element in sorted(elements):
         refs = [ref for key, ref in store.references.all_refs() if key.startswith(f"{element}/")]
         for number in sorted({ref.source for ref in refs} - set(INSIDE)):

@@ -84,7 +84,7 @@ class Untouched(ABC):
         """Copy what was put off to where the result will stand; return its bytes."""
         return 0
 
-    def record(self) -> dict[str, Any]:
+    def record(self) -> dict[str, object]:
         """Return what the result should say of what it depends on."""
         return {}
 
@@ -107,7 +107,7 @@ class _Zarr(Untouched):
             raise InputError(self.source.url, path, message)
         return found
 
-    def attrs(self, path: str = "") -> dict[str, Any]:
+    def attrs(self, path: str = "") -> dict[str, object]:
         return attrs_of(self.root[path] if path else self.root)
 
 
@@ -147,7 +147,7 @@ class Linked(_Zarr):
         super().__init__(source, root, staged)
         self.final = Location.of(str(final))
         self._copied = Copied(source, root, staged)
-        self._states: dict[str, Any] = {}
+        self._states: dict[str, object] = {}
 
     def place(self, path: str) -> None:
         here = self.source.path(path)
@@ -171,7 +171,7 @@ class Linked(_Zarr):
         else:
             self._copied.place(path)
 
-    def record(self) -> dict[str, Any]:
+    def record(self) -> dict[str, object]:
         """Return the state of what is linked, by element."""
         return {"links": self._states}
 
@@ -214,7 +214,7 @@ class Converted(Untouched):
         gone = {source.rpartition("/")[2] for source in self.moved.values()} if path == "uns/neighbors" else set()
         return [name for name in dict.fromkeys([*names, *moved, *slot]) if name not in gone]
 
-    def attrs(self, path: str = "") -> dict[str, Any]:
+    def attrs(self, path: str = "") -> dict[str, object]:
         if path and (path not in self.root or old_children(self.root, path)):
             return encoding_of("dict")
         return group_attrs(self.root[path] if path else self.root, path)

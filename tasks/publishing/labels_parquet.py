@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
@@ -20,7 +19,7 @@ FOOTER = 1 << 18  # bytes, from the end: enough for hundreds of columns
 def write_labels_parquet(
     place: Place,
     obs_names: np.ndarray,
-    obs: Mapping[str, Any],
+    obs: Mapping[str, object],
     *,
     index_name: str | None = None,
     key: str = "",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 from cellstrata.tasks.elements.opening import Root
 from cellstrata.tasks.elements.storage_nodes import attrs_of
@@ -32,7 +31,7 @@ class Resolved(Untouched):
         """Return the names directly below a group."""
         return self._keys.children(path)
 
-    def attrs(self, path: str = "") -> dict[str, Any]:
+    def attrs(self, path: str = "") -> dict[str, object]:
         """Return the attributes of a group."""
         return attrs_of(self.root[path] if path else self.root)
 

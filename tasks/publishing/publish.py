@@ -83,10 +83,10 @@ class PublishReport:
 
 @dataclass(frozen=True)
 class _Changes:
-    obs: Mapping[str, Any]
-    obsm: Mapping[str, Any]
-    obsp: Mapping[str, Any]
-    uns: Mapping[str, Any]
+    obs: Mapping[str, object]
+    obsm: Mapping[str, object]
+    obsp: Mapping[str, object]
+    uns: Mapping[str, object]
     removed: frozenset[str] = field(default_factory=frozenset)
     obs_kept: Collection[str] | None = None
     slots_kept: Collection[str] | None = None

@@ -44,7 +44,7 @@ class Referenced(Untouched):
         self.refs: dict[str, Ref] = {}
         self._sources: dict[str, int] = {}  # number by URL
         self._states: list[dict[str, ElementState]] = []
-        self._kinds: list[tuple[str, dict[str, Any]]] = []
+        self._kinds: list[tuple[str, dict[str, object]]] = []
         self._listings: dict[int, ZarrListing] = {}
         overlay = root.store if isinstance(root.store, LinkedStore) else None
         self._texts: dict[str, bytes] = {}
@@ -91,7 +91,7 @@ class Referenced(Untouched):
             raise InputError(self.source.url, path, message)
         return found
 
-    def attrs(self, path: str = "") -> dict[str, Any]:
+    def attrs(self, path: str = "") -> dict[str, object]:
         """Return the attributes of a group."""
         return attrs_of(self.root[path] if path else self.root)
 
@@ -141,7 +141,7 @@ class Referenced(Untouched):
         folder = self.source.path(path)
         return os.path.isdir(folder) and any(entry.is_symlink() for entry in os.scandir(folder))
 
-    def _number(self, url: str, kind: str, state: dict[str, Any] | None = None) -> int:
+    def _number(self, url: str, kind: str, state: dict[str, object] | None = None) -> int:
         if url not in self._sources:
             if overlap(url, self.target.url):
                 message = f"is replaced, but the input refers to {url}; choose another output_dir"

@@ -13,7 +13,6 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from cellstrata.tasks.overlays.document import DOCUMENT
 from cellstrata.tasks.overlays.own_folders import WRITER, remove_superseded
@@ -124,7 +123,7 @@ class Writer:
     def _text(self) -> bytes:
         return json.dumps({"run": self.run, **own_process()}).encode()
 
-    def _there(self) -> dict[str, Any] | None:
+    def _there(self) -> dict[str, object] | None:
         try:
             found = json.loads(self.target.read(WRITER))
             return found if isinstance(found, dict) else {}
@@ -133,11 +132,11 @@ class Writer:
         except ValueError:
             return {}
 
-    def _lives(self, other: dict[str, Any]) -> bool:
+    def _lives(self, other: dict[str, object]) -> bool:
         written = time_of(self.target, WRITER) if may_live(other) else None
         return written is not None and PACE.counts(time.time() - written)
 
-    def _taken(self, other: dict[str, Any]) -> OutputError:
+    def _taken(self, other: dict[str, object]) -> OutputError:
         who = f"process {other['pid']} on {other['host']}" if {"pid", "host"} <= other.keys() else "another run"
         message = f"{who} is writing a copy there; run again when it has ended, or choose another output_dir"
         return OutputError(self.target.url, "", message)

@@ -99,7 +99,7 @@ def _last_first(rows: list[Row]) -> list[Row]:
     return [by_label[label] for label in reversed(natsorted(by_label))]
 
 
-def document(tree: Grown, colors: Sequence[str]) -> dict[str, Any]:
+def document(tree: Grown, colors: Sequence[str]) -> dict[str, object]:
     """Return a tree as JSON values: a list for each thing that is said of the clusters, texts by number."""
     reasons = list(dict.fromkeys(row["reason"] for row in tree.clusters))
     engines = list(dict.fromkeys(row["engine"] for row in tree.clusters))

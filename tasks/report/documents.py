@@ -7,7 +7,6 @@ import hashlib
 import importlib.resources
 import json
 from functools import cache
-from typing import Any
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
@@ -19,7 +18,7 @@ _TOLD = (  # what is said where a script fails, as in a browser without Decompre
 )
 
 
-def document(template: str, key: str, scripts: tuple[str, ...], **parts: Any) -> str:
+def document(template: str, key: str, scripts: tuple[str, ...], **parts: object) -> str:
     """Fill a template with `parts`, and with the styles and scripts that all pages share.
 
     Texts are escaped; what is Markup, as `embedded` returns it, is not. The page's policy allows
@@ -34,7 +33,7 @@ def document(template: str, key: str, scripts: tuple[str, ...], **parts: Any) ->
     )  # fmt: skip
 
 
-def embedded(value: Any) -> Markup:
+def embedded(value: object) -> Markup:
     """Return JSON that may stand within a script element."""
     found = json.dumps(value, separators=(",", ":"), allow_nan=False)
     return Markup(found.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
@@ -59,6 +58,6 @@ def _templates() -> Environment:
     )  # fmt: skip
 
 
-def _shown(value: Any) -> Any:
+def _shown(value: object) -> object:
     """HTML has no character 0, not even escaped."""
     return value.replace("\0", "\ufffd") if isinstance(value, str) else value

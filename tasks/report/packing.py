@@ -5,18 +5,17 @@ from __future__ import annotations
 import base64
 import zlib
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
 
-def packed(arrays: Mapping[str, np.ndarray]) -> tuple[dict[str, Any], str]:
+def packed(arrays: Mapping[str, np.ndarray]) -> tuple[dict[str, object], str]:
     """Return a directory and the text of arrays of unsigned integers.
 
     The directory gives for each name its offset in the inflated bytes, its length and the bytes of one
     value. An array's lowest bytes stand first, then the next ones: so they deflate better.
     """
-    directory: dict[str, Any] = {}
+    directory: dict[str, object] = {}
     parts, offset = [], 0
     for name, array in arrays.items():
         values = np.ascontiguousarray(array, dtype=np.dtype(array.dtype).newbyteorder("<"))

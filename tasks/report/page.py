@@ -43,7 +43,7 @@ def page(subject: Subject, key: str) -> bytes:
         room //= 2
 
 
-def _told(subject: Subject, trees: list[Grown], compared: list[Compared]) -> dict[str, Any]:
+def _told(subject: Subject, trees: list[Grown], compared: list[Compared]) -> dict[str, object]:
     """What the template says in words and tables, that is all but the pictures."""
     agreeing = agreements(compared)
     tables = [
@@ -61,7 +61,7 @@ def _told(subject: Subject, trees: list[Grown], compared: list[Compared]) -> dic
     }
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
@@ -100,7 +100,7 @@ def _view(
     genes: list[Binned],
     room: int,
     arrays: dict[str, np.ndarray[Any, Any]],
-) -> dict[str, Any] | None:
+) -> dict[str, object] | None:
     """What is said of the plane, and into `arrays` the places and codes of the cells that are shown."""
     if subject.view is None:
         return None

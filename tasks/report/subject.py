@@ -146,6 +146,6 @@ def _neighbors(finished: Finished) -> str:
     return f"{neighbors.n_neighbors} neighbours, {neighbors.embedding}, {neighbors.metric}"
 
 
-def _settings(finished: Finished, settings: Mapping[str, Any]) -> list[tuple[str, Any]]:
+def _settings(finished: Finished, settings: Mapping[str, object]) -> list[tuple[str, object]]:
     of_run = [(name, finished.configuration.get(name)) for name in SHOWN_OF_RUN]
     return [(name, masked(value)) for name, value in [*settings.items(), *of_run] if value not in (None, [], {})]

@@ -213,7 +213,7 @@ def _same(a: Column, b: Column) -> bool:
     return bool(np.array_equal(codes, same_code[other_codes]))
 
 
-def _coded(values: Column) -> tuple[np.ndarray, list[tuple[str, Any]]]:
+def _coded(values: Column) -> tuple[np.ndarray, list[tuple[str, object]]]:
     """Return for each cell the number of its value, -1 where it is missing, and the values."""
     with IMPORTING:
         import pandas as pd

@@ -74,7 +74,7 @@ def publish_level(finished: Finished, cache: Cache) -> PublishedLevel:
 
 def publish_kept(source: Opened, output: Place, column: str) -> None:
     """Write a result whose obs holds a column of the input, as it is there, with what the input tells of it."""
-    record: dict[str, Any] = {
+    record: dict[str, object] = {
         "command": COMMAND,
         "column": column,
         "created": _now(),
@@ -117,7 +117,7 @@ def _with_parent(record: Mapping[str, Any], source: Opened, parent: str) -> dict
     return {"columns": json.dumps({**above, **made}, sort_keys=True), "tree": table}
 
 
-def _their_record(root: Root) -> dict[str, Any]:
+def _their_record(root: Root) -> dict[str, object]:
     """Return the input's own `uns['clustering']` if it is a result of ours."""
     if "clustering" not in elements.uns_keys(root) or not made_by_us(root):
         return {}

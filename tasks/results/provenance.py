@@ -63,7 +63,7 @@ _NEWER = frozenset(
 )  # absent in older tables
 
 
-def completed_table(table: Any) -> pd.DataFrame | None:
+def completed_table(table: object) -> pd.DataFrame | None:
     """Return a table that `tree_table` has made, now or in an older version, with the columns of today.
 
     What an older one lacks is empty, 0 or False. None if it is no such table.

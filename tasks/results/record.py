@@ -161,11 +161,11 @@ def _foreign(url: str) -> NoResult:
     return NoResult(url, "", message)
 
 
-def _mapping(text: Any) -> dict[str, Any]:
+def _mapping(text: object) -> dict[str, object]:
     found = json.loads(str(text)) if text is not None else {}
     return found if isinstance(found, dict) else {}
 
 
-def _collected(text: Any) -> tuple[tuple[str, tuple[str, ...]], ...]:
+def _collected(text: object) -> tuple[tuple[str, tuple[str, ...]], ...]:
     entries = json.loads(str(text)) if text is not None else []
     return tuple((str(entry["result"]), tuple(map(str, entry["columns"]))) for entry in entries)

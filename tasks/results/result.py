@@ -200,7 +200,7 @@ def publish_result(finished: Finished, cache: Cache) -> Published:
 
 def computed_elements(
     finished: Finished, cache: Cache
-) -> tuple[dict[str, np.ndarray], dict[str, sp.csr_matrix], dict[str, Any]]:
+) -> tuple[dict[str, np.ndarray], dict[str, sp.csr_matrix], dict[str, object]]:
     """Return the obsm, obsp and uns entries of what was computed: PCA, UMAP and level 1's graph."""
     found = {DEFAULT_REP: finished.pca, "X_umap": finished.umap}
     obsm = {name: np.asarray(cache.get(ref)) for name, ref in found.items() if ref is not None}

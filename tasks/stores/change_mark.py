@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from typing import Any
 
 from cellstrata.tasks.stores.digest import digest_values
 from cellstrata.tasks.stores.marks import SURE, TIMES
@@ -29,14 +28,14 @@ def input_state(place: Place) -> str | None:
     return digest_values(kind="watched", url=store.url, marks=marks) if marks else None
 
 
-def _local(store: Store) -> list[list[Any]]:
+def _local(store: Store) -> list[list[object]]:
     root = store.path()
     files = [root] if os.path.isfile(root) else [store.path(key) for key in store.walk("")]
     stats = [(file, os.stat(file)) for file in files]
     return [[os.path.relpath(file, root), stat.st_size, stat.st_mtime_ns, stat.st_ino] for file, stat in stats]
 
 
-def _remote(store: Store) -> list[list[Any]]:
+def _remote(store: Store) -> list[list[object]]:
     store.fs.invalidate_cache()  # a listing of last time would hide what has changed since
     found = store.fs.find(store.path(), detail=True)
     return [

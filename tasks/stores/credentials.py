@@ -18,7 +18,7 @@ from cellstrata.tasks.stores.urls import protocol_of
 class Sealed:
     """Collects the credentials of URLs; `options` are then the storage options that hold them."""
 
-    def __init__(self, storage_options: Mapping[str, Any]) -> None:
+    def __init__(self, storage_options: Mapping[str, object]) -> None:
         self._given = storage_options
         self._taken: dict[str, dict[str, str]] = {}
 

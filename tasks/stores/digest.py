@@ -20,7 +20,7 @@ def digest_array(array: np.ndarray[Any, Any]) -> str:
     return state.hexdigest()
 
 
-def digest_values(**values: Any) -> str:
+def digest_values(**values: object) -> str:
     """Return the digest of plain JSON values, independent of their order.
 
     Raises
@@ -31,6 +31,6 @@ def digest_values(**values: Any) -> str:
     return hashlib.blake2b(canonical_json(values), digest_size=SIZE).hexdigest()
 
 
-def canonical_json(value: Any) -> bytes:
+def canonical_json(value: object) -> bytes:
     """Return JSON with sorted keys and no spaces: equal values give equal bytes."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()

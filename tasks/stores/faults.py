@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 # By code of S3, Google, Azure; the rest by HTTP status, then by class.
 NO_BUCKET = ("NoSuchBucket", "ContainerNotFound")
@@ -76,7 +75,7 @@ class StoreError(OSError):
         super().__init__(f"{place}: {what}; {mend}")
         self.place, self.what, self.mend, self.lasting = place, what, mend, lasting
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         return type(self), (self.place, self.what, self.mend, self.lasting)
 
 
@@ -143,15 +142,15 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def _code(error: BaseException) -> str:
-    response: Any = getattr(error, "response", None)
+    response: object = getattr(error, "response", None)
     if isinstance(response, dict):
         return str(response.get("Error", {}).get("Code", ""))
-    code: Any = getattr(error, "error_code", None)  # Azure
+    code: object = getattr(error, "error_code", None)  # Azure
     return str(getattr(code, "value", code) or "")
 
 
 def _status(error: BaseException) -> int | None:
-    response: Any = getattr(error, "response", None)
+    response: object = getattr(error, "response", None)
     if isinstance(response, dict):
         found = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
     else:

@@ -31,7 +31,7 @@ OF_A_RUN = Pace(60.0, 600.0)  # nobody waits for it
 OF_WORK = Pace(10.0, 30.0)  # others wait for what it claims
 
 
-def own_process() -> dict[str, Any]:
+def own_process() -> dict[str, object]:
     """Return what a sign says of the process that gives it: its host and number."""
     return {"host": socket.gethostname(), "pid": os.getpid()}
 

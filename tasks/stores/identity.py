@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from cellstrata.tasks.stores.marks import TAGS
 from cellstrata.tasks.stores.options import HTTP
@@ -17,7 +16,7 @@ MARKS = ("references.json", "zarr.json", ".zmetadata", ".zgroup")  # of the root
 FOLDER = ".zarr"  # what a folder is mostly called, so that it is listed before it is asked for as a file
 
 
-def identity(place: Place) -> dict[str, Any]:
+def identity(place: Place) -> dict[str, object]:
     """Return what a store says of an object's identity, without reading it.
 
     A local file gives size and modification time (ns); a local folder the same of its root
@@ -35,13 +34,13 @@ def identity(place: Place) -> dict[str, Any]:
     return identity_from(store, mark, info)
 
 
-def identity_from(store: Store, mark: str, info: Mapping[str, Any]) -> dict[str, Any]:
+def identity_from(store: Store, mark: str, info: Mapping[str, object]) -> dict[str, object]:
     """Return the identity of what `standing` found in a bucket."""
     kept = {k: str(info[k]) for k in (*TAGS, "VersionId", "LastModified", "mtime") if k in info}
     return {"url": store.url, "size": None if mark else info.get("size"), **kept}
 
 
-def standing(store: Store) -> tuple[str, Mapping[str, Any]]:
+def standing(store: Store) -> tuple[str, Mapping[str, object]]:
     """Return what stands at a place in a bucket: of a zarr the first of its `MARKS` and what the store says of
     that; of a file, or a folder without any, an empty name and what the store says of itself.
 
@@ -51,7 +50,7 @@ def standing(store: Store) -> tuple[str, Mapping[str, Any]]:
         If there is nothing.
     """
     if not store.url.endswith(FOLDER):
-        info: Mapping[str, Any] = store.fs.info(store.root)
+        info: Mapping[str, object] = store.fs.info(store.root)
         if info.get("type") != "directory":
             return "", info
     names = store.list()  # one request for all marks, where to ask for one that is not there takes two
@@ -65,7 +64,7 @@ def web_mark(store: Store) -> str:
     return next((mark for mark in MARKS if store.is_file(mark)), "")
 
 
-def _web_identity(store: Store) -> dict[str, Any]:
+def _web_identity(store: Store) -> dict[str, object]:
     try:
         info = store.fs.info(store.root)
     except FileNotFoundError as error:  # a web server knows no folders

@@ -44,7 +44,7 @@ def whole_url(url: str, given: Mapping[str, Any]) -> str:
 
 
 @cache
-def _http_session() -> dict[str, Any]:
+def _http_session() -> dict[str, object]:
     """Timeouts by phase, not for a whole file; and no redirect from https to anything else.
 
     One to a scheme other than http and https, `file://` for example, aiohttp refuses by itself.

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
 from cellstrata.tasks.stores.store import Store
 from cellstrata.tasks.stores.urls import StorageOptions, absolute, is_local, join
@@ -28,10 +27,10 @@ class Place:
     def __hash__(self) -> int:
         return hash(self.url)
 
-    def __getstate__(self) -> Mapping[str, Any]:
+    def __getstate__(self) -> Mapping[str, object]:
         return {"url": self.url, "options": self.options}
 
-    def __setstate__(self, state: Mapping[str, Any]) -> None:
+    def __setstate__(self, state: Mapping[str, object]) -> None:
         for name, value in state.items():
             object.__setattr__(self, name, value)
 

@@ -26,7 +26,7 @@ PART = 1 << 23  # the largest part fetched in one request
 GAP = 1 << 13  # parts that are no farther apart are fetched as one
 FILES = 8  # whose blocks are kept
 
-_kept: LRUCache[str, Any] = LRUCache(FILES)  # blocks, by the version of the file
+_kept: LRUCache[str, object] = LRUCache(FILES)  # blocks, by the version of the file
 _lock = threading.Lock()
 
 Fetch = Callable[[int, int], bytes]

@@ -156,7 +156,7 @@ class Retrying:
             return found
         if inspect.iscoroutinefunction(found):
 
-            async def call(*args: Any, **kwargs: Any) -> Any:
+            async def call(*args: object, **kwargs: object) -> object:
                 await self._ready_async()
                 return await insist_async(self._place, lambda: found(*args, **kwargs))
 
@@ -166,7 +166,7 @@ class Retrying:
         self._ready()
         return lambda *args, **kwargs: insist(self._place, lambda: found(*args, **kwargs))
 
-    def pipe_file(self, path: str, value: bytes, **options: Any) -> None:
+    def pipe_file(self, path: str, value: bytes, **options: object) -> None:
         """Write an object whole. What is not found is then the bucket: gcsfs does not say so."""
         self._ready()
         try:

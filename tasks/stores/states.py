@@ -99,5 +99,5 @@ def _remote(store: Store, path: str) -> Iterator[tuple[str, tuple[int, str]]]:
         yield name.strip("/")[below:].lstrip("/"), (int(info.get("size") or 0), mark)
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     return value.isoformat() if isinstance(value, datetime) else str(value)

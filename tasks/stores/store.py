@@ -60,10 +60,10 @@ class Store:
         """Make the store at `url`, taking its options from those given by protocol."""
         return cls(absolute(url), dict((storage_options or {}).get(protocol_of(url), {})))
 
-    def __getstate__(self) -> tuple[str, Mapping[str, Any]]:
+    def __getstate__(self) -> tuple[str, Mapping[str, object]]:
         return self.url, self.options
 
-    def __setstate__(self, state: tuple[str, Mapping[str, Any]]) -> None:
+    def __setstate__(self, state: tuple[str, Mapping[str, object]]) -> None:
         object.__setattr__(self, "url", state[0])
         object.__setattr__(self, "options", state[1])
 
@@ -100,7 +100,7 @@ class Store:
         """The fsspec file system; in a bucket, one that tries again."""
         return self._opened[0]
 
-    def asynchronous(self) -> tuple[Any, str]:
+    def asynchronous(self) -> tuple[object, str]:
         """Return the file system for coroutines, as zarr uses it, and the path of this store within it."""
         if self.url.startswith(_INSIDE_ZIP):
             return AsyncFileSystemWrapper(self.fs, asynchronous=True), ""

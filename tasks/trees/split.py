@@ -44,7 +44,7 @@ class _Held:
     method: str
     engine: Engine
     resolutions: tuple[float, ...]
-    form: Any = None
+    form: object = None
 
 
 class PreparedGraph:

@@ -31,7 +31,7 @@ class TooLarge(RuntimeError):
     """The device has less free memory than some work needs."""
 
 
-def wants_gpu(arguments: Sequence[Any]) -> bool:
+def wants_gpu(arguments: Sequence[object]) -> bool:
     """Tell whether a call is for a GPU, by its arguments: jobs know it, other steps name a GPU's method.
 
     A job is for one where its plan's wish allows it and it has a node of at least `n_cell_cpu` cells.
@@ -41,7 +41,7 @@ def wants_gpu(arguments: Sequence[Any]) -> bool:
     return named or any(isinstance(each, Job) and each.on_gpu for each in arguments)
 
 
-def device_bytes(arguments: Sequence[Any]) -> int:
+def device_bytes(arguments: Sequence[object]) -> int:
     """Estimate what a call for a GPU takes of its memory, in bytes."""
     most = 0
     for each in arguments:
@@ -59,7 +59,7 @@ def start_beside_owner() -> None:
     start_worker()
 
 
-def on_device(needed: int, function: Callable[..., T], *arguments: Any) -> T:
+def on_device(needed: int, function: Callable[..., T], *arguments: object) -> T:
     """Call a function in the process that owns the device, if that has `needed` bytes left.
 
     Raises
@@ -82,7 +82,7 @@ def off_device(reason: str, function: Callable[..., T], *arguments: Any) -> T:
         return function(*(_without_must(each) for each in arguments))
 
 
-def _without_must(argument: Any) -> Any:
+def _without_must(argument: object) -> object:
     """A GPU that is required is there, and it was asked: the CPU may answer in its stead."""
     if isinstance(argument, Job) and argument.plan.placement.wish == "required":
         placement = replace(argument.plan.placement, wish="auto")

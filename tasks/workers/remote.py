@@ -79,7 +79,7 @@ def usable_threads() -> int:
     return usable_cpus()
 
 
-def packed(expected: Mapping[str, str], function: Any, arguments: tuple[Any, ...]) -> bytes:
+def packed(expected: Mapping[str, str], function: object, arguments: tuple[object, ...]) -> bytes:
     """Pack a call for `call`, with the versions that its worker must have."""
     return pickle.dumps((dict(expected), function, arguments))
 
