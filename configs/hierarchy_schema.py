@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from cellstrata.configs.cluster_ids import ID, TREE
 from cellstrata.configs.hierarchy import LevelParameters
 

@@ -22,7 +22,7 @@ import contextlib
 import logging
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -90,7 +90,7 @@ class Cache:
 
     # arrays
 
-    def put(self, array: np.ndarray[Any, Any]) -> ArrayRef:
+    def put(self, array: np.ndarray) -> ArrayRef:
         """Store an array (int32, int64, float32 or float64, any shape) and return its address.
 
         On a local disk an intact array that is there already is left as it is, but for its time; in a
@@ -104,7 +104,7 @@ class Cache:
             self.writes.submit_array(ref.digest, array, lambda: self._put(ref, array))
         return ref
 
-    def _put(self, ref: ArrayRef, array: np.ndarray[Any, Any]) -> None:
+    def _put(self, ref: ArrayRef, array: np.ndarray) -> None:
         folder = array_folder(ref.digest)
         if array.size and self.store.is_local and _intact(self.store, ref):
             self.store.touch(f"{folder}/{chunk_name(ref)}")  # in use again: not to be pruned
@@ -125,7 +125,7 @@ class Cache:
             self.recent.note_checked(ref.digest)
         return True
 
-    def get(self, ref: ArrayRef) -> np.ndarray[Any, Any]:
+    def get(self, ref: ArrayRef) -> np.ndarray:
         """Read an array and check it.
 
         Raises
@@ -144,7 +144,7 @@ class Cache:
                 raise
         return _read(self.behind, ref)
 
-    def view(self, ref: ArrayRef) -> np.ndarray[Any, Any]:
+    def view(self, ref: ArrayRef) -> np.ndarray:
         """Return an array without reading it where it can be memory-mapped, unchecked there.
 
         From a bucket it is fetched and checked once in a process. Whoever takes rows from it checks
@@ -164,7 +164,7 @@ class Cache:
             return self.get(ref)
         return fetched(f"{self.store.url} {ref.digest}", lambda: self.get(ref))
 
-    def array(self, record: Record, name: str) -> np.ndarray[Any, Any]:
+    def array(self, record: Record, name: str) -> np.ndarray:
         """Return the array called `name` of an entry, read-only.
 
         Raises
@@ -177,7 +177,7 @@ class Cache:
     # records
 
     def write_record(
-        self, kind: Kind, key: str, body: dict[str, object], arrays: Mapping[str, np.ndarray[Any, Any]] | None = None
+        self, kind: Kind, key: str, body: dict[str, object], arrays: Mapping[str, np.ndarray] | None = None
     ) -> Record:
         """Commit an entry with its arrays; those that `body["arrays"]` names must have been put before."""
         inline, refs = {}, {}
@@ -272,7 +272,7 @@ def record_path(key: str) -> str:
     return f"v{SCHEME}/records/{key[:2]}/{key}.json"
 
 
-def _read(store: Store, ref: ArrayRef) -> np.ndarray[Any, Any]:
+def _read(store: Store, ref: ArrayRef) -> np.ndarray:
     """Read and check an array; from a bucket again if it is not what it should be: an answer may be garbled."""
     for _ in range(0 if store.is_local else AGAIN):
         try:
@@ -284,7 +284,7 @@ def _read(store: Store, ref: ArrayRef) -> np.ndarray[Any, Any]:
     return _read_once(store, ref)
 
 
-def _read_once(store: Store, ref: ArrayRef) -> np.ndarray[Any, Any]:
+def _read_once(store: Store, ref: ArrayRef) -> np.ndarray:
     try:
         data = store.read(f"{array_folder(ref.digest)}/{chunk_name(ref)}") if np.prod(ref.shape) else b""
     except FileNotFoundError:

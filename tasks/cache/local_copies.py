@@ -9,14 +9,13 @@ from __future__ import annotations
 import tempfile
 import threading
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 from cachetools import LRUCache
 
 KEPT = 4  # arrays: the embeddings that are being split; the one not used for longest goes first
 
-Array = np.ndarray[Any, Any]
+Array = np.ndarray
 _kept: LRUCache[str, Array] = LRUCache(KEPT)
 _lock = threading.Lock()
 

@@ -20,7 +20,7 @@ from cellstrata.tasks.stores.digest import canonical_json, digest_array
 SCHEME = 1
 INLINE = 1 << 18  # bytes
 
-Array = np.ndarray[Any, Any]
+Array = np.ndarray
 DATA_TYPES = {"<i4": "int32", "<i8": "int64", "<f4": "float32", "<f8": "float64"}
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
 
 import numpy as np
 
@@ -19,14 +18,14 @@ class WritesBehind:
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(WRITES, "cellstrata-write")
         self._waiting: list[Future[None]] = []
-        self._arrays: dict[str, np.ndarray[Any, Any]] = {}
+        self._arrays: dict[str, np.ndarray] = {}
 
     def submit(self, write: Callable[[], None]) -> None:
         """Start a write; raises what one before it has raised."""
         self._look()
         self._waiting.append(self._threads.submit(write))
 
-    def submit_array(self, digest: str, array: np.ndarray[Any, Any], write: Callable[[], None]) -> None:
+    def submit_array(self, digest: str, array: np.ndarray, write: Callable[[], None]) -> None:
         """Start to write an array, which can be had from here meanwhile."""
         self._look()
         if array.nbytes > LARGE:
@@ -37,7 +36,7 @@ class WritesBehind:
         future.add_done_callback(lambda _: self._arrays.pop(digest, None))
         self._waiting.append(future)
 
-    def array(self, digest: str) -> np.ndarray[Any, Any] | None:
+    def array(self, digest: str) -> np.ndarray | None:
         """Return an array that is being written."""
         return self._arrays.get(digest)
 

@@ -78,7 +78,7 @@ class IGraphEngine:
         """Return igraph's form of the graph."""
         return to_igraph(graph)
 
-    def partition(self, prepared: Prepared, spec: PartitionSpec) -> npt.NDArray[Any]:
+    def partition(self, prepared: Prepared, spec: PartitionSpec) -> npt.NDArray[np.integer]:
         """Return igraph's membership, (n,) int32."""
         graph, weights = prepared.graph, prepared.weights_for(spec)
         with LOCK:

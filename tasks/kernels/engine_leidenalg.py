@@ -41,7 +41,7 @@ class LeidenalgEngine:
         """Return igraph's form of the graph."""
         return to_igraph(graph)
 
-    def partition(self, prepared: Prepared, spec: PartitionSpec) -> npt.NDArray[Any]:
+    def partition(self, prepared: Prepared, spec: PartitionSpec) -> npt.NDArray[np.integer]:
         """Return leidenalg's membership, (n,) int32."""
         weights, module = prepared.weights_for(spec), leidenalg()
         with LOCK:

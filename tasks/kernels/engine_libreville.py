@@ -25,7 +25,7 @@ class LibrevilleEngine:
         """Return the symmetric adjacency, (n, n) float64 CSR."""
         return graph.to_csr().astype(np.float64)
 
-    def partition(self, prepared: Any, spec: PartitionSpec) -> npt.NDArray[Any]:
+    def partition(self, prepared: Any, spec: PartitionSpec) -> npt.NDArray[np.integer]:
         """Return its labels, (n,) int32."""
         graph = prepared
         if not spec.use_weights:

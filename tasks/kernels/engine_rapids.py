@@ -90,7 +90,7 @@ class RapidsEngine:
         with device_turn():
             return _upload(adjacency)
 
-    def partition(self, prepared: OnDevice | OnHost, spec: PartitionSpec) -> npt.NDArray[Any]:
+    def partition(self, prepared: OnDevice | OnHost, spec: PartitionSpec) -> npt.NDArray[np.integer]:
         """Return cuGraph's labels, (n,) int32, -1 for a vertex that it has left out."""
         with device_turn():
             return _by_pylibcugraph(prepared, spec) if isinstance(prepared, OnDevice) else _by_rsc(prepared, spec)

@@ -12,6 +12,7 @@ from dataclasses import KW_ONLY, dataclass
 from functools import cache
 from typing import Any, Literal, Protocol
 
+import numpy as np
 import numpy.typing as npt
 
 from cellstrata.tasks.imports.turns import IMPORTING
@@ -49,7 +50,7 @@ class Engine(Protocol):
         """Return the engine's own form of the graph; `resolutions` are those that it will be asked for,
         where they are known, for an engine that does many in one call."""
 
-    def partition(self, prepared: Any, spec: PartitionSpec) -> npt.NDArray[Any]:
+    def partition(self, prepared: Any, spec: PartitionSpec) -> npt.NDArray[np.integer]:
         """Return a cluster number for each vertex, (n,) integers in any numbering."""
 
 

@@ -111,13 +111,13 @@ def _watched(
     return (None, bad) if bad else (found, "")
 
 
-def _numbered(graph: Graph, spec: PartitionSpec, engine: Engine, raw: npt.NDArray[Any]) -> Partition:
+def _numbered(graph: Graph, spec: PartitionSpec, engine: Engine, raw: npt.NDArray[np.integer]) -> Partition:
     labels, sizes = number_by_size(raw)
     modularity, quality = graph.modularity(labels), graph.modularity(labels, spec.resolution)
     return Partition(labels, sizes, modularity, quality, None, engine.name, engine_version(engine))
 
 
-def number_by_size(labels: npt.NDArray[Any]) -> tuple[npt.NDArray[np.int32], list[int]]:
+def number_by_size(labels: npt.NDArray[np.integer]) -> tuple[npt.NDArray[np.int32], list[int]]:
     """Renumber clusters 0, 1, … by falling size, ties by their first cell.
 
     Takes (n,) integers of any numbering, gaps allowed; returns (n,) int32 and the sizes.

@@ -6,15 +6,13 @@ to import, in every worker.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
 Counts = npt.NDArray[np.integer]
 
 
-def adjusted_rand_index(one: npt.NDArray[Any], other: npt.NDArray[Any]) -> float:
+def adjusted_rand_index(one: npt.NDArray[np.integer], other: npt.NDArray[np.integer]) -> float:
     """Return the adjusted Rand index of two labellings, (n,) integers from 0."""
     both = np.unique(np.column_stack([one, other]), axis=0, return_counts=True)[1]
     return adjusted_rand_of_counts(both, np.bincount(one), np.bincount(other))

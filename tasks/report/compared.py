@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -109,7 +108,7 @@ def agreements(compared: Sequence[Compared]) -> list[Agreeing]:
     return found
 
 
-def document(covariate: Covariate, bins: Binned) -> dict[str, Any]:
+def document(covariate: Covariate, bins: Binned) -> dict[str, object]:
     """Return a covariate as JSON values."""
     missing = int((bins.codes < 0).sum())
     if isinstance(covariate, Categories):

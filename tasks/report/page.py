@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import numpy as np
 from markupsafe import Markup
@@ -70,7 +69,7 @@ def _drawn(
 ) -> tuple[Markup, str]:
     """The facts as JSON and the arrays as text."""
     palette = tree_palette(subject.tree, subject.facts)
-    arrays: dict[str, np.ndarray[Any, Any]] = {}
+    arrays: dict[str, np.ndarray] = {}
     view = _view(subject, trees, bins, genes, room, arrays)
     for number, one in enumerate(compared):
         entries = one.entries()
@@ -99,7 +98,7 @@ def _view(
     bins: list[Binned],
     genes: list[Binned],
     room: int,
-    arrays: dict[str, np.ndarray[Any, Any]],
+    arrays: dict[str, np.ndarray],
 ) -> dict[str, object] | None:
     """What is said of the plane, and into `arrays` the places and codes of the cells that are shown."""
     if subject.view is None:
@@ -125,7 +124,7 @@ def _view(
     }
 
 
-def _codes(covariate: Covariate, found: Binned, rows: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+def _codes(covariate: Covariate, found: Binned, rows: np.ndarray) -> np.ndarray:
     """0 for none; categories from 1; numbers from 1 to 255 between where their bins begin and end."""
     if isinstance(covariate, Numbers):
         values, width = covariate.values[rows], (found.high - found.low) or 1.0

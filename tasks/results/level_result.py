@@ -94,7 +94,7 @@ def _slots(source: Opened, output: Place) -> tuple[str, ...] | None:
     return None if link_mode(source, output, "auto") in ("symlink", "reference") else NEEDED
 
 
-def _with_parent(record: Mapping[str, Any], source: Opened, parent: str) -> dict[str, Any]:
+def _with_parent(record: Mapping[str, Any], source: Opened, parent: str) -> dict[str, object]:
     """Put what the input says of the parent before what is said of the new column: with what that was
     made from (`input`) and when (`written`)."""
     with IMPORTING:
@@ -124,7 +124,7 @@ def _their_record(root: Root) -> dict[str, object]:
     return dict(elements.read_uns(root, "clustering"))
 
 
-def _chain(record: Mapping[str, Any], column: str) -> dict[str, dict[str, Any]]:
+def _chain(record: Mapping[str, object], column: str) -> dict[str, dict[str, object]]:
     """What a record says of a column and of those above and below it, and from what and when they were made."""
     facts = _facts(record)
     base = [facts.get(column, {}).get(key) for key in ("algorithm", "base_resolution")]
@@ -136,7 +136,7 @@ def _chain(record: Mapping[str, Any], column: str) -> dict[str, dict[str, Any]]:
     }
 
 
-def _facts(record: Mapping[str, Any]) -> dict[str, Any]:
+def _facts(record: Mapping[str, object]) -> dict[str, dict[str, object]]:
     found = json.loads(str(record.get("columns", "{}")))
     return found if isinstance(found, dict) else {}
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any
 
 import numpy as np
 
 SIZE = 16  # bytes: 128 bits, far beyond accidental collision
 
 
-def digest_array(array: np.ndarray[Any, Any]) -> str:
+def digest_array(array: np.ndarray) -> str:
     """Return the digest of an array: its little-endian type, its shape and its bytes in C order."""
     array = np.ascontiguousarray(array)
     array = array.astype(array.dtype.newbyteorder("<"), copy=False)
