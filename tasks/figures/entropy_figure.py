@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,9 @@ from cellstrata.tasks.evaluation.composition import ALMOST_ALL, Composition, com
 from cellstrata.tasks.evaluation.covariates import Categories
 from cellstrata.tasks.figures.labels import write_all
 from cellstrata.tasks.figures.sheet import FAINT, HEADING, INK, RULE, SMALL, Sheet, shortened, text_size
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 BAND, MOST = 240, 5  # pixels of a column's band, and bands beside one another
 HEIGHT, LOWER = 620, 440  # of the axes: alone, and of several below one another
@@ -47,7 +50,7 @@ def entropies(columns: Sequence[Categories], covariate: Categories, about: str) 
     return sheet
 
 
-def _axes(sheet: Sheet, left: float, top: float, height: float, columns: Sequence[Categories], name: str) -> object:
+def _axes(sheet: Sheet, left: float, top: float, height: float, columns: Sequence[Categories], name: str) -> Axes:
     wide = BAND * len(columns)
     axes = sheet.axes(left, top, wide, height)
     axes.set(xlim=(0, wide), ylim=(LOWEST, HIGHEST))

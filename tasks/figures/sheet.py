@@ -15,6 +15,7 @@ from cellstrata.tasks.imports.turns import IMPORTING
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.font_manager import FontProperties
 
 DPI = 150
 COMPRESSION = 2  # zlib's level
@@ -151,7 +152,7 @@ def _renderer() -> Any:
 
 
 @lru_cache
-def font_of(size: float, weight: str) -> object:
+def font_of(size: float, weight: str) -> FontProperties:
     """Return matplotlib's font of a size in points."""
     with IMPORTING:
         from matplotlib.font_manager import FontProperties

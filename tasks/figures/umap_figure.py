@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,9 @@ from cellstrata.tasks.figures.legend import Legend, LegendLine, entries
 from cellstrata.tasks.figures.raster import draw_order, paint, positions, radius
 from cellstrata.tasks.figures.sheet import BODY, FAINT, HEADING, INK, RULE, SMALL, Sheet, shortened, text_size
 from cellstrata.tasks.imports.turns import IMPORTING
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 SIDE = 900  # pixels of a panel
 PANEL = 420  # of one of several
@@ -186,7 +189,7 @@ def _ticks() -> Any:
     return MaxNLocator(5)
 
 
-def _panel(sheet: Sheet, umap: Map, image: npt.NDArray[np.uint8], left: float, top: float) -> object:
+def _panel(sheet: Sheet, umap: Map, image: npt.NDArray[np.uint8], left: float, top: float) -> Axes:
     axes = sheet.axes(left, top, umap.side, umap.side, plain=True)
     axes.imshow(image, extent=(0, umap.side, umap.side, 0), interpolation="nearest", aspect="auto")
     axes.set(xlim=(0, umap.side), ylim=(umap.side, 0))
