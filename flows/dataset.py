@@ -17,7 +17,7 @@ from cellstrata.flows.driver import Driver
 from cellstrata.flows.early import find_started, load_for_publishing
 from cellstrata.flows.figures import figures_of
 from cellstrata.flows.monitor.outcome import log_of
-from cellstrata.flows.monitor.progress import Counts, Progress
+from cellstrata.flows.monitor.progress import BEGINS, DONE, Counts, Progress
 from cellstrata.flows.monitor.summary import DatasetSummary
 from cellstrata.flows.preparation import take_input
 from cellstrata.flows.reports import report_of_dataset
@@ -71,6 +71,7 @@ class DatasetSteps:
         """Take the inspected input. Raises UnusableInputs."""
         started = time.perf_counter()
         source = await asyncio.to_thread(take_input, run, dataset, file_id)
+        run.progress.announce(Progress(source.name, 0, 0, Counts(), BEGINS))
         level_1 = await asyncio.to_thread(Level1.of, run.config, source, run.gpu)
         return cls(run, source, run.open_cache().for_run(), level_1, started)
 
@@ -138,7 +139,8 @@ class DatasetSteps:
         log = log_of(get_run_logger())
 
         def follow(settled: int, counts: Counts) -> None:
-            self.run.progress.announce(Progress(self.name, settled, self.total, counts), log)
+            level = min((tree.level for tree in trees), default=0)
+            self.run.progress.announce(Progress(self.name, settled, self.total, counts, level=level), log)
             if counts.executed and config.runner != "threads":  # where a step may import the same meanwhile
                 load_for_publishing()
 
@@ -178,7 +180,7 @@ class DatasetSteps:
         notices = (*self.source.notices, *finished.notices(), *not_drawn)
         facts = RunFacts(**vars(self.counts), seconds=seconds, notices=notices)
         report = await report_of_dataset(self.run.config, finished, facts, self.cache)
-        self._tell("done")
+        self._tell(DONE)
         return Pages(
             figures=figures.folder if figures else None,
             report=report,

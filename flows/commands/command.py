@@ -14,46 +14,51 @@ from cellstrata.flows.commands.letters import name_files_in_utf8, show_what_can_
 from cellstrata.tasks.workers.memory import give_back_freed
 
 DESCRIPTION = """\
-Cluster single-cell atlases at many resolutions and many levels of sub-clustering.
-Every cluster that is split is a cached unit of work: what is known is never computed again."""
+Cluster single-cell atlases at many resolutions and levels of sub-clustering.
+Every cluster that is split is a cached unit of work: what is known is never
+computed again."""
 
 EPILOG = """\
 examples:
-  cellstrata demo                            the bundled example, ready to run
-  cellstrata run config.yaml                 everything that the file asks for
-  cellstrata plan config.yaml                what that would compute, without running
-  cellstrata cluster in.h5ad level1.zarr     one algorithm, one resolution, one level
+  cellstrata demo                         the bundled example, ready to run
+  cellstrata run config.yaml              everything that the file asks for
+  cellstrata plan config.yaml             what that would compute
+  cellstrata cluster in.h5ad level1.zarr  one resolution, one level
   cellstrata collect a.zarr b.zarr --output labels.csv
   cellstrata explain result.zarr --cluster 3_1
   cellstrata materialize out.zarr atlas.zarr one that needs no input
-  cellstrata ui                              a Prefect server for you alone, and its address
-  cellstrata deploy config.yaml --schedule "0 3 * * *"   every night, by a worker
-  cellstrata serve config.yaml --watch 300   here, whenever an input has changed
-  cellstrata cache prune --max_size 50GB     what was used least recently goes
-  cellstrata migrate old.yaml > new.yaml     a configuration of scAtlasTb, rewritten
-  cellstrata run config.yaml --workers 4 --DATASETS.lung.clustering.resolutions "[0.2, 1]"
+  cellstrata ui                           a Prefect server for you alone
+  cellstrata deploy config.yaml --schedule "0 3 * * *"   every night
+  cellstrata serve config.yaml --watch 300               when an input changes
+  cellstrata cache prune --max_size 50GB  what was used least recently goes
+  cellstrata migrate old.yaml > new.yaml  one of scAtlasTb, rewritten
+  cellstrata run config.yaml --workers 4 \\
+      --DATASETS.lung.clustering.resolutions "[0.2, 1]"
   cellstrata schema > cellstrata.schema.json for your editor
 
-exit codes: 0 done, 1 something failed (run again to resume), 2 the input is wrong"""
+exit codes:
+  0 done, 1 something failed (run again to resume), 2 the input is wrong"""
 
 RUN_EPILOG = """\
-Every key of the configuration is an option too, and goes over the file and the environment
-(CELLSTRATA_WORKERS=4): --workers 4, --runner threads, --refresh, --output_dir URL, --cache URL,
---seed 1 (of every dataset), --DATASETS.lung.clustering.seed 1 (of one). All keys: docs/configuration.md."""
+Every key of the configuration is an option too, and goes over the file and the
+environment (CELLSTRATA_WORKERS=4): --workers 4, --runner threads, --refresh,
+--output_dir URL, --cache URL, --seed 1 (of every dataset),
+--DATASETS.lung.clustering.seed 1 (of one). All keys: docs/configuration.md."""
 
 CLUSTER_EPILOG = """\
 examples:
   cellstrata cluster input.h5ad level1.zarr --resolution 1.0 --algorithm leiden
-  cellstrata cluster level1.zarr level2.zarr --resolution 0.5 --level 2 --threads 4 \\
-      --neighbors_args '{"n_neighbors": 15, "use_rep": "X_pca"}'
+  cellstrata cluster level1.zarr level2.zarr --resolution 0.5 --level 2 \\
+      --threads 4 --neighbors_args '{"n_neighbors": 15, "use_rep": "X_pca"}'
   cellstrata cluster input.h5ad out.zarr --resolution 0.8 --overwrite \\
       --clustering_args '{"n_iterations": 5, "flavor": "igraph"}'
 
 The cache is that of `run`: the user's cache directory, or CELLSTRATA_CACHE."""
 
 PRUNE_EPILOG = """\
-What was used least recently goes first; what a run uses now stays, and so does all that is not cellstrata's.
-Whatever is removed is computed again, with the same labels, when a run needs it.
+What was used least recently goes first; what a run uses now stays, and so does
+all that is not cellstrata's. Whatever is removed is computed again, with the
+same labels, when a run needs it.
 In a bucket, an entry counts as used when it was written."""
 
 
@@ -108,14 +113,14 @@ def _parser() -> argparse.ArgumentParser:
 
     run = commands.add_parser(
         "run",
-        usage="cellstrata run CONFIG [--json] [--verbose] [--any_key value …]",
+        usage="cellstrata run CONFIG [--json] [--verbose | --quiet] [--any_key value]",
         help="cluster what a configuration file asks for",
         epilog=RUN_EPILOG,
         formatter_class=shape,
         allow_abbrev=False,
     )
     run.add_argument("config", metavar="CONFIG", help="a YAML file; see configs/examples")
-    run.set_defaults(run=".run:run", takes="config overrides json verbose")
+    run.set_defaults(run=".run:run", takes="config overrides json verbose quiet")
     plan = commands.add_parser(
         "plan",
         usage="cellstrata plan CONFIG [--json] [--verbose] [--any_key value …]",
@@ -128,10 +133,12 @@ def _parser() -> argparse.ArgumentParser:
     plan.set_defaults(run=".plan:plan", takes="config overrides json verbose")
     demo = commands.add_parser("demo", help="run the bundled example on 700 blood cells", allow_abbrev=False)
     demo.add_argument("--folder", default="cellstrata-demo", help="where its files go (default: %(default)s)")
-    demo.set_defaults(run=".demo:demo", takes="folder overrides json verbose")
+    demo.set_defaults(run=".demo:demo", takes="folder overrides json verbose quiet")
     for command in (run, plan, demo):
         command.add_argument("--json", action="store_true", help="print the summary as JSON, on the last line")
         command.add_argument("--verbose", action="store_true", help="show the log of every step")
+    for command in (run, demo):
+        command.add_argument("--quiet", action="store_true", help="show no progress")
     _add_cluster(commands)
     collect = commands.add_parser(
         "collect", help="put the obs columns of several results together", allow_abbrev=False,
@@ -143,7 +150,7 @@ def _parser() -> argparse.ArgumentParser:
     collect.set_defaults(run=".collect:collect", takes="results output overwrite")
     explain = commands.add_parser(
         "explain", help="say how a cluster came to be", allow_abbrev=False,
-        usage="cellstrata explain RESULT [--cluster 3_1] [--column leiden_0.5_2] [--json]",
+        usage="cellstrata explain RESULT [--cluster 3_1] [--column NAME] [--json]",
     )  # fmt: skip
     explain.add_argument("result", metavar="RESULT", help="a result of `run`, `cluster` or `collect`")
     explain.add_argument("--cluster", metavar="LABEL", help="its label, 3_1 or leiden_0.5:3_1; without it, level 1")
@@ -210,7 +217,7 @@ def _add_deployments(commands: Any) -> None:
         command = commands.add_parser(
             name, help=about, allow_abbrev=False, epilog=RUN_EPILOG,
             formatter_class=argparse.RawDescriptionHelpFormatter,
-            usage=f"cellstrata {name} CONFIG [options] [--any_key value …]; --help lists them",
+            usage=f"cellstrata {name} CONFIG [options] [--any_key value]",
         )  # fmt: skip
         command.add_argument("config", metavar="CONFIG", help="the YAML file of `run`")
         command.add_argument("--name", help="of the deployment (default: the file's name)")

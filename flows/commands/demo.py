@@ -11,11 +11,11 @@ DATA = "pbmc68k.h5ad"
 CONFIG = "demo.yaml"
 
 
-def demo(folder: str, overrides: Sequence[str], as_json: bool, verbose: bool) -> int:
+def demo(folder: str, overrides: Sequence[str], as_json: bool, verbose: bool, quiet: bool = False) -> int:
     """Run the example in a folder; returns the exit code."""
     from cellstrata.flows.commands.run import run
 
-    return run(write_demo(folder), overrides, as_json, verbose)
+    return run(write_demo(folder), overrides, as_json, verbose, quiet)
 
 
 def write_demo(folder: str) -> str:

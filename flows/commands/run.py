@@ -24,10 +24,10 @@ from cellstrata.flows.server.embedded_server import ServerFailed
 from cellstrata.tasks.stores.garbage_pause import collect_again
 
 
-def run(config_path: str, overrides: Sequence[str], as_json: bool, verbose: bool) -> int:
+def run(config_path: str, overrides: Sequence[str], as_json: bool, verbose: bool, quiet: bool = False) -> int:
     """Run a configuration file; returns the exit code."""
     gc.disable()  # until everything is imported: nothing of it is garbage
-    terminal = Terminal(as_json, verbose)
+    terminal = Terminal(as_json, verbose, quiet)
     with Attempt(terminal) as reading:
         config, notices = load_config(config_path, overrides)
     if reading.code:

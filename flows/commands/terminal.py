@@ -98,11 +98,13 @@ def _detail(now: progress_of_run.Progress, width: int) -> str:
 class Terminal:
     """Writes for people to stderr, and the summary to stdout (to stderr where that is for JSON)."""
 
-    def __init__(self, as_json: bool, verbose: bool) -> None:
+    def __init__(self, as_json: bool, verbose: bool, quiet: bool = False) -> None:
+        """`verbose`: the log is shown, so no progress is; `quiet`: none is."""
         self._errors = Console(stderr=True, highlight=False)
         wide = None if sys.stdout.isatty() else 160
         self._results = self._errors if as_json else Console(highlight=False, width=wide)
-        self._live = self._errors.is_terminal and not verbose
+        self._live = self._errors.is_terminal and not verbose and not quiet
+        self._plain = not self._errors.is_terminal and not verbose and not quiet
         self._status: Status | None = None
         self._started: dict[str, TaskID] = {}
         self._lock = threading.Lock()
@@ -150,15 +152,18 @@ class Terminal:
 
     @contextlib.contextmanager
     def progress(self, feed: ProgressFeed) -> Iterator[None]:
-        """Show a bar for each dataset, by cells and levels, with its splits."""
+        """Show a bar for each dataset, by cells and levels, with its splits; in a log a line now and then."""
         if not self._live:
-            yield
+            with feed.shown_by(self._lines()) if self._plain else contextlib.nullcontext():
+                yield
             return
         self._end_status()
         width = self._errors.width
         bars = Progress(*_columns(width), console=self._errors)
 
         def show(now: progress_of_run.Progress) -> None:
+            if not now.total:
+                return
             with self._lock:
                 detail = _detail(now, width)
                 if now.dataset not in self._started:
@@ -170,6 +175,23 @@ class Terminal:
 
         with feed.shown_by(show), bars:
             yield
+
+    def _lines(self) -> Callable[[progress_of_run.Progress], None]:
+        """Return what writes a line where a dataset begins, has passed a level, and ends."""
+        levels: dict[str, int] = {}
+
+        def write(now: progress_of_run.Progress) -> None:
+            said = now.doing if now.doing in (progress_of_run.BEGINS, progress_of_run.DONE) else ""
+            with self._lock:
+                if now.level > levels.get(now.dataset, 0):
+                    levels[now.dataset] = now.level
+                    said = f"level {now.level} is split"
+            if said:
+                splits = f"{now.counts.executed:,} splits computed, {now.counts.cached:,} from cache"
+                told = said if now.doing == progress_of_run.BEGINS else f"{said}, {splits}"
+                self._errors.print(f"{time.strftime('%H:%M:%S')} {escape(now.dataset)}: {told}", soft_wrap=True)
+
+        return write
 
     def show(self, *what: RenderableType) -> None:
         """Print what was asked for."""

@@ -6,6 +6,8 @@ import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+BEGINS, DONE = "begins", "done"  # what a dataset is doing
+
 
 @dataclass
 class Counts:
@@ -19,7 +21,8 @@ class Counts:
 class Progress:
     """Where a dataset is: cells times levels that are settled, of how many, and its splits so far.
 
-    `doing` says what is done when all are settled.
+    `level` is the last of which every cluster is settled, in all trees. `doing` says what is done when all are
+    settled; `total` is 0 where a dataset begins and it is not known yet.
     """
 
     dataset: str
@@ -27,6 +30,7 @@ class Progress:
     total: int
     counts: Counts
     doing: str = ""
+    level: int = 0
 
 
 class ProgressFeed:

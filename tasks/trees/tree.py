@@ -6,6 +6,7 @@ that is below its small clusters.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -77,7 +78,7 @@ class Tree:
     """The outcomes of one tree so far, and the leaf of each cell.
 
     `codes` is (n,) int32, the index in `leaves` of each cell, -1 where not yet reached; `settled` counts
-    cells times levels that are done, n times the depth in the end.
+    cells times levels that are done, n times the depth in the end; `settled_at` the cells that are, by level.
     """
 
     plan: TreePlan
@@ -85,6 +86,7 @@ class Tree:
     outcomes: dict[Path, Outcome] = field(default_factory=dict)
     leaves: list[Path] = field(default_factory=list)
     settled: int = 0
+    settled_at: Counter[int] = field(default_factory=Counter)
     codes: npt.NDArray[np.int32] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -98,6 +100,13 @@ class Tree:
     def levels(self) -> range:
         """The levels that this tree makes."""
         return range(self.given.level + 1 if self.given else 1, self.plan.depth + 1)
+
+    @property
+    def level(self) -> int:
+        """The last level of which every cluster is settled, 0 before the first."""
+        cells = sum(len(node.rows) for node in self.given.nodes) if self.given else self.plan.n_cells
+        open_levels = (level for level in self.levels if self.settled_at[level] < cells)
+        return next(open_levels, self.plan.depth + 1) - 1
 
     def label(self, path: Path) -> str:
         """Return a cluster's label: below a given one that one's, and its own numbers."""
@@ -159,6 +168,7 @@ class Tree:
     def _settle(self, outcome: Outcome) -> None:
         self.outcomes[outcome.path] = outcome
         self.settled += outcome.n_cells
+        self.settled_at[len(outcome.path) + 1] += outcome.n_cells
 
     def _next_embedding(self, path: Path, n_cells: int) -> object:
         """The embedding of the next split that will be tried at or below `path`, None without one."""

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from cellstrata.flows.commands.command import main
+
 ASCII = {"PYTHONIOENCODING": "ascii"}
 LATIN = {"PYTHONIOENCODING": "latin-1"}
 NO_NAMES = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}  # file names have ASCII letters alone
@@ -79,3 +81,17 @@ def test_what_cannot_be_shown_is_replaced(tmp_path: Path) -> None:
         )
         assert found.stderr == b""
         assert found.stdout.splitlines() == [shown + b" \xe9", shown]
+
+
+COMMANDS = ["", "run", "plan", "demo", "cluster", "collect", "explain", "materialize", "deploy", "serve", "ui", "cache",
+            "cache info", "cache verify", "cache prune", "migrate", "schema"]  # fmt: skip
+
+
+@pytest.mark.parametrize("what", COMMANDS)
+def test_help_fits_80_columns(what: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit):
+        main([*what.split(), "--help"])
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) > 3
+    assert [line for line in lines if len(line) > 80] == []

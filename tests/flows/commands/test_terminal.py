@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from cellstrata.flows.commands.terminal import Terminal, unexpected
-from cellstrata.flows.monitor.progress import Counts, Progress, ProgressFeed
+from cellstrata.flows.monitor.progress import BEGINS, DONE, Counts, Progress, ProgressFeed
 from cellstrata.tasks.stores.retries import insist
 
 CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\r")
@@ -53,3 +53,27 @@ def test_an_unforeseen_error_names_the_place_that_asked_a_store_and_not_the_retr
     with pytest.raises(ValueError, match="invalid literal") as caught:
         insist("s3://lab", functools.partial(int, "x"))
     assert "in test_terminal.py" in unexpected(caught.value)
+
+
+def plain_lines(quiet: bool = False) -> list[str]:
+    terminal, written = Terminal(as_json=False, verbose=False, quiet=quiet), io.StringIO()
+    terminal._errors, feed = Console(file=written, width=40), ProgressFeed()
+    with terminal.progress(feed):
+        feed.announce(Progress("lung/[core]", 0, 0, Counts(), BEGINS))
+        for settled, level in ((100, 0), (900, 0), (1000, 1), (1500, 1), (2000, 2)):
+            feed.announce(Progress("lung/[core]", settled, 2000, Counts(settled // 100, 3), level=level))
+        for doing in ("publishing", "drawing figures", DONE):
+            feed.announce(Progress("lung/[core]", 2000, 2000, Counts(20, 3), doing))
+    return written.getvalue().splitlines()
+
+
+def test_a_log_has_a_line_where_a_dataset_begins_passes_a_level_and_ends() -> None:
+    lines = plain_lines()
+    assert all(re.match(r"\d\d:\d\d:\d\d lung/\[core\]: ", line) for line in lines)
+    assert [line.partition("]: ")[2] for line in lines] == [
+        "begins",
+        "level 1 is split, 10 splits computed, 3 from cache",
+        "level 2 is split, 20 splits computed, 3 from cache",
+        "done, 20 splits computed, 3 from cache",
+    ]
+    assert plain_lines(quiet=True) == []
