@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from cellstrata.tasks.elements.other_formats import MUDATA_FILE, OF_MUDATA
 from cellstrata.tasks.overlays.document import DOCUMENT, has_document
 from cellstrata.tasks.stores.data_errors import DataError, InputError
 from cellstrata.tasks.stores.faults import VANISHED, StoreError
@@ -119,6 +120,9 @@ def _kind_of_file(store: Store, head: bytes) -> Kind:
         return "h5ad"
     if head.startswith(_ZIP):
         return "zip"
+    if head.startswith(MUDATA_FILE):
+        made = "make an h5ad of one of them, `mudata.read_h5mu(path).mod[…].write_h5ad(…)`"
+        raise InputError(store.url, "", f"{OF_MUDATA}; {made}")
     hint = "is empty" if not head else "is neither an h5ad file nor a zarr folder"
     raise InputError(store.url, "", f"{hint}; write it again with anndata's write_h5ad or write_zarr")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import threading
 import weakref
 import zipfile
@@ -20,6 +21,7 @@ from cellstrata.tasks.elements.hdf5_filters import know_filters
 from cellstrata.tasks.elements.kinds import Kind, Look, unusable_store, vanished
 from cellstrata.tasks.elements.kinds import kind_of as kind_of
 from cellstrata.tasks.elements.kinds import reading as reading
+from cellstrata.tasks.elements.other_formats import other_folder, other_format
 from cellstrata.tasks.elements.silence import quiet
 from cellstrata.tasks.elements.storage_nodes import close_remote, open_remote
 from cellstrata.tasks.overlays.linked_store import LinkedStore
@@ -125,7 +127,9 @@ class Opened:
             else:
                 root = _open_zarr(store, self.seen, close)
             with reading(store.url, "obs"):
-                there = "obs" in root
+                there, other = "obs" in root, other_format(root, store.url)
+            if other is not None:
+                raise InputError(store.url, "", other)
             if not there:
                 raise InputError(store.url, "obs", _no_obs(store.url))
         except BaseException:
@@ -223,8 +227,19 @@ def _open_h5(store: Store, seen: Look, stack: contextlib.ExitStack) -> h5py.File
             raise InputError(store.url, "", gone) from error
         if isinstance(error, PermissionError):
             raise InputError(store.url, "", "may not be read; check its permissions") from error
+        if (locked := _locked(error)) is not None:
+            raise InputError(store.url, "", locked) from error
         what = "is truncated" if "truncated" in str(error) else f"is damaged ({error})"
         raise InputError(store.url, "", f"{what}; copy or download it again") from error
+
+
+def _locked(error: OSError) -> str | None:
+    """Say so if a file cannot be locked; HDF5 gives the number in the text alone."""
+    if f"errno = {errno.EAGAIN}," in str(error):
+        return "is open for writing in another program; close it there, then run again"
+    if f"errno = {errno.ENOLCK}," in str(error):
+        return "lies on a disk that knows no locks; set HDF5_USE_FILE_LOCKING=FALSE, and see that nobody writes to it"
+    return None
 
 
 def _open_zarr(store: Store, seen: Look, stack: contextlib.ExitStack) -> zarr.Group:
@@ -246,6 +261,8 @@ def _open_zarr(store: Store, seen: Look, stack: contextlib.ExitStack) -> zarr.Gr
         if (gone := vanished(error)) is not None:
             raise InputError(store.url, "", gone) from error
         message = "is no zarr group, or its metadata are damaged; write it again with anndata's write_zarr"
+        if store.is_local and seen.kind == "zarr":
+            message = other_folder(store.list()) or message
         raise InputError(store.url, "", message) from error
 
 
