@@ -145,7 +145,7 @@ def _parser() -> argparse.ArgumentParser:
         usage="cellstrata collect RESULT [RESULT …] --output FILE [--overwrite]",
     )  # fmt: skip
     collect.add_argument("results", metavar="RESULT", nargs="+", help="results of `run` or `cluster`")
-    collect.add_argument("--output", required=True, help="labels.parquet, labels.csv or atlas.zarr")
+    collect.add_argument("--output", required=True, help="labels.parquet, .csv or .tsv, or atlas.zarr")
     collect.add_argument("--overwrite", action="store_true", help="replace an existing output")
     collect.set_defaults(run=".collect:collect", takes="results output overwrite")
     explain = commands.add_parser(
@@ -162,7 +162,7 @@ def _parser() -> argparse.ArgumentParser:
         usage="cellstrata materialize RESULT DEST [--overwrite]",
     )  # fmt: skip
     materialize.add_argument("result", metavar="RESULT", help="a result of `run`, `cluster` or `collect`")
-    materialize.add_argument("destination", metavar="DEST", help="a zarr that needs nothing else, a path or URL")
+    materialize.add_argument("destination", metavar="DEST", help="a .zarr or .h5ad that needs nothing else")
     materialize.add_argument("--overwrite", action="store_true", help="replace an existing result")
     materialize.set_defaults(run=".materialize:materialize", takes="result destination overwrite")
     _add_deployments(commands)

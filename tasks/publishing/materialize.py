@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from cellstrata.tasks.elements.linked_anndata import check_links, links_in
+import h5py
+
+from cellstrata.tasks.elements.hdf5_copy import copy_to_hdf5
+from cellstrata.tasks.elements.linked_anndata import RECORD, check_links, links_in
 from cellstrata.tasks.elements.opening import Opened
 from cellstrata.tasks.elements.ownership import is_foreign, is_ours, made_by_us
 from cellstrata.tasks.overlays.linked_store import LinkedStore
@@ -19,6 +23,8 @@ from cellstrata.tasks.stores.locations import overlap
 from cellstrata.tasks.stores.places import Place
 from cellstrata.tasks.stores.states import ZarrListing
 from cellstrata.tasks.stores.store import StorageOptions, Store, staged_folder
+
+NO_ZARR = (".h5", ".hdf5", ".h5mu", ".loom", ".zip", ".parquet", ".csv", ".tsv")
 
 
 @dataclass(frozen=True)
@@ -44,7 +50,7 @@ class Materialized:
 def materialize(
     url: str, destination: str, *, overwrite: bool = False, storage_options: StorageOptions | None = None
 ) -> Materialized:
-    """Copy a result, with all that it links or refers to, to `destination`, which becomes a plain zarr.
+    """Copy a result, with all that it links or refers to, to `destination`, which becomes a plain zarr or h5ad.
 
     Within one bucket service the service copies the objects; elsewhere they pass through this machine. What
     the result refers to is compared with its recorded state first. On a local disk the copy appears
@@ -55,7 +61,7 @@ def materialize(
     url
         A path or URL of a result.
     destination
-        A path or URL of the zarr to write.
+        A path or URL of the zarr to write, or of an h5ad, which is written where there is none.
     overwrite
         Whether a result of cellstrata at `destination` may be replaced.
     storage_options
@@ -82,16 +88,49 @@ def materialize(
             raise InputError(source.url, "", "is no zarr folder, and needs nothing else; copy it as it is")
         if not made_by_us(root):
             raise InputError(source.url, "", "is no result of cellstrata; copy it as it is")
+        as_hdf5 = _is_hdf5(target)
         _check_destination(source.place, target, overwrite=overwrite)
         overlay = isinstance(root.store, LinkedStore)
         objects = _Overlay(root.store) if overlay else _Plain(source.place.store)
     objects.check(target)
+    if as_hdf5:
+        size = _write_hdf5(source, target)
+        return Materialized(target.url, 1, size, round(time.perf_counter() - started, 3))
     if target.is_local:
         with staged_folder(Path(target.store.root)) as staged:
             size = objects.copy(objects.keys, Store(str(staged)))
     else:
         size = put_zarr(target.store, objects.keys, objects.copy)
     return Materialized(target.url, len(objects.keys), size, round(time.perf_counter() - started, 3))
+
+
+def _is_hdf5(target: Place) -> bool:
+    """Tell by its suffix whether an h5ad is to be written; raises OutputError for that of another file."""
+    suffix = os.path.splitext(target.url.rstrip("/"))[1].lower()
+    if suffix in NO_ZARR:
+        raise OutputError(target.url, "", "a copy is a zarr or an h5ad; choose a name that ends in .zarr or .h5ad")
+    return suffix == ".h5ad"
+
+
+def _write_hdf5(source: Opened, target: Place) -> int:
+    """Write a result as one h5ad, which appears in one step; return its bytes."""
+    beside = Path(target.store.root).parent if target.is_local else None
+    if beside is not None:
+        beside.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".cellstrata-", dir=beside) as folder, source.root() as root:
+        made = Path(folder) / "copy.h5ad"
+        with h5py.File(made, "w") as file:
+            file.attrs.update({"encoding-type": "anndata", "encoding-version": "0.1.0"})
+            for slot in root:
+                copy_to_hdf5(root[slot], file, slot)
+            clustering = file["uns/clustering"]
+            clustering.attrs.pop(RECORD, None)  # of the zarr: what it links to
+        size = made.stat().st_size
+        if target.is_local:
+            os.replace(made, target.store.root)
+        else:
+            Store(str(made)).copy_to("", target.store)
+    return size
 
 
 class _Overlay:
@@ -125,6 +164,8 @@ class _Plain:
 
 def _check_destination(source: Place, target: Place, *, overwrite: bool) -> None:
     _check_apart(source.url, target)
+    if _is_hdf5(target) and target.store.is_file():
+        raise OutputError(target.url, "", "exists; remove it, or choose another place")
     if is_foreign(target):
         message = "exists, was not made by cellstrata and is left alone; move it away, or choose another place"
         raise OutputError(target.url, "", message)

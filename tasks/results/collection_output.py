@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 COMMAND = "collect"
-SUFFIXES = (".parquet", ".csv", ".zarr")
+SUFFIXES = (".parquet", ".csv", ".tsv", ".zarr")
 # Of the first result's own record: what says that exactly it stands there, in whole.
 NOT_KEPT = ("publish_key", "column")
 
@@ -43,7 +43,7 @@ def check_collected_output(urls: Sequence[str], output: Place, *, overwrite: boo
     url, problems = output.url, []
     suffix = _suffix(url)
     if not suffix:
-        problems.append("must end in .parquet, .csv or .zarr, which says what is written")
+        problems.append("must end in .parquet, .csv, .tsv or .zarr, which says what is written")
     location = Location.of(url)
     for source in dict.fromkeys(map(real, urls)):
         if location.overlaps(Location.of(source)):
@@ -60,7 +60,7 @@ def check_collected_output(urls: Sequence[str], output: Place, *, overwrite: boo
 def write_collected(collected: Collected, output: Place, *, overwrite: bool = False) -> None:
     """Write collected columns to `output`, in one step: a reader sees nothing, the old or the new.
 
-    `.parquet` and `.csv` (UTF-8, LF) have the obs names as their index and a column each; categories
+    `.parquet`, `.csv` and `.tsv` (UTF-8, LF) have the obs names as their index and a column each; categories
     that are numbers are written as these. `.zarr` is the first of the results, in the order in
     which they were collected, linked or copied, with the columns that it lacks behind its own;
     `uns['clustering']['collected']` is a JSON list of `{result, columns}`.
@@ -80,7 +80,7 @@ def write_collected(collected: Collected, output: Place, *, overwrite: bool = Fa
     if suffix == ".parquet":
         write_labels_parquet(output, collected.names, columns, index_name=index)
     else:
-        output.store.write("", _csv(collected.names, columns, index))
+        output.store.write("", _csv(collected.names, columns, index, "\t" if suffix == ".tsv" else ","))
 
 
 def _suffix(url: str) -> str:
@@ -117,12 +117,12 @@ def _plain(values: Column) -> Column:
     return pd.array(values.categories.tolist()).take(values.codes, allow_fill=True)
 
 
-def _csv(names: np.ndarray, columns: Mapping[str, Column], index: str) -> bytes:
+def _csv(names: np.ndarray, columns: Mapping[str, Column], index: str, between: str) -> bytes:
     frame = _frame(names, columns, index)
 
     def written(quoting: int) -> bytes:
         buffer = io.BytesIO()
-        frame.to_csv(buffer, lineterminator="\n", quoting=quoting, encoding="utf-8", mode="wb")  # type: ignore[call-overload]
+        frame.to_csv(buffer, sep=between, lineterminator="\n", quoting=quoting, encoding="utf-8", mode="wb")  # type: ignore[call-overload]
         return buffer.getvalue()
 
     data = written(csv.QUOTE_MINIMAL)

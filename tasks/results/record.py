@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 WHERE = "uns['clustering']"
-TABLES = (".parquet", ".csv")
+TABLES = (".parquet", ".csv", ".tsv")
 
 
 class NoResult(InputError):

@@ -92,7 +92,7 @@ def test_what_is_wrong_is_said_at_once(levels: list[str], tmp_path: Path, capsys
     assert len(capsys.readouterr().err.splitlines()) <= 10
     assert not out.exists()
     assert main(["collect", *levels, "--output", "labels.txt"]) == 2
-    assert ".parquet, .csv or .zarr" in capsys.readouterr().err
+    assert ".parquet, .csv, .tsv or .zarr" in capsys.readouterr().err
 
 
 def test_a_disk_that_fills_up(

@@ -290,3 +290,12 @@ def test_no_cells_and_no_columns(tmp_path: Path) -> None:
         assert pd.read_parquet(tmp_path / "out.parquet").shape == shape
         assert pd.read_csv(tmp_path / "out.csv", index_col=0).shape == shape
         assert load(str(tmp_path / "out.zarr")).obs.shape == shape
+
+
+def test_a_tsv_is_parted_by_tabs(tmp_path: Path) -> None:
+    source = result(tmp_path, "one", {"leiden_0.5_1": labels("0", "1", "0", None, "a,b", "c\td")})
+    write_collected(collected(source), Place(str(tmp_path / "out.tsv")))
+    read = pd.read_csv(tmp_path / "out.tsv", sep="\t", dtype=str, index_col=0)
+    assert filled(read["leiden_0.5_1"]) == ["0", "1", "0", None, "a,b", "c\td"]
+    assert list(read.index) == NAMES
+    assert (tmp_path / "out.tsv").read_text().startswith("obs_name\tleiden_0.5_1\ncell0\t0\n")
