@@ -19,9 +19,9 @@ import pandas as pd
 import pytest
 
 from cellstrata.configs import ClusteringConfig
-from cellstrata.tasks.cache.cache import ArrayRef
 from cellstrata.tasks.kernels.gpu import GpuStatus
 from cellstrata.tasks.kernels.placement import choose
+from cellstrata.tasks.trees.umap import ComputedUmap
 from tests.flows.conftest import Cluster, Run
 from tests.tasks.everything import assert_kept, assert_same, load, save, saved, tree_hash
 from tests.tasks.small import blobs, graph_of
@@ -142,9 +142,8 @@ def test_c06_the_result_has_the_graph_that_was_clustered(one: Run, tmp_path: Pat
 def test_c07_a_new_umap_replaces_nothing_else(
     form: str, one: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def drawn(cache: Any, *_: Any) -> dict[str, Any]:  # what is drawn does not matter here
-        ref: ArrayRef = cache.put(np.ones((60, 2), np.float32))
-        return {"arrays": {"umap": ref.to_json()}}
+    def drawn(cache: Any, *_: Any) -> ComputedUmap:  # what is drawn does not matter here
+        return ComputedUmap(cache.put(np.ones((60, 2), np.float32)), n_cells=60, seconds=0.0, fallback=None)
 
     monkeypatch.setattr("cellstrata.flows.dataset.compute_umap", drawn)
     path = saved(tmp_path, form)

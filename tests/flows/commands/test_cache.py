@@ -19,6 +19,7 @@ from cellstrata.configs.amounts import bytes_of, seconds_of, size_text
 from cellstrata.configs.errors import ConfigError
 from cellstrata.flows.commands.command import main
 from cellstrata.tasks.cache.leases import LEASES, live_leases, using
+from cellstrata.tasks.trees.umap import ComputedUmap
 from tests import ROOT
 from tests.flows.conftest import Cluster, Run
 from tests.tasks.everything import load, tree_hash
@@ -89,9 +90,10 @@ def test_info_of_a_cache_in_use_and_of_another(clustered: Path, about: Command, 
 def test_everything_that_a_run_uses_is_named_by_its_note(
     one: Run, blobs: Path, about: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def drawn(cache: Any, *_: Any) -> dict[str, Any]:  # a real one takes half a minute to compile
-        body = {"arrays": {"umap": cache.put(np.ones((2400, 2), np.float32)).to_json()}}
-        return dict(cache.write_record("umap", "f" * 32, body).body)
+    def drawn(cache: Any, *_: Any) -> ComputedUmap:  # a real one takes half a minute to compile
+        coordinates = cache.put(np.ones((2400, 2), np.float32))
+        cache.write_record("umap", "f" * 32, {"arrays": {"umap": coordinates.to_json()}})
+        return ComputedUmap(coordinates, n_cells=2400, seconds=0.0, fallback=None)
 
     monkeypatch.setattr("cellstrata.flows.dataset.compute_umap", drawn)
     one(blobs, {"neighbors": {"use_rep": "X_latent"}, "hierarchy": 3, "recompute_umap": True}, grain=300)
