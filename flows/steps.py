@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import errno
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Literal, TypeVar
 
 from prefect import Task, task
 from prefect.cache_policies import NO_CACHE
@@ -17,6 +18,9 @@ from cellstrata.tasks.elements.opening import DataError
 from cellstrata.tasks.imports.turns import IMPORTING
 from cellstrata.tasks.stores.faults import StoreError
 from cellstrata.tasks.trees.jobs import Job
+
+T = TypeVar("T")
+Where = Literal["pool", "apart", "here"]
 
 
 def store_failed(task: Any, run: Any, state: Any) -> bool:
@@ -64,7 +68,13 @@ def split(name: str, key: str, job: Job) -> dict[str, object]:
     persist_result=False,
     **RETRYING,
 )
-def step(name: str, where: str, function: Any, arguments: tuple[Any, ...], find: Any = None) -> Any:
+def step(
+    name: str,
+    where: Where,
+    function: Callable[..., T],
+    arguments: tuple[object, ...],
+    find: Callable[..., T | None] | None = None,
+) -> T:
     """Run another step of a dataset: `where` is `pool`, `apart` (a process of its own) or `here`.
 
     `find`, called here with the same arguments, may have the result at hand.
@@ -79,8 +89,13 @@ def step(name: str, where: str, function: Any, arguments: tuple[Any, ...], find:
 
 
 async def run_step(
-    name: str, where: str, function: Any, *arguments: Any, find: Any = None, task: Task[Any, Any] = step
-) -> Any:
+    name: str,
+    where: Where,
+    function: Callable[..., T],
+    *arguments: object,
+    find: Callable[..., T | None] | None = None,
+    task: Task[..., Any] = step,
+) -> T:
     """Submit a step and wait for its result without holding up the other datasets.
 
     `task` is `step`, or what does the same and says more of it.
@@ -91,4 +106,5 @@ async def run_step(
         What the step's function raised, its retries used up.
     """
     future = task.submit(name, where, function, quote(arguments), find)
-    return await asyncio.to_thread(future.result)
+    result: T = await asyncio.to_thread(future.result)
+    return result

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from typing import Any
+from dataclasses import asdict, dataclass
 
 from rich.markup import escape
 from rich.table import Table
@@ -52,7 +52,7 @@ def plan(config_path: str, overrides: Sequence[str], as_json: bool, verbose: boo
     terminal.show(_table(inputs), _in_words(total))
     if as_json:
         documents = {name: forecast.to_json() for name, forecast in inputs.items()}
-        print(json.dumps({"datasets": documents, "total": total}), flush=True)
+        print(json.dumps({"datasets": documents, "total": asdict(total)}), flush=True)
     return DONE
 
 
@@ -72,34 +72,52 @@ def _forecast(config: RunConfig, terminal: Terminal) -> tuple[dict[str, InputFor
         return {name: forecast_input(config, source, cache, times, seen) for name, source in inputs.items()}, times
 
 
-def _total(config: RunConfig, inputs: dict[str, InputForecast], times: SplitTimes) -> dict[str, object]:
-    """Add everything up. `seconds` are those of one core, `wall_seconds` those of this run's workers."""
+@dataclass(frozen=True, kw_only=True)
+class Total:
+    """What a whole run would do: splits that are found and computed, and cells.
+
+    `seconds` are those of one core, `wall_seconds` those of this run's workers; `basis` says what they are
+    guessed from.
+    """
+
+    nothing_to_compute: bool
+    from_cache: int
+    to_compute: int
+    to_compute_cells: int
+    unknown_cells: int
+    seconds: float
+    wall_seconds: float
+    workers: int
+    past_splits: int
+    basis: str
+
+
+def _total(config: RunConfig, inputs: dict[str, InputForecast], times: SplitTimes) -> Total:
+    """Add everything up."""
     levels = [level for one in inputs.values() for tree in one.trees for level in tree.levels.values()]
     work = sum(one.seconds for one in inputs.values())
     longest = max((one.chain for one in inputs.values()), default=0.0)
     at_once = 1 if config.runner == "threads" else config.worker_count  # igraph holds Python's lock
-    return {
-        "nothing_to_compute": not any(one.computes for one in inputs.values()),
-        "from_cache": sum(level.cached for level in levels),
-        "to_compute": sum(level.to_compute for level in levels),
-        "to_compute_cells": sum(level.to_compute_cells for level in levels),
-        "unknown_cells": sum(level.unknown_cells for level in levels),
-        "seconds": round(work, 3),
-        "wall_seconds": round(max(work / at_once, longest), 3),
-        "workers": config.worker_count,
-        "past_splits": times.n_splits,
-        "basis": ROUGH if times.rough else f"as {times.n_splits:,} past splits took",
-    }
-
-
-def _in_words(total: dict[str, Any]) -> str:
-    if total["nothing_to_compute"]:
-        return f"nothing to compute: {total['from_cache']:,} splits come from the cache"
-    workers = total["workers"]
-    within = f", {_duration(total['wall_seconds'])} with {workers} workers" if workers > 1 else ""
-    return (
-        f"about {_duration(total['seconds'])} of work{within} ({total['basis']}), besides starting and writing results"
+    return Total(
+        nothing_to_compute=not any(one.computes for one in inputs.values()),
+        from_cache=sum(level.cached for level in levels),
+        to_compute=sum(level.to_compute for level in levels),
+        to_compute_cells=sum(level.to_compute_cells for level in levels),
+        unknown_cells=sum(level.unknown_cells for level in levels),
+        seconds=round(work, 3),
+        wall_seconds=round(max(work / at_once, longest), 3),
+        workers=config.worker_count,
+        past_splits=times.n_splits,
+        basis=ROUGH if times.rough else f"as {times.n_splits:,} past splits took",
     )
+
+
+def _in_words(total: Total) -> str:
+    if total.nothing_to_compute:
+        return f"nothing to compute: {total.from_cache:,} splits come from the cache"
+    within = f", {_duration(total.wall_seconds)} with {total.workers} workers" if total.workers > 1 else ""
+    work = f"about {_duration(total.seconds)} of work{within}"
+    return f"{work} ({total.basis}), besides starting and writing results"
 
 
 def _duration(seconds: float) -> str:
