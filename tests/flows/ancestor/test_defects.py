@@ -143,7 +143,7 @@ def test_c07_a_new_umap_replaces_nothing_else(
     form: str, one: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def drawn(cache: Any, *_: Any) -> ComputedUmap:  # what is drawn does not matter here
-        return ComputedUmap(cache.put(np.ones((60, 2), np.float32)), n_cells=60, seconds=0.0, fallback=None)
+        return ComputedUmap(coordinates=cache.put(np.ones((60, 2), np.float32)), n_cells=60, seconds=0.0, fallback=None)
 
     monkeypatch.setattr("cellstrata.flows.dataset.compute_umap", drawn)
     path = saved(tmp_path, form)

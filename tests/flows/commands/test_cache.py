@@ -93,7 +93,7 @@ def test_everything_that_a_run_uses_is_named_by_its_note(
     def drawn(cache: Any, *_: Any) -> ComputedUmap:  # a real one takes half a minute to compile
         coordinates = cache.put(np.ones((2400, 2), np.float32))
         cache.write_record("umap", "f" * 32, {"arrays": {"umap": coordinates.to_json()}})
-        return ComputedUmap(coordinates, n_cells=2400, seconds=0.0, fallback=None)
+        return ComputedUmap(coordinates=coordinates, n_cells=2400, seconds=0.0, fallback=None)
 
     monkeypatch.setattr("cellstrata.flows.dataset.compute_umap", drawn)
     one(blobs, {"neighbors": {"use_rep": "X_latent"}, "hierarchy": 3, "recompute_umap": True}, grain=300)
