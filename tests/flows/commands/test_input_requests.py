@@ -17,7 +17,7 @@ import yaml
 import zarr
 
 from cellstrata.flows.commands.command import main
-from cellstrata.tasks.elements import kinds, opening
+from cellstrata.tasks.elements import consolidated, kinds, opening
 from cellstrata.tasks.stores.places import Place
 from tests.faulty_proxy import FaultyProxy
 from tests.flows.conftest import Run
@@ -71,7 +71,7 @@ def counting(url: str, proxy: FaultyProxy, monkeypatch: pytest.MonkeyPatch) -> I
         patch.setattr(kinds, "look", looked)
         # What `opening` calls alone: others need `h5py.File` to be a class.
         patch.setattr(opening, "h5py", SimpleNamespace(**vars(h5py) | {"File": opened_h5}))
-        patch.setattr(opening, "zarr", SimpleNamespace(**vars(zarr) | {"open_group": opened_group}))
+        patch.setattr(consolidated, "zarr", SimpleNamespace(**vars(zarr) | {"open_group": opened_group}))
         proxy.decide = counts.request
         yield counts
     proxy.decide = lambda method, path, number: None
