@@ -2,8 +2,8 @@
 
 Prefect can start one itself, but only when the first flow begins, with a time limit that a cold disk
 exceeds, and it prints tracebacks and loses task runs when it stops. This one starts at once, while
-inputs are inspected; its services are reduced to those that a single run needs; it goes to the
-user's own Prefect database, so a later `prefect server start` shows the run; and it is stopped only
+inputs are inspected; its services are reduced to those that a single run needs; it has a
+database of its own, which `cellstrata ui` shows; and it is stopped only
 when the run's records are written. It ends by itself when its run is killed.
 
 Related: PrefectHQ/prefect#16397 (the time limit, closed) and #19771 (tracebacks of a locked database, closed). Of
@@ -18,6 +18,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -31,6 +32,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import cellstrata
+from cellstrata.flows.server.database import DATABASE, server_folder, with_own_database
 
 STARTUP_LIMIT = 180.0  # seconds; the first start makes the database
 # A run on its own needs none of the services that look after schedules, workers and clean-up, and
@@ -54,6 +56,9 @@ SETTINGS = {
 }
 
 
+_ERROR = re.compile(r"^ *([A-Za-z_][\w.]*(?:Error|Exception|Exit): .+)$", re.MULTILINE)  # the last line of a traceback
+
+
 class ServerFailed(RuntimeError):
     """The embedded server did not start; the message holds the end of its log."""
 
@@ -67,6 +72,7 @@ class EmbeddedServer:
         self._process: subprocess.Popen[bytes] | None = None
         self._log: IO[bytes] | None = None
         self._answers = False
+        self._temporary: tempfile.TemporaryDirectory[str] | None = None
 
     def start(self) -> None:
         """Start the process."""
@@ -74,13 +80,17 @@ class EmbeddedServer:
         environment = {k: v for k, v in os.environ.items() if k not in ("PREFECT_API_URL", "PREFECT_API_KEY")}
         root = str(Path(cellstrata.__file__).parent.parent)
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, [root, environment.get("PYTHONPATH")]))
+        folder = server_folder()
+        if folder is None:
+            self._temporary = tempfile.TemporaryDirectory(prefix="cellstrata-prefect-", ignore_cleanup_errors=True)
+            folder = Path(self._temporary.name)
         self._process = subprocess.Popen(
             # -P: the user's folder may hold a package of any name
             [sys.executable, "-P", "-m", "cellstrata.flows.server.embedded_server", str(self.port)],
             stdin=subprocess.PIPE,  # it ends when this closes, however this process ends
             stdout=self._log,
             stderr=self._log,
-            env=environment | SETTINGS,
+            env=with_own_database(environment, folder) | SETTINGS,
             start_new_session=True,  # Ctrl-C is for the run, which stops the server last
         )
 
@@ -123,6 +133,8 @@ class EmbeddedServer:
             process.wait()
         if self._log is not None:
             self._log.close()
+        if self._temporary is not None:
+            self._temporary.cleanup()
 
     def when_lost(self, call: Callable[[str], None]) -> None:
         """Call, from another thread, with a line that says so, if the server ends without being stopped."""
@@ -138,7 +150,9 @@ class EmbeddedServer:
     def _last_words(self) -> str:
         assert self._log is not None
         self._log.seek(0)
-        return self._log.read().decode(errors="replace")[-2000:]
+        text = self._log.read().decode(errors="replace")
+        errors = _ERROR.findall(text)
+        return str(errors[-1]) if errors else text[-2000:]
 
 
 def configured_server() -> str | None:
@@ -157,11 +171,23 @@ def configured_server() -> str | None:
     return None
 
 
+def names_database() -> bool:
+    """Tell whether the user's own settings name a database for a Prefect server, without importing Prefect."""
+    tables = [_toml(Path("prefect.toml")), _toml(Path("pyproject.toml")).get("tool", {}).get("prefect", {})]
+    named = [*os.environ, *_profile()]
+    return any(name.startswith(DATABASE) for name in named) or any("database" in t.get("server", {}) for t in tables)
+
+
 def _url_of_profile() -> str | None:
+    return _profile().get("PREFECT_API_URL")
+
+
+def _profile() -> dict[str, Any]:
     home = Path(os.environ.get("PREFECT_HOME") or Path.home() / ".prefect").expanduser()
     profiles = _toml(Path(os.environ.get("PREFECT_PROFILES_PATH") or home / "profiles.toml"))
     active = os.environ.get("PREFECT_PROFILE") or profiles.get("active")
-    return profiles.get("profiles", {}).get(active, {}).get("PREFECT_API_URL") if active else None
+    found: dict[str, Any] = profiles.get("profiles", {}).get(active, {}) if active else {}
+    return found
 
 
 def _url_of_folder() -> str | None:
@@ -219,14 +245,15 @@ def _serve(port: int) -> None:
         RetrySoon(CollectWhenIdle(app)),
         host="127.0.0.1",
         port=port,
-        log_level="critical",
+        log_level="error",  # of a start that fails, why
         lifespan="on",
         timeout_graceful_shutdown=2,
     )
     server = uvicorn.Server(config)
 
     def end_with_run() -> None:
-        sys.stdin.buffer.read()  # returns when the run closes its end, or is gone
+        while os.read(0, 1024):  # returns nothing when the run closes its end, or is gone
+            pass
         server.should_exit = True
         time.sleep(4)
         os._exit(0)

@@ -23,6 +23,7 @@ os.environ.update(
     PREFECT_HOME=HOME.name,
     PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL="CRITICAL",
     DO_NOT_TRACK="1",
+    XDG_DATA_HOME=str(Path(HOME.name) / "data"),
     XDG_CACHE_HOME=str(Path(HOME.name) / "cache"),
 )
 os.environ.pop("PREFECT_API_URL", None)

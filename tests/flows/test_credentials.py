@@ -17,6 +17,7 @@ from cellstrata.configs import RunConfig
 from cellstrata.configs.shown_urls import without_credentials
 from cellstrata.flows.commands.command import main
 from cellstrata.flows.preparation import UnusableInputs, ready
+from cellstrata.flows.server.database import server_folder
 from cellstrata.tasks.stores.options import options_for, whole_url
 from cellstrata.tasks.stores.store import Store
 from tests.flows.conftest import HOME, Run
@@ -44,7 +45,9 @@ def searched(*texts: str, folder: Path | None = None, bucket: str | None = None)
 
 
 def stored_parameters() -> list[str]:
-    with sqlite3.connect(Path(HOME.name) / "prefect.db") as database:
+    folder = server_folder()
+    assert folder is not None
+    with sqlite3.connect(folder / "prefect.db") as database:
         return [text for (text,) in database.execute("SELECT parameters FROM flow_run")]
 
 

@@ -1,0 +1,78 @@
+"""The embedded server's database: its own, whatever the user's is; and what is said when it cannot be opened."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from cellstrata.flows.server.database import server_folder
+from cellstrata.flows.server.embedded_server import EmbeddedServer, ServerFailed, names_database
+
+pytestmark = pytest.mark.prefect
+
+
+def test_the_users_database_is_not_touched_and_a_newer_one_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    users, data = tmp_path / "home" / ".prefect" / "prefect.db", tmp_path / "data"
+    users.parent.mkdir(parents=True)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("PREFECT_HOME", raising=False)
+    monkeypatch.setenv("XDG_DATA_HOME", str(data))
+    monkeypatch.setenv("PREFECT_API_DATABASE_CONNECTION_URL", f"sqlite+aiosqlite:///{users}")
+    with sqlite3.connect(users) as database:  # as another version of Prefect leaves it
+        database.execute("create table alembic_version (version_num varchar(32) not null)")
+        database.execute("insert into alembic_version values ('ffffffffffff')")
+    database.close()
+    before = users.read_bytes()
+    server = EmbeddedServer()
+    server.start()
+    try:
+        server.wait()
+    finally:
+        server.stop()
+    assert users.read_bytes() == before
+    assert [path.name for path in users.parent.iterdir()] == ["prefect.db"]
+    folder = server_folder()
+    assert folder is not None
+    assert folder.parent.parent == data
+    own = folder / "prefect.db"
+    assert own.stat().st_size > 100_000
+
+    with sqlite3.connect(own) as database:
+        database.execute("update alembic_version set version_num = 'ffffffffffff'")
+    database.close()
+    server = EmbeddedServer()
+    server.start()
+    with pytest.raises(ServerFailed, match="Can't locate revision identified by 'ffffffffffff'") as failed:
+        server.wait()
+    server.stop()
+    assert "Fatal Python error" not in str(failed.value)
+
+
+def test_a_folder_that_cannot_be_written_gives_a_temporary_database(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "file"))
+    assert server_folder() is None
+    server = EmbeddedServer()
+    server.start()
+    server.wait()
+    assert server._temporary is not None
+    temporary = Path(server._temporary.name)
+    assert (temporary / "prefect.db").exists()
+    server.stop()
+    assert not temporary.exists()
+
+
+def test_a_database_that_the_user_names_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
+    assert not names_database()
+    (tmp_path / "profiles.toml").write_text(
+        'active = "a"\n[profiles.a]\nPREFECT_API_DATABASE_CONNECTION_URL = "postgresql+asyncpg://there/db"\n'
+    )
+    assert names_database()
