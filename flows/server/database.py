@@ -5,11 +5,17 @@ A server migrates the database that it finds to its own version, and no older on
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import tempfile
+import time
 from importlib.metadata import version
 from pathlib import Path
+from typing import IO
 
+MADE, MAKING = "made", "making"  # files beside the database: it is there whole; the lock of the server that makes it
+PATIENCE = 60.0  # seconds for another run's server to make it
 DATABASE = ("PREFECT_API_DATABASE_", "PREFECT_SERVER_DATABASE_")  # begin the names of Prefect's settings of it
 
 
@@ -40,3 +46,28 @@ def with_own_database(environment: dict[str, str], folder: Path) -> dict[str, st
     """Return the environment of a server that keeps all it writes in a folder, whatever the user's settings name."""
     kept = {name: value for name, value in environment.items() if not name.startswith(DATABASE)}
     return kept | {"PREFECT_HOME": str(folder), "PREFECT_SERVER_DATABASE_CONNECTION_URL": database_url(folder)}
+
+
+def first_start(folder: Path) -> IO[bytes] | None:
+    """Return a lock if the database has yet to be made, None once it is there.
+
+    Two servers that migrate one new database at once hinder each other: the second waits until the first
+    answers, which calls `made`, or is gone.
+    """
+    if (folder / MADE).exists():
+        return None
+    lock = (folder / MAKING).open("ab")
+    until = time.monotonic() + PATIENCE
+    while time.monotonic() < until and not (folder / MADE).exists():
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return lock
+        time.sleep(0.1)
+    lock.close()
+    return None
+
+
+def made(folder: Path) -> None:
+    """Note that the database is there."""
+    with contextlib.suppress(OSError):
+        (folder / MADE).touch()

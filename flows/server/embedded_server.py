@@ -32,7 +32,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import cellstrata
-from cellstrata.flows.server.database import DATABASE, server_folder, with_own_database
+from cellstrata.flows.server.database import DATABASE, first_start, made, server_folder, with_own_database
 
 STARTUP_LIMIT = 180.0  # seconds; the first start makes the database
 # A run on its own needs none of the services that look after schedules, workers and clean-up, and
@@ -73,6 +73,8 @@ class EmbeddedServer:
         self._log: IO[bytes] | None = None
         self._answers = False
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
+        self._folder: Path | None = None
+        self._making: IO[bytes] | None = None  # a lock, while the database is made
 
     def start(self) -> None:
         """Start the process."""
@@ -84,6 +86,7 @@ class EmbeddedServer:
         if folder is None:
             self._temporary = tempfile.TemporaryDirectory(prefix="cellstrata-prefect-", ignore_cleanup_errors=True)
             folder = Path(self._temporary.name)
+        self._folder, self._making = folder, first_start(folder)
         self._process = subprocess.Popen(
             # -P: the user's folder may hold a package of any name
             [sys.executable, "-P", "-m", "cellstrata.flows.server.embedded_server", str(self.port)],
@@ -113,6 +116,7 @@ class EmbeddedServer:
             ):
                 if answer.status == 200:
                     self._answers = True
+                    self._database_made()
                     return
             time.sleep(0.05)
         raise ServerFailed(
@@ -131,10 +135,18 @@ class EmbeddedServer:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        if self._making is not None:
+            self._making.close()
         if self._log is not None:
             self._log.close()
         if self._temporary is not None:
             self._temporary.cleanup()
+
+    def _database_made(self) -> None:
+        if self._making is not None and self._folder is not None:
+            made(self._folder)
+            self._making.close()
+            self._making = None
 
     def when_lost(self, call: Callable[[str], None]) -> None:
         """Call, from another thread, with a line that says so, if the server ends without being stopped."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from cellstrata.flows.server.database import server_folder
+from cellstrata.flows.server import database as of_server
+from cellstrata.flows.server.database import first_start, made, server_folder
 from cellstrata.flows.server.embedded_server import EmbeddedServer, ServerFailed, names_database
 
 pytestmark = pytest.mark.prefect
@@ -76,3 +78,36 @@ def test_a_database_that_the_user_names_is_seen(tmp_path: Path, monkeypatch: pyt
         'active = "a"\n[profiles.a]\nPREFECT_API_DATABASE_CONNECTION_URL = "postgresql+asyncpg://there/db"\n'
     )
     assert names_database()
+
+
+def test_two_first_starts_make_the_database_one_after_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+
+    def start(_: int) -> EmbeddedServer:
+        server = EmbeddedServer()
+        server.start()
+        server.wait()
+        return server
+
+    with ThreadPoolExecutor(2) as threads:
+        servers = list(threads.map(start, range(2)))
+    for server in servers:
+        server.stop()
+    folder = server_folder()
+    assert folder is not None
+    assert first_start(folder) is None  # it is made
+
+
+def test_who_makes_the_database_is_waited_for_but_not_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(of_server, "PATIENCE", 0.3)
+    lock = first_start(tmp_path)
+    assert lock is not None
+    assert first_start(tmp_path) is None  # another makes it, and takes too long
+    lock.close()  # it has died
+    again = first_start(tmp_path)
+    assert again is not None
+    made(tmp_path)
+    again.close()
+    assert first_start(tmp_path) is None
