@@ -37,7 +37,7 @@ def earlier_columns(check: Check) -> frozenset[str]:
 
 def _told(root: Root) -> set[str]:
     """Return the columns of runs that the input's record tells of, and of those that `collect` put together."""
-    record = root["uns"]["clustering"] if "clustering" in elements.uns_keys(root) else {}
+    record = root["uns/clustering"] if "clustering" in elements.uns_keys(root) else {}
     if "made_by" not in record or _text(record["made_by"]) != MADE_BY:
         return set()
     columns = json.loads(_text(record["columns"])) if "columns" in record else {}

@@ -101,11 +101,14 @@ def inspect_input(
     output, name = place.at(output_url(output_dir, dataset, file_id)), f"{dataset}/{file_id}"
     try:
         source = Opened.at(place)
+    except DataError as error:
+        return None, [f"{name}: {error}"]
+    try:
         with source.root() as root:
             check = Check(source.url, root, config)
             found = _inspect(check, source, output, cache, dataset=dataset, file_id=file_id, rehash=rehash)
     except DataError as error:
-        return None, [f"{name}: {error}"]
+        return None, [f"{name}: {_changed_meanwhile(source) or error}"]
     if check.problems:
         return None, [f"{name}: {problem}" for problem in check.problems]
     return found, []
@@ -129,8 +132,19 @@ def inspect_level(
             check = Check(source.url, root, config, wording=OPTIONS)
             found = _inspect(check, source, place, cache, dataset=NAME, file_id=NAME, rehash=rehash, level=level)
     except DataError as error:
-        return None, [str(error)]
+        return None, [str(_changed_meanwhile(source) or error)]
     return found, check.problems
+
+
+def _changed_meanwhile(source: Opened) -> DataError | None:
+    """Return the better reason why an input cannot be read: it has changed or gone since it was opened."""
+    try:
+        source.check_unchanged()
+    except DataError as error:
+        return error
+    except OSError:
+        pass
+    return None
 
 
 def _inspect(
@@ -146,11 +160,12 @@ def _inspect(
 ) -> Input | None:
     whole, config = level in (None, 1), check.config
     check_output(check, output)
+    with reading(check.url, "obs"):
+        n_cells = elements.n_obs(check.root)
     with reading(check.url):
         if not check_compression(check, level is None or not (source.place.is_local and output.is_local)):
             return None
     with reading(check.url, "obs"):
-        n_cells = elements.n_obs(check.root)
         names = elements.obs_names(check.root)
     if not n_cells:
         check.wrong("obs", "has no cells, so there is nothing to cluster: check how the file was made")

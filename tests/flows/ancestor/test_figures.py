@@ -29,7 +29,18 @@ COLUMNS = ("leiden_0.2_1", "leiden_0.5_1", "leiden_1.0_1")
 
 
 def cells_of(result: str, columns: Iterable[str], covariates: Iterable[str]) -> Cells:
-    return read_cells(FigureRequest(result, "", "d/f", "", tuple(columns), tuple(covariates), (), ()))
+    return read_cells(
+        FigureRequest(
+            result=result,
+            folder="",
+            name="d/f",
+            key="",
+            columns=tuple(columns),
+            covariates=tuple(covariates),
+            colors=(),
+            centroids=(),
+        )
+    )
 
 
 def ink(png: bytes) -> float:

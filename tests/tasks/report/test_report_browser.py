@@ -32,7 +32,9 @@ FLAGS = (
 @pytest.fixture(scope="module")
 def page_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("pages")
-    return Path(report(folder, made(folder))["report"])
+    url = report(folder, made(folder)).url
+    assert url is not None
+    return Path(url)
 
 
 @pytest.fixture(scope="module")
