@@ -26,7 +26,10 @@ builtins.begun = threading.Event()
 from cellstrata.tasks.imports import turns
 if sys.argv[1] == "at once":
     turns.IMPORTING = contextlib.nullcontext()
+import numpy, zarr
 from cellstrata.tasks.elements.reading import read_uns
+root = zarr.group()
+root.create_group("uns").create_array("key", data=numpy.array([7]))
 assert "anndata" not in sys.modules
 if sys.argv[1] == "a run":
     from cellstrata.flows.early import load_for_publishing
@@ -38,7 +41,7 @@ else:
     loading = threading.Thread(target=load)
     loading.start()
 assert builtins.begun.wait(30)
-assert read_uns({"uns": {"key": 7}}, "key") == 7
+assert read_uns(root, "key")[0] == 7
 loading.join()
 assert sys.modules["anndata"].read_elem(7) == 7
 """
