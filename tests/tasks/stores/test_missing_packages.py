@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 import tempfile
 from pathlib import Path
@@ -42,8 +43,10 @@ def test_the_extras_are_those_of_the_package() -> None:
 def test_an_input_whose_package_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "aiohttp", None)
     monkeypatch.setitem(sys.modules, "fsspec.implementations.http", None)
+    for protocol in ("http", "https"):  # another test may have had fsspec load them
+        monkeypatch.delitem(importlib.import_module("fsspec.registry")._registry, protocol, raising=False)
     with pytest.raises(DataError) as caught:
-        look(Place("https://example.org/never-asked.h5ad"))
+        look(Place("https://127.0.0.1:9/never-asked.h5ad"))
     assert "pip install 'cellstrata[http]'" in str(caught.value)
     assert "check the URL" not in str(caught.value)
 
