@@ -89,6 +89,12 @@ class Untouched(ABC):
         return {}
 
 
+def refuse_lost(root: Root, found: list[str], url: str, path: str) -> None:
+    """Raise InputError if a store does not list all that a group has: nothing may be missing without a word."""
+    if lost := set(root[path] if path else root) - set(found):
+        raise InputError(url, path, f"cannot be listed ({', '.join(sorted(lost))}); copy it to a local disk")
+
+
 class _Zarr(Untouched):
     def __init__(self, source: Store, root: Root, staged: Path) -> None:
         self.source, self.root, self.staged = source, root, Store(str(staged))
@@ -101,10 +107,7 @@ class _Zarr(Untouched):
         found = [n for n in names if n not in METADATA and not self.source.is_file(below + n)]
         if self.source.is_local:
             return found
-        lost = set(self.root[path] if path else self.root) - set(found)
-        if lost:  # nothing of the input may be missing in the result without a word
-            message = f"cannot be listed ({', '.join(sorted(lost))}); copy it to a local disk"
-            raise InputError(self.source.url, path, message)
+        refuse_lost(self.root, found, self.source.url, path)
         return found
 
     def attrs(self, path: str = "") -> dict[str, object]:

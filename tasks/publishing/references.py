@@ -18,8 +18,8 @@ from cellstrata.tasks.elements.storage_nodes import attrs_of
 from cellstrata.tasks.overlays.document import INSIDE, Ref, Source
 from cellstrata.tasks.overlays.hdf5_chunks import create_array, layout_of, refs_of
 from cellstrata.tasks.overlays.linked_store import LinkedStore
-from cellstrata.tasks.publishing.input_elements import METADATA, Converted, Untouched
-from cellstrata.tasks.stores.data_errors import InputError, OutputError
+from cellstrata.tasks.publishing.input_elements import METADATA, Converted, Untouched, refuse_lost
+from cellstrata.tasks.stores.data_errors import OutputError
 from cellstrata.tasks.stores.locations import overlap
 from cellstrata.tasks.stores.places import Place
 from cellstrata.tasks.stores.requests import OBJECTS
@@ -85,10 +85,7 @@ class Referenced(Untouched):
     def children(self, path: str = "") -> list[str]:
         """Return the names directly below a group, as the store has them."""
         found = self._keys.children(path)
-        lost = set(self.root[path] if path else self.root) - set(found)
-        if lost:  # nothing of the input may be missing in the result without a word
-            message = f"cannot be listed ({', '.join(sorted(lost))}); copy it to a local disk"
-            raise InputError(self.source.url, path, message)
+        refuse_lost(self.root, found, self.source.url, path)
         return found
 
     def attrs(self, path: str = "") -> dict[str, object]:
