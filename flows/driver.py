@@ -129,7 +129,7 @@ class Driver:
             known = self.cache.read_record(work.key) is not None
         if not known and not claims.take(work.key):
             return None
-        if not known and listed is not None and self._listing.has(work.key):  # another data set has just ended with it
+        if not known and self._written_since(work.key, listed is not None):
             known = True
         absent = not known and not claims.met  # another run may have written it since
         passed = listed | {listed_as(plan.root_graph)} if absent and listed is not None and work.recurse else None
@@ -139,6 +139,12 @@ class Driver:
         )  # fmt: skip
         parents = [work.parent] if work.parent else None
         return self.submit(name=work.name, key=work.key, job=quote(job), wait_for=parents)
+
+    def _written_since(self, key: str, listed: bool) -> bool:
+        """Tell whether another has ended with a cluster between our look at the cache and our claim."""
+        if listed:
+            return self._listing.has(key)
+        return self.cache.store.is_local and self.cache.read_record(key) is not None
 
     async def _finish(self, work: _Work, future: Any) -> str:
         """Take what came of a piece of work; returns why it failed, or nothing. Raises ClusterLost."""

@@ -19,6 +19,7 @@ from cellstrata.tasks.stores.heartbeat import OF_WORK, Heartbeat, may_live, own_
 from cellstrata.tasks.stores.store import protocol_of
 
 PACE = OF_WORK
+TRIES = 2  # a claim that is there may be given up before it is read
 CREATING = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss")  # stores that can write an object only if there is none
 
 
@@ -69,10 +70,13 @@ class Claims:
         with self._lock:
             if key in self._held:
                 return False
-        if not self._created(key):
+        for _ in range(TRIES):
+            if self._created(key):
+                break
             if self._elsewhere(key):
                 self.met = True
                 return False
+        else:
             self._write(key)
             if not self.cache.store.is_local and self._elsewhere(key):  # both asked before either wrote
                 self.met = True
@@ -82,7 +86,12 @@ class Claims:
         return True
 
     def _created(self, key: str) -> bool:
-        """Write a claim where there is none, in one request; False if there is one, or the store knows no such."""
+        """Write a claim where there is none, in one step; False if there is one, or the store knows no such."""
+        if self.cache.store.is_local:
+            try:
+                return self.cache.store.create(_path(key), self._text())
+            except Exception:  # no folder to write to, or one that knows no links
+                return False
         if protocol_of(self.cache.store.url) not in CREATING:
             return False
         path = self.cache.store.path(_path(key))

@@ -174,6 +174,27 @@ class Store:
             _say_where(error, path)
             raise
 
+    def create(self, key: str, data: bytes) -> bool:
+        """Write an object on a local disk, whole and at once, if there is none; False if there is one.
+
+        Raises
+        ------
+        OSError
+            If it cannot be written, or the disk knows no hard links.
+        """
+        path = self.path(key)
+        part = f"{path}.{uuid.uuid4().hex[:12]}.part"
+        try:
+            with _open_new(part) as file:
+                file.write(data)
+            os.link(part, path)
+        except FileExistsError:
+            return False
+        finally:
+            with contextlib.suppress(OSError):
+                os.unlink(part)
+        return True
+
     def touch(self, key: str) -> None:
         """Set the time of an object to now, on a local disk; not more than once an hour, and never fails."""
         if self.is_local:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,19 @@ def test_one_has_it_at_a_time(tmp_path: Path) -> None:
         assert not first.take("k")
     assert Claims(cache).take("k")
     assert os.listdir(tmp_path / "v1/claims") == ["k.json"]
+
+
+def test_of_many_that_ask_at_once_one_has_it(tmp_path: Path) -> None:
+    cache, together = cache_at(tmp_path), threading.Barrier(8)
+    runs = [Claims(cache) for _ in range(8)]
+
+    def ask(claims: Claims) -> int:
+        together.wait()
+        return sum(claims.take(f"k{number}") for number in range(50))
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(ask, runs)) == 50
+    assert len(os.listdir(tmp_path / "v1/claims")) == 50  # and nothing half written
 
 
 def test_the_dead_have_no_claims(tmp_path: Path) -> None:
@@ -72,7 +86,7 @@ def test_a_cache_that_cannot_be_written_hinders_nobody(
     def refuse(*_: object) -> None:
         raise error
 
-    for method in ("write", "remove"):
+    for method in ("write", "create", "remove"):
         monkeypatch.setattr(type(cache.store), method, refuse)
     before = set(threading.enumerate())  # other tests of this process left fsspec's and moto's
     with Claims(cache) as own:
