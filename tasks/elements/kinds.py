@@ -157,6 +157,6 @@ def vanished(error: BaseException) -> str | None:
 
 
 def shortly(error: Exception) -> str:
-    """Return the first 100 characters of what an error says, on one line."""
+    """Return the first 300 characters of what an error says, on one line: zarr names its remedy late."""
     text = " ".join(str(error).split())
-    return text if len(text) <= 100 else f"{text[:100]}…"
+    return text if len(text) <= 300 else f"{text[:300]}…"

@@ -38,6 +38,7 @@ from cellstrata.tasks.stores.store import Store, join, protocol_of
 Root: TypeAlias = Any
 
 ZARR_AT_ONCE = 10  # chunks that zarr reads at a time by default, few where each takes a way through the network
+OF_MACOS = "__MACOSX"  # what its Finder adds to a zip file
 FORMATS: Mapping[str, Any] = {"zarr.json": 3, ".zmetadata": 2, ".zgroup": 2}  # of a zarr, by its mark
 
 
@@ -207,8 +208,14 @@ def zarr_store(store: Store, *, read_only: bool = True) -> ZarrStore:
 
 
 def zipped(store: Store) -> Store:
-    """Return the store within a zip file."""
-    return Store(f"zip://::{store.url}", {protocol_of(store.url): store.options})
+    """Return the store within a zip file: its root, or where that holds one folder and no more, as `zip -r` leaves it,
+    that folder."""
+    options, inside = {protocol_of(store.url): store.options}, ""
+    within = Store(f"zip://::{store.url}", options)
+    while len(names := [name for name in within.list() if name != OF_MACOS]) == 1 and not within.is_file(names[0]):
+        inside = f"{inside}/{names[0]}".lstrip("/")
+        within = Store(f"zip://{inside}::{store.url}", options)
+    return within
 
 
 def _open_h5(store: Store, seen: Look, stack: contextlib.ExitStack) -> h5py.File:
@@ -247,9 +254,11 @@ def _open_zarr(store: Store, seen: Look, stack: contextlib.ExitStack) -> zarr.Gr
         if seen.kind == "zip":
             if store.is_local:
                 zipfile.ZipFile(store.root).close()  # a ZipStore that cannot be opened cannot be closed either
+            within = zipped(store)
+            if store.is_local and not within.root:
                 opened: ZarrStore = stack.enter_context(ZipStore(store.root, mode="r"))
             else:
-                opened = zarr_store(zipped(store))
+                opened = zarr_store(within)
             return open_complete(opened)
         # On a local disk the metadata themselves are as fast as the consolidated copy, and never stale.
         consolidated = False if store.is_local else None

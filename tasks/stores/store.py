@@ -41,7 +41,7 @@ from cellstrata.tasks.stores.urls import place_of
 from cellstrata.tasks.stores.urls import protocol_of as protocol_of
 from cellstrata.tasks.stores.urls import real as real
 
-_INSIDE_ZIP = "zip://::"
+_INSIDE_ZIP = "zip://"  # followed by a folder within the zip file, `::` and the URL of the file
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Store:
         if is_local(self.url):  # no URL: `::` in a file's name chains nothing
             return LocalFileSystem(**self.options), str(local_path(self.url))
         if self.url.startswith(_INSIDE_ZIP):
-            return ZipFileSystem(fo=self._zip().open()), ""
+            return ZipFileSystem(fo=self._zip().open()), self.url.removeprefix(_INSIDE_ZIP).partition("::")[0]
         fs, root = self._file_system(asynchronous=False)
         return Retrying(fs, self.place), root.rstrip("/")
 
@@ -87,7 +87,7 @@ class Store:
         return fs, root
 
     def _zip(self) -> Store:
-        inner = self.url.removeprefix(_INSIDE_ZIP)
+        inner = self.url.partition("::")[2]
         return Store.at(inner, self.options)  # its options are by protocol
 
     @property
@@ -103,7 +103,7 @@ class Store:
     def asynchronous(self) -> tuple[object, str]:
         """Return the file system for coroutines, as zarr uses it, and the path of this store within it."""
         if self.url.startswith(_INSIDE_ZIP):
-            return AsyncFileSystemWrapper(self.fs, asynchronous=True), ""
+            return AsyncFileSystemWrapper(self.fs, asynchronous=True), self.root
         fs, root = self._file_system(asynchronous=True)
         if not fs.async_impl:
             return AsyncFileSystemWrapper(fs, asynchronous=True), root.rstrip("/")

@@ -196,9 +196,11 @@ def test_a_bucket_gets_the_same(tmp_path: Path, form: str) -> None:
 
 
 @pytest.mark.parametrize("form", ["zarr2", "zarr3"])
-def test_a_zip_is_copied(tmp_path: Path, form: str) -> None:
+@pytest.mark.parametrize("whole", [True, False], ids=["its root", "one folder, as zip -r leaves it"])
+def test_a_zip_is_copied(tmp_path: Path, form: str, whole: bool) -> None:
     source, out = saved(tmp_path, form), str(tmp_path / "out.zarr")
-    packed = shutil.make_archive(str(tmp_path / "packed.zarr"), "zip", source)
+    root, what = (source, ".") if whole else (tmp_path, Path(source).name)
+    packed = shutil.make_archive(str(tmp_path / "packed.zarr"), "zip", root, what)
     assert ours(packed, out).mode == "copied"
     assert_kept(load(source), load(out), ADDED)
 
