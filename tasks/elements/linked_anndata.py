@@ -25,7 +25,7 @@ from cellstrata.tasks.imports.turns import IMPORTING
 from cellstrata.tasks.overlays.linked_store import LinkedStore
 from cellstrata.tasks.stores.data_errors import InputError
 from cellstrata.tasks.stores.places import Place
-from cellstrata.tasks.stores.states import ElementState, ZarrListing
+from cellstrata.tasks.stores.states import WITH_TIMES, ElementState, ZarrListing
 from cellstrata.tasks.stores.store import StorageOptions, Store
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ def check_links(place: Store) -> None:
             problems.append(f"links to {target}, which has changed since: it was {then[path]}, and is {now}")
         else:
             continue
-        problems[-1] += "; restore it, or run again to make the result from what is there now"
+        problems[-1] += f"; restore it {WITH_TIMES}, or run again to make the result from what is there now"
     if problems:
         raise InputError("", "", "\n".join(f"{place.url}: {problem}" for problem in problems[:9]))
 

@@ -24,7 +24,7 @@ from cellstrata.tasks.overlays.document import DOCUMENT, INSIDE, Ref, References
 from cellstrata.tasks.stores.data_errors import InputError
 from cellstrata.tasks.stores.places import Place
 from cellstrata.tasks.stores.requests import OBJECTS
-from cellstrata.tasks.stores.states import ElementState, ZarrListing, file_state
+from cellstrata.tasks.stores.states import WITH_TIMES, ElementState, ZarrListing, file_state
 
 BLOCK = 1 << 22  # bytes; smaller parts of a file are read a block at a time
 BLOCKS_KEPT = 16
@@ -177,7 +177,8 @@ class LinkedStore(ZarrStore):
             was, is_now = (", ".join(f"{k} {v}" for k, v in (state or {}).items()) for state in (then, now))
         what = f"has gone (it was {was})" if gone else f"has changed since: it was {was}, and is {is_now}"
         of = f"{path} of {source}" if path else source
-        message = f"refers to {of}, which {what}; restore it, or run again to make the result from what is there now"
+        how = f"restore it {WITH_TIMES}" if self.stores[number].is_local else "restore it"
+        message = f"refers to {of}, which {what}; {how}, or run again to make the result from what is there now"
         return InputError(self.place.url, "", message)
 
     def _gone(self, key: str, ref: Ref) -> InputError:

@@ -17,6 +17,9 @@ from cellstrata.tasks.stores.digest import digest_values
 from cellstrata.tasks.stores.marks import SURE, TIMES
 from cellstrata.tasks.stores.store import Store
 
+# How to restore what a local result refers to: nothing of it was read, so a copy of another time counts as changed.
+WITH_TIMES = "with its times (cp -p, rsync -t)"
+
 
 @dataclass(frozen=True)
 class ElementState:
