@@ -54,7 +54,15 @@ same labels, when a run needs it.
 In a bucket, an entry counts as used when it was written."""
 
 
+COMPLETION_EPILOG = """\
+bash: cellstrata completion bash \\
+        > ~/.local/share/bash-completion/completions/cellstrata
+zsh:  cellstrata completion zsh > ~/.zsh/_cellstrata
+      and in ~/.zshrc, before compinit: fpath=(~/.zsh $fpath)"""
+
+
 def command_parser() -> argparse.ArgumentParser:
+    """Make the parser. Each command leaves in `run` where its function is, and in `takes` which options that takes."""
     shape = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(
         "cellstrata", allow_abbrev=False, description=DESCRIPTION, epilog=EPILOG, formatter_class=shape
@@ -125,6 +133,12 @@ def command_parser() -> argparse.ArgumentParser:
     migrate.set_defaults(run=".migrate:migrate", takes="config")
     schema = commands.add_parser("schema", help="print the JSON schema of the configuration")
     schema.set_defaults(run=".schema:schema", takes="")
+    completion = commands.add_parser(
+        "completion", help="print what lets your shell complete commands and options", allow_abbrev=False,
+        epilog=COMPLETION_EPILOG, formatter_class=shape,
+    )  # fmt: skip
+    completion.add_argument("shell", choices=("bash", "zsh", "tcsh"), metavar="SHELL", help="bash, zsh or tcsh")
+    completion.set_defaults(run=".completion:completion", takes="shell")
     return parser
 
 

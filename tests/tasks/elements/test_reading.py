@@ -220,6 +220,6 @@ def test_zarrs_own_remedy_is_told_whole(tmp_path: Path) -> None:
         group = zarr.open_group(f"{path}/obsm", mode="a", use_consolidated=False)
         table = group.create_array("uneven", shape=(N, 2), chunks=[[N - 1, 1], [2]], dtype="f4")
         table.attrs.update({"encoding-type": "array", "encoding-version": "0.2.0"})
-    with open_anndata(Place(path)) as root, pytest.raises(InputError, match="ZARR_ARRAY__RECTILINEAR_CHUNKS=True"):
-        with reading(path, "obsm/uneven"):
-            elements.read_obsm(root, "uneven")
+    message = "ZARR_ARRAY__RECTILINEAR_CHUNKS=True"
+    with pytest.raises(InputError, match=message), open_anndata(Place(path)) as root, reading(path, "obsm/uneven"):
+        elements.read_obsm(root, "uneven")
