@@ -19,10 +19,11 @@ from cellstrata.tasks.publishing.input_elements import copy_objects
 from cellstrata.tasks.publishing.link_targets import copy_resolved
 from cellstrata.tasks.publishing.upload import put_zarr
 from cellstrata.tasks.stores.data_errors import InputError, OutputError
+from cellstrata.tasks.stores.local_disk import staged_folder
 from cellstrata.tasks.stores.locations import overlap
 from cellstrata.tasks.stores.places import Place
 from cellstrata.tasks.stores.states import ZarrListing
-from cellstrata.tasks.stores.store import StorageOptions, Store, staged_folder
+from cellstrata.tasks.stores.store import StorageOptions, Store
 
 NO_ZARR = (".h5", ".hdf5", ".h5mu", ".loom", ".zip", ".parquet", ".csv", ".tsv")
 

@@ -37,16 +37,10 @@ from cellstrata.tasks.publishing.overlay import commit_overlay, finish_overlay, 
 from cellstrata.tasks.publishing.references import Referenced, ReferencedChunks
 from cellstrata.tasks.publishing.staging import StagedStore
 from cellstrata.tasks.publishing.upload import upload
+from cellstrata.tasks.stores.local_disk import scratch_folder, staged_folder
 from cellstrata.tasks.stores.locations import overlap
 from cellstrata.tasks.stores.places import Place
-from cellstrata.tasks.stores.store import (
-    Store,
-    is_local,
-    join,
-    local_path,
-    scratch_folder,
-    staged_folder,
-)
+from cellstrata.tasks.stores.store import Store, is_local, join, local_path
 
 if TYPE_CHECKING:
     import numpy as np

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 import cellstrata.tasks.publishing.staging
-import cellstrata.tasks.stores.store
+import cellstrata.tasks.stores.local_disk
 from cellstrata.flows.commands.command import main
 from cellstrata.flows.preparation import UnusableInputs
 from tests.flows.conftest import Cluster, Run
@@ -133,7 +133,7 @@ def full(*_: Any) -> None:
 
 def cache_is_full(patch: pytest.MonkeyPatch, part: str) -> None:
     """Let half of each file of the cache be written."""
-    real = cellstrata.tasks.stores.store._open_new
+    real = cellstrata.tasks.stores.local_disk._open_new
 
     class Half:
         def __init__(self, path: str) -> None:
@@ -150,7 +150,7 @@ def cache_is_full(patch: pytest.MonkeyPatch, part: str) -> None:
             if part in self.path:
                 full()
 
-    patch.setattr(cellstrata.tasks.stores.store, "_open_new", Half)
+    patch.setattr(cellstrata.tasks.stores.local_disk, "_open_new", Half)
 
 
 def arrays_are_full(patch: pytest.MonkeyPatch) -> None:
@@ -178,7 +178,7 @@ FULL: dict[str, tuple[Fill, str]] = {
     "the start of the result": (lambda patch: result_is_full(patch, 0), ".zarr"),
     "the midst of the result": (lambda patch: result_is_full(patch, 40), ".zarr"),
     "the place of the result": (
-        lambda patch: patch.setattr(cellstrata.tasks.stores.store, "replace_folder", full),
+        lambda patch: patch.setattr(cellstrata.tasks.stores.local_disk, "replace_folder", full),
         ".zarr",
     ),
 }

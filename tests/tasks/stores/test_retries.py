@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-import cellstrata.tasks.stores.store
+import cellstrata.tasks.stores.local_disk
 from cellstrata.tasks.cache.cache import Cache, DamagedEntry
 from cellstrata.tasks.elements.opening import InputError, reading
 from cellstrata.tasks.stores import retries
@@ -269,7 +269,7 @@ def test_a_mount_that_vanishes(number: int, local: Store, monkeypatch: pytest.Mo
     def gone(*_: Any, **__: Any) -> Any:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(cellstrata.tasks.stores.store, "_open_new", gone)
+    monkeypatch.setattr(cellstrata.tasks.stores.local_disk, "_open_new", gone)
     with pytest.raises(OSError, match=os.strerror(number)) as caught:
         local.write("a/b", b"x")
     assert "network mount has gone" in unexpected(caught.value)
