@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import GetJsonSchemaHandler
 from pydantic_core import CoreSchema
 
+from cellstrata.configs.form_titles import TITLES, arrange
 from cellstrata.configs.schema import json_schema
 
 
@@ -22,6 +23,9 @@ def form_schema() -> dict[str, object]:
     schema["description"] = "What to cluster, and how: the keys of the configuration file."
     for one in parts["ClusteringConfig"]["properties"]["resolutions"]["anyOf"]:  # checked by hand in the model
         (one.get("items") or one)["exclusiveMinimum"] = 0
+    for name, part in {"": schema, **parts}.items():
+        if "properties" in part:
+            part["properties"] = arrange(part["properties"], TITLES.get(name, {}))
     whole: dict[str, object] = _inlined(schema, parts)
     return whole
 

@@ -10,6 +10,7 @@ from jsonschema import Draft202012Validator
 
 from cellstrata.configs import load_config
 from cellstrata.configs.form import form_schema
+from cellstrata.configs.form_titles import TITLES
 from cellstrata.configs.schema import json_schema
 from tests import ROOT
 
@@ -40,6 +41,23 @@ def test_every_key_is_described_and_nothing_is_referred_to() -> None:
     assert not [path for path in bare if path not in ("DATASETS.*.input", "DATASETS.*.clustering")]
     assert "$ref" not in str(form_schema())
     assert json_schema()["$defs"]  # the schema for editors keeps its own
+
+
+def test_datasets_come_first_and_every_key_has_a_title_in_plain_words() -> None:
+    schema = form_schema()
+    assert list(schema["properties"])[:2] == ["DATASETS", "output_dir"]  # type: ignore[call-overload]
+    clustering = keys(schema)["DATASETS.*.clustering"]["properties"]
+    assert list(clustering)[:3] == ["algorithm", "resolutions", "hierarchy"]
+    for part in (schema["properties"], clustering):
+        assert [one["position"] for one in part.values()] == list(range(len(part)))  # type: ignore[attr-defined]
+    for path, part in keys(schema).items():
+        key = path.rpartition(".")[2]
+        title = part["title"]
+        assert title.endswith(f" ({key})"), path
+    known = json_schema()
+    models = {"": known, **known["$defs"]}
+    for name, titles in TITLES.items():
+        assert set(titles) == set(models[name]["properties"]), name
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
