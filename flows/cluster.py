@@ -15,7 +15,7 @@ from prefect.client.schemas.objects import State
 from prefect.context import TagsContext
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from cellstrata.configs.form import AsForm
+from cellstrata.configs.form.schema import AsForm
 from cellstrata.configs.model import RunConfig
 from cellstrata.flows.dataset import WAITING, DatasetSteps
 from cellstrata.flows.monitor.artifacts import LiveArtifacts, column_rows

@@ -16,7 +16,7 @@ from prefect.deployments.flow_runs import arun_deployment
 from prefect.states import Completed
 from prefect.variables import Variable
 
-from cellstrata.configs.form import AsForm
+from cellstrata.configs.form.schema import AsForm
 from cellstrata.configs.model import RunConfig
 from cellstrata.flows.preparation import ready
 from cellstrata.tasks.stores.change_mark import input_state

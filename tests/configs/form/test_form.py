@@ -9,8 +9,8 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from cellstrata.configs import load_config
-from cellstrata.configs.form import form_schema
-from cellstrata.configs.form_titles import TITLES
+from cellstrata.configs.form.schema import form_schema
+from cellstrata.configs.form.titles import TITLES
 from cellstrata.configs.schema import json_schema
 from tests import ROOT
 

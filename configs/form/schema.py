@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import GetJsonSchemaHandler
 from pydantic_core import CoreSchema
 
-from cellstrata.configs.form_titles import TITLES, arrange
+from cellstrata.configs.form.titles import TITLES, arrange
 from cellstrata.configs.schema import json_schema
 
 

@@ -31,7 +31,6 @@ TITLES: Mapping[str, Mapping[str, str]] = {
     "": {
         "DATASETS": "Datasets",
         "output_dir": "Folder of the results",
-        "defaults": "What holds for all datasets",
         "figures": "Draw figures",
         "report": "Write a report of each dataset",
         "images": "Folder of the figures and reports",
@@ -46,6 +45,7 @@ TITLES: Mapping[str, Mapping[str, str]] = {
         "storage_options": "Options of stores",
         "dask": "Dask cluster",
         "grain": "Split clusters together that have fewer cells than",
+        "defaults": "What holds for all datasets",
         "env_mode": "Of scAtlasTb, no effect: environments",
         "resources": "Of scAtlasTb, no effect: resources",
     },
