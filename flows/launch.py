@@ -195,6 +195,8 @@ class Launch:
         if not has_blocks(config):  # before a server is started
             config = checked(config)
         with connection() as server, self._display.status("inspecting the inputs") as say:
+            if server.notice:
+                self._display.notice(server.notice)
             if has_blocks(config):
                 say("reading Prefect's blocks")
                 server.wait()

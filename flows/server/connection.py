@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from cellstrata.flows.server.database import data_folder
 from cellstrata.flows.server.embedded_server import EmbeddedServer, configured_server
 
 NO_ANSWER = """\
@@ -25,6 +26,13 @@ class Connection:
 
     url: str | None
     embedded: EmbeddedServer | None = None
+
+    @property
+    def notice(self) -> str | None:
+        """Say so if the records of the run are kept nowhere."""
+        if self.embedded is None or not self.embedded.is_temporary:
+            return None
+        return f"`cellstrata ui` will not show this run: {data_folder()} cannot be written to; XDG_DATA_HOME moves it"
 
     def wait(self) -> None:
         """Wait until an embedded server answers. Raises ServerFailed."""

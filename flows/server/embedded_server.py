@@ -76,6 +76,11 @@ class EmbeddedServer:
         self._folder: Path | None = None
         self._making: IO[bytes] | None = None  # a lock, while the database is made
 
+    @property
+    def is_temporary(self) -> bool:
+        """Tell whether its database goes with it, because the folder for it cannot be written to."""
+        return self._temporary is not None
+
     def start(self) -> None:
         """Start the process."""
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  # open as long as the process

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from cellstrata.flows.server import database as of_server
+from cellstrata.flows.server.connection import Connection
 from cellstrata.flows.server.database import first_start, made, server_folder
 from cellstrata.flows.server.embedded_server import EmbeddedServer, ServerFailed, names_database
 
@@ -64,10 +65,12 @@ def test_a_folder_that_cannot_be_written_gives_a_temporary_database(
     server.start()
     server.wait()
     assert server._temporary is not None
+    assert str(tmp_path / "file" / "cellstrata") in (Connection(server.url, server).notice or "")
     temporary = Path(server._temporary.name)
     assert (temporary / "prefect.db").exists()
     server.stop()
     assert not temporary.exists()
+    assert Connection(server.url).notice is None  # of the user's server
 
 
 def test_a_database_that_the_user_names_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
