@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import h5py
 import zarr
 from zarr.abc.store import Store as ZarrStore
-from zarr.storage import FsspecStore, LocalStore, ZipStore
+from zarr.storage import LocalStore, ZipStore
 
 from cellstrata.tasks.elements import kinds
 from cellstrata.tasks.elements.consolidated import open_complete
@@ -22,6 +22,7 @@ from cellstrata.tasks.elements.kinds import Kind, Look, unusable_store, vanished
 from cellstrata.tasks.elements.kinds import kind_of as kind_of
 from cellstrata.tasks.elements.kinds import reading as reading
 from cellstrata.tasks.elements.other_formats import other_folder, other_format
+from cellstrata.tasks.elements.own_metadata import BucketStore
 from cellstrata.tasks.elements.silence import quiet
 from cellstrata.tasks.elements.storage_nodes import close_remote, open_remote
 from cellstrata.tasks.overlays.linked_store import LinkedStore
@@ -204,7 +205,7 @@ def zarr_store(store: Store, *, read_only: bool = True) -> ZarrStore:
     if zarr.config.get("async.concurrency") == ZARR_AT_ONCE:  # whoever set another knows why
         zarr.config.set({"async.concurrency": CONNECTIONS})
     fs, root = store.asynchronous()
-    return FsspecStore(fs, read_only=read_only, path=root or "/")
+    return BucketStore(fs, read_only=read_only, path=root or "/")
 
 
 def zipped(store: Store) -> Store:
@@ -250,6 +251,8 @@ def _locked(error: OSError) -> str | None:
 
 
 def _open_zarr(store: Store, seen: Look, stack: contextlib.ExitStack) -> zarr.Group:
+    # On a local disk the metadata themselves are as fast as the consolidated copy, and never stale.
+    consolidated = False if store.is_local else None
     try:
         if seen.kind == "zip":
             if store.is_local:
@@ -259,9 +262,7 @@ def _open_zarr(store: Store, seen: Look, stack: contextlib.ExitStack) -> zarr.Gr
                 opened: ZarrStore = stack.enter_context(ZipStore(store.root, mode="r"))
             else:
                 opened = zarr_store(within)
-            return open_complete(opened)
-        # On a local disk the metadata themselves are as fast as the consolidated copy, and never stale.
-        consolidated = False if store.is_local else None
+            return open_complete(opened, use_consolidated=consolidated)
         form = FORMATS.get(seen.mark)  # else zarr asks for the metadata of both
         return open_complete(zarr_store(store), zarr_format=form, use_consolidated=consolidated)
     except StoreError as error:

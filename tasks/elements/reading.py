@@ -14,6 +14,7 @@ import scipy.sparse as sp
 from cellstrata.tasks.elements.hdf5_filters import check_filters
 from cellstrata.tasks.elements.legacy import is_legacy_frame, moved_graphs, read_frame
 from cellstrata.tasks.elements.opening import DataError, InputError, Root, kind_of, open_anndata
+from cellstrata.tasks.elements.own_metadata import take_own
 from cellstrata.tasks.elements.silence import quiet
 from cellstrata.tasks.elements.storage_nodes import (
     index_key,
@@ -170,6 +171,7 @@ def read_obsm(root: Root, key: str) -> np.ndarray:
     InputError
         If there is no such entry, or it does not hold numbers.
     """
+    take_own(root, f"obsm/{key}")
     shapes = obsm_shapes(root)
     if key not in shapes:
         raise _missing(root, f"obsm[{key!r}]", list(shapes))
@@ -200,6 +202,7 @@ def read_obsp(root: Root, key: str) -> sp.csr_matrix:
     InputError
         If there is no such entry, it is not square, or its index is damaged.
     """
+    take_own(root, f"obsp/{key}")
     if key not in obsp_keys(root):
         raise _missing(root, f"obsp[{key!r}]", obsp_keys(root))
     path = f"obsp/{key}"
@@ -229,6 +232,7 @@ def read_x(root: Root) -> Any:
     with IMPORTING:
         from anndata.io import read_elem
 
+    take_own(root, "X")
     if "X" not in root:
         raise InputError(_name(root), "X", "is missing; name a stored embedding in `neighbors: use_rep`")
     check_filters(_name(root), "X", root["X"])

@@ -12,6 +12,7 @@ from cellstrata.tasks.cache.cache import ArrayRef, Cache
 from cellstrata.tasks.elements import reading as elements
 from cellstrata.tasks.elements.hdf5_filters import check_filters
 from cellstrata.tasks.elements.opening import reading
+from cellstrata.tasks.elements.own_metadata import take_own
 from cellstrata.tasks.inputs.checks import Check
 from cellstrata.tasks.inputs.index import Remembered
 from cellstrata.tasks.inputs.stored_graph import DEFAULT_REP
@@ -34,7 +35,9 @@ def read_embeddings(
     check: Check, choices: Iterable[EmbeddingChoice], n_cells: int, memory: Remembered
 ) -> dict[EmbeddingChoice, FoundEmbedding]:
     """Find each embedding that is needed: remembered, or read and checked."""
+    choices = list(choices)
     with reading(check.url, "obsm"):
+        take_own(check.root, *(_element(choice) for choice in choices))
         there = elements.obsm_shapes(check.root)
     found: dict[EmbeddingChoice, FoundEmbedding] = {}
     for choice in choices:
@@ -50,8 +53,7 @@ def read_embeddings(
             key, fix = f"obsm[{choice.use_rep!r}]", check.wording.neighbors_key("use_rep")
             check.wrong(key, f"there is no such embedding; {has}; {hint}{fix}")
             continue
-        element = "X" if choice.use_rep == "X" else f"obsm/{choice.use_rep}"
-        place = memory.key([element], embedding=str(choice))
+        place = memory.key([_element(choice)], embedding=str(choice))
         recalled = memory.recall(place)
         if recalled is not None and recalled["arrays"]["embedding"]["shape"][0] == n_cells:
             found[choice] = FoundEmbedding(ref=ArrayRef.from_json(recalled["arrays"]["embedding"]))
@@ -67,6 +69,10 @@ def stage(found: FoundEmbedding, cache: Cache, memory: Remembered) -> ArrayRef |
     ref = cache.put(found.values)
     memory.learn(found.memory, {"arrays": {"embedding": ref.to_json()}})
     return ref
+
+
+def _element(choice: EmbeddingChoice) -> str:
+    return "X" if choice.use_rep == "X" else f"obsm/{choice.use_rep}"
 
 
 @np.errstate(over="ignore", invalid="ignore")  # what is no float32 becomes infinite, and is refused

@@ -34,6 +34,8 @@ class Remembered:
     def key(self, elements: Iterable[str], **what: object) -> str | None:
         """Return the key of something found out of these elements, None where the store tells too little."""
         marks = self._marks(elements)
+        if self.source.kind == "zarr" and not self.source.place.is_local:
+            what["metadata"] = "own"  # earlier memories may be of what consolidated metadata said
         return None if marks is None else digest_values(kind="input", source=self.source.url, marks=marks, what=what)
 
     def recall(self, key: str | None) -> Mapping[str, Any] | None:

@@ -16,6 +16,7 @@ from cellstrata.configs.single_level import NAME
 from cellstrata.tasks.cache.cache import ArrayRef, Cache
 from cellstrata.tasks.elements import reading as elements
 from cellstrata.tasks.elements.opening import DataError, Opened, reading
+from cellstrata.tasks.elements.own_metadata import older_than, take_own
 from cellstrata.tasks.inputs.checks import (
     OPTIONS,
     Check,
@@ -161,6 +162,7 @@ def _inspect(
     whole, config = level in (None, 1), check.config
     check_output(check, output)
     with reading(check.url, "obs"):
+        take_own(check.root, "obs", *([] if config.recompute_umap else ["obsm/X_umap"]))
         n_cells = elements.n_obs(check.root)
     with reading(check.url):
         if not check_compression(check, level is None or not (source.place.is_local and output.is_local)):
@@ -208,6 +210,11 @@ def _inspect(
         kept = kept_columns(check) if level is None else frozenset()
     with reading(check.url, "uns['clustering']"):
         earlier = earlier_columns(check) if level is None else frozenset()
+    if older := older_than(check.root):
+        check.notices.append(
+            f"the consolidated metadata are older than {', '.join(older)}, whose own were taken: make them anew with "
+            "`zarr.consolidate_metadata`"
+        )
     if check.problems:
         return None
     source.check_unchanged()

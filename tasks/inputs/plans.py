@@ -7,6 +7,7 @@ from typing import Literal
 
 from cellstrata.configs.clustering import ClusteringConfig
 from cellstrata.tasks.cache.cache import ArrayRef
+from cellstrata.tasks.elements.own_metadata import take_own
 from cellstrata.tasks.elements.reading import read_obs_column
 from cellstrata.tasks.inputs.inspection import Input
 from cellstrata.tasks.kernels.engines import PartitionSpec
@@ -76,6 +77,7 @@ def kept_partition(plan: TreePlan, source: Input) -> Given | None:
     if not kept:
         return None
     with source.opened.root() as root:
+        take_own(root, f"obs/{_column(plan, kept[-1])}")
         return clusters_of(read_obs_column(root, _column(plan, kept[-1])), kept[-1])
 
 

@@ -13,6 +13,7 @@ from cellstrata.tasks.cache.cache import ArrayRef, Cache
 from cellstrata.tasks.cache.record import plain
 from cellstrata.tasks.elements import reading as elements
 from cellstrata.tasks.elements.opening import reading
+from cellstrata.tasks.elements.own_metadata import take_own
 from cellstrata.tasks.elements.storage_nodes import is_array
 from cellstrata.tasks.inputs.checks import Check
 from cellstrata.tasks.inputs.index import Remembered
@@ -34,11 +35,15 @@ def stored_graph(check: Check, needed: bool = True) -> tuple[str, bool, Mapping[
     """
     given = check.config.neighbors_key
     key = given or "neighbors"
+    take_own(check.root, f"uns/{key}")
     entry: Any = {}
     recorded = key in elements.uns_keys(check.root)
     if recorded:
         entry = elements.read_uns(check.root, key)
         entry = entry if isinstance(entry, Mapping) else {}
+    if needed and not check.config.recompute_neighbors:
+        named = str(entry.get("connectivities_key", _default_key(key)))
+        take_own(check.root, *(f"obsp/{name}" for name in (named, *([key] if given else []))))
     stored = _connectivities_key(key, entry, check.root) in elements.obsp_keys(check.root)
     if not (stored or check.config.recompute_neighbors or (recorded and not needed)):
         graphs = other_graphs(check.root, key)

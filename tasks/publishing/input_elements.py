@@ -23,6 +23,7 @@ from cellstrata.tasks.elements.hdf5_filters import check_filters
 from cellstrata.tasks.elements.kinds import shortly
 from cellstrata.tasks.elements.legacy import moved_graphs, old_children
 from cellstrata.tasks.elements.opening import Root
+from cellstrata.tasks.elements.own_metadata import take_own
 from cellstrata.tasks.elements.storage_nodes import attrs_of
 from cellstrata.tasks.publishing import links as link
 from cellstrata.tasks.publishing.staging import StagedStore
@@ -111,6 +112,8 @@ class _Zarr(Untouched):
         return found
 
     def attrs(self, path: str = "") -> dict[str, object]:
+        if path and path not in self.root:
+            take_own(self.root, path)  # a slot that was added after the metadata were consolidated
         return attrs_of(self.root[path] if path else self.root)
 
 

@@ -9,6 +9,7 @@ from cellstrata.configs.single_level import NAME, LevelCall
 from cellstrata.tasks.cache.cache import Cache
 from cellstrata.tasks.elements import reading as elements
 from cellstrata.tasks.elements.opening import InputError, Opened, reading
+from cellstrata.tasks.elements.own_metadata import take_own
 from cellstrata.tasks.elements.ownership import is_foreign, is_ours
 from cellstrata.tasks.publishing.publish import OutputError
 from cellstrata.tasks.results.level_result import COMMAND
@@ -60,6 +61,7 @@ def look(call: LevelCall) -> Asked:
     source, output, url = Opened.at(place), place.at(call.output), place.url
     with source.root() as root:
         with reading(url, "obs"):
+            take_own(root, "obs")
             columns = elements.obs_columns(root)
         found, parent, notices = Parent("", None), None, []
         if call.level > 1:
@@ -71,6 +73,7 @@ def look(call: LevelCall) -> Asked:
                 if found.column == _name(call, found):
                     raise NoParent(f"obs[{found.column!r}]: is what level {call.level} makes, so not its parent")
                 with reading(url, f"obs[{found.column!r}]"):
+                    take_own(root, f"obs/{found.column}")
                     column = elements.read_obs_column(root, found.column)
                 parent = clusters_of(column, call.level - 1)
             except NoParent as error:
