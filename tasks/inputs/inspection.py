@@ -33,7 +33,7 @@ from cellstrata.tasks.inputs.embeddings import read_embeddings, stage
 from cellstrata.tasks.inputs.index import Remembered
 from cellstrata.tasks.inputs.stored_graph import base_neighbors, find_stored_graph, stage_graph, stored_graph
 from cellstrata.tasks.kernels.engines import PartitionSpec
-from cellstrata.tasks.kernels.knn import METRICS
+from cellstrata.tasks.kernels.knn import METRICS, effective_neighbors
 from cellstrata.tasks.stores.places import Place
 from cellstrata.tasks.stores.store import absolute, join
 from cellstrata.tasks.trees.plan import EmbeddingChoice, NeighborsSpec, lay_over
@@ -195,6 +195,12 @@ def _inspect(
                 f"its graph was built with the metric {spec.metric!r}; graphs are built here with "
                 f"{' or '.join(METRICS)}: {check.wording.neighbors_key('metric')}",
             )
+    if few := sorted({spec.n_neighbors for spec in wanted if n_cells < spec.n_neighbors} if computed else set()):
+        taken = effective_neighbors(few[0], n_cells)
+        check.notices.append(
+            f"the dataset has {n_cells} cells, fewer than `n_neighbors: {few[0]}`: each gets {taken} neighbors, itself "
+            "counted, as in scanpy"
+        )
     memory = Remembered(cache, source, forget=rehash)
     embeddings = read_embeddings(check, dict.fromkeys(spec.embedding for spec in wanted), n_cells, memory)
     graph = None

@@ -23,6 +23,7 @@ from cellstrata.tasks.publishing.labels_parquet import has_key, write_labels_par
 from cellstrata.tasks.publishing.link_mode import tied_to_this_machine
 from cellstrata.tasks.publishing.publish import publish
 from cellstrata.tasks.results.provenance import column_facts, provenance, versions
+from cellstrata.tasks.results.single_cells import nearly_all_alone
 from cellstrata.tasks.stores.digest import digest_array, digest_values
 from cellstrata.tasks.stores.places import Place
 from cellstrata.tasks.trees.labels import column_name, level_column
@@ -83,6 +84,7 @@ class Finished:
             tied
             + without
             + self._fallbacks()
+            + [notice for tree in self.trees if (notice := nearly_all_alone(tree))]
             + [
                 f"{tree.plan.name}: the hierarchy names {', '.join(unknown)}, which "
                 f"{'is no cluster' if len(unknown) == 1 else 'are no clusters'} there"
