@@ -71,9 +71,19 @@ def check_filters(name: str, where: str, node: Any) -> None:
     InputError
         With the file `name`, the element `where`, the number of the filter and what can be done.
     """
-    own = unknown_filter(node)
-    for code in [own] if own is not None else unknown_filters(node, lambda path: True).values():
+    for code in unknown_filters_of(node):
         raise InputError(name, where, remedy(code))
+
+
+def unknown_filters_of(node: Any) -> list[int]:
+    """Return the numbers of the unknown filters of an array, or of the arrays of a group."""
+    own = unknown_filter(node)
+    return [own] if own is not None else list(unknown_filters(node, lambda path: True).values())
+
+
+def is_hdf5(root: Any) -> bool:
+    """Tell whether a root is one of HDF5; a zarr has no such filters."""
+    return isinstance(root, h5py.Group)
 
 
 def element_of(path: str) -> tuple[str, str]:

@@ -44,6 +44,7 @@ __all__ = [
     "obs_names",
     "obsm_shapes",
     "obsp_keys",
+    "odd_obsm",
     "open_anndata",
     "read_obs_column",
     "read_obsm",
@@ -122,13 +123,26 @@ def read_obs_column(root: Root, name: str) -> pd.Series:
 
 
 def obsm_shapes(root: Root) -> dict[str, tuple[int, ...]]:
-    """Return the shape of each obsm entry (of an awkward array its length), without reading any."""
+    """Return the shape of each obsm entry that has one (of an awkward array its length), without reading any."""
     obsm = root.get("obsm")
     if obsm is None:
         return {}
     if is_array(obsm):  # anndata before 0.7: one table, a field each
         return {name: (int(obsm.shape[0]), *obsm.dtype[name].shape) for name in obsm.dtype.names}
-    return {str(key): shape_of(obsm[key]) for key in obsm}
+    return {str(key): shape for key in obsm if (shape := _shape(obsm[key])) is not None}
+
+
+def odd_obsm(root: Root) -> list[str]:
+    """Return the names of the obsm entries that are of no known kind, as what a `/` in a name leaves behind."""
+    obsm = root.get("obsm")
+    return [] if obsm is None or is_array(obsm) else [str(key) for key in obsm if _shape(obsm[key]) is None]
+
+
+def _shape(node: Any) -> tuple[int, ...] | None:
+    try:
+        return shape_of(node)
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def obsp_keys(root: Root) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Literal
 
 from cellstrata.configs.clustering import ClusteringConfig
 from cellstrata.tasks.elements import reading as elements
-from cellstrata.tasks.elements.hdf5_filters import element_of, remedy, unknown_filters
+from cellstrata.tasks.elements.hdf5_filters import element_of, is_hdf5, remedy, unknown_filters, unknown_filters_of
 from cellstrata.tasks.elements.opening import InputError
 from cellstrata.tasks.elements.ownership import is_foreign
 from cellstrata.tasks.stores.locations import overlap
@@ -69,8 +69,8 @@ def check_compression(check: Check, whole: bool) -> bool:
     A result of one level alone (not `whole`) takes but some slots of an h5ad, and of obs no column that it does not
     need. Tells whether all can be read.
     """
-    if not is_local(check.url):  # each header of a file in a bucket costs bytes: publishing looks at them as they come
-        return True
+    if not is_local(check.url):  # each header of a file in a bucket costs bytes: only what is large is looked at
+        return not _unknown_in_bucket(check)
     config = check.config
     replaced = {f"obs/{name}" for name in columns_of(config)} | ({"obsm/X_umap"} if config.recompute_umap else set())
 
@@ -85,6 +85,20 @@ def check_compression(check: Check, whole: bool) -> bool:
     for element, code in found.items():
         check.wrong(element, remedy(code))
     return not found
+
+
+def _unknown_in_bucket(check: Check) -> bool:
+    """Note of X and layers which cannot be decompressed: these are referred to only if zarr knows their filters too.
+
+    What is small and is read, or converted, says so itself.
+    """
+    root, problems = check.root, len(check.problems)
+    found = ["X", "raw/X", *(f"layers/{name}" for name in root.get("layers", ()))] if is_hdf5(root) else []
+    for path in found:
+        if path in root:
+            for code in unknown_filters_of(root[path])[:1]:
+                check.wrong(path if path == "X" else element_of(path)[1], remedy(code))
+    return len(check.problems) > problems
 
 
 def check_output(check: Check, place: Place) -> None:

@@ -38,13 +38,22 @@ def read_embeddings(
     choices = list(choices)
     with reading(check.url, "obsm"):
         take_own(check.root, *(_element(choice) for choice in choices))
-        there = elements.obsm_shapes(check.root)
+        there, odd = elements.obsm_shapes(check.root), elements.odd_obsm(check.root)
+    if others := [name for name in odd if name not in {choice.use_rep for choice in choices}]:
+        check.notices.append(
+            f"of obsm {', '.join(map(repr, others))} cannot be told what it is (an unknown encoding, or a `/` in a "
+            "name): it is left as it is"
+        )
     found: dict[EmbeddingChoice, FoundEmbedding] = {}
     for choice in choices:
         if choice.use_rep == DEFAULT_REP and choice.use_rep not in there and "X" in check.root:
             check.notices.append("obsm['X_pca'] is not there: a PCA of X is computed")
             check_filters(check.url, "X", check.root["X"])
             found[choice] = FoundEmbedding()
+            continue
+        if choice.use_rep in odd:
+            message = "is an element of an unknown encoding, or a group of others that have a `/` in their names; "
+            check.wrong(f"obsm[{choice.use_rep!r}]", message + check.wording.neighbors_key("use_rep"))
             continue
         if choice.use_rep != "X" and choice.use_rep not in there:
             near = difflib.get_close_matches(choice.use_rep, there, 1)
