@@ -11,6 +11,7 @@ from cellstrata.tasks.elements import reading as elements
 from cellstrata.tasks.elements.hdf5_filters import element_of, is_hdf5, remedy, unknown_filters, unknown_filters_of
 from cellstrata.tasks.elements.opening import InputError
 from cellstrata.tasks.elements.ownership import is_foreign
+from cellstrata.tasks.elements.spatialdata import spatialdata_columns
 from cellstrata.tasks.stores.locations import overlap
 from cellstrata.tasks.stores.places import Place
 from cellstrata.tasks.stores.store import is_local
@@ -74,11 +75,14 @@ def check_compression(check: Check, whole: bool) -> bool:
     config = check.config
     replaced = {f"obs/{name}" for name in columns_of(config)} | ({"obsm/X_umap"} if config.recompute_umap else set())
 
+    kept = set() if whole else {f"obs/{elements.obs_index_column(check.root)}"}
+    kept |= set() if whole else {f"obs/{name}" for name in spatialdata_columns(check.root)}
+
     def takes(path: str) -> bool:
         element, _ = element_of(path)
         slot = element.partition("/")[0]
         if not whole and slot not in NEEDED:
-            return element == f"obs/{elements.obs_index_column(check.root)}"
+            return element in kept
         return element not in replaced
 
     found = {element_of(path)[1]: code for path, code in unknown_filters(check.root, takes).items()}

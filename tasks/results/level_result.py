@@ -14,6 +14,7 @@ from cellstrata.tasks.elements import reading as elements
 from cellstrata.tasks.elements.linked_anndata import refers_rightly
 from cellstrata.tasks.elements.opening import Opened, Root
 from cellstrata.tasks.elements.ownership import made_by_us
+from cellstrata.tasks.elements.spatialdata import spatialdata_columns
 from cellstrata.tasks.imports.turns import IMPORTING
 from cellstrata.tasks.inputs.checks import NEEDED
 from cellstrata.tasks.publishing.link_mode import link_mode
@@ -43,8 +44,8 @@ def publish_level(finished: Finished, cache: Cache) -> PublishedLevel:
     """Write one level's column and what was computed for it, with the rest of the input.
 
     A zarr is linked or referred to; of an input that has to be converted what the next level needs is
-    written: obsm, obsp, uns and var. `uns['clustering']` tells of this column and, where the input is a result
-    too, of its parent.
+    written: obsm, obsp, uns and var. Of obs the columns stay that SpatialData needs. `uns['clustering']` tells of this
+    column and, where the input is a result too, of its parent.
     """
     source, key = finished.source, finished.key()
     (tree,) = finished.trees
@@ -67,7 +68,7 @@ def publish_level(finished: Finished, cache: Cache) -> PublishedLevel:
     colors = color_entries(tree_palette(record["tree"], columns_of_json(json.loads(record["columns"]))), labels)
     publish(
         opened, output, obs=labels, obsm=obsm, obsp=obsp, uns={**uns, **colors, "clustering": record},
-        link="auto", obs_kept=(), slots_kept=_slots(opened, output),
+        link="auto", obs_kept=_kept(opened, name), slots_kept=_slots(opened, output),
     )  # fmt: skip
     return replace(published, written=True)
 
@@ -84,10 +85,17 @@ def publish_kept(source: Opened, output: Place, column: str) -> None:
         theirs = _their_record(root)
         columns = {column: {}, **_chain(theirs, column)}
         record = {**theirs, **record, "columns": json.dumps(columns)}
+    kept = _kept(source, column)
     publish(
-        source, output, uns={"clustering": record}, link="auto", obs_kept=(column,),
+        source, output, uns={"clustering": record}, link="auto", obs_kept=(column, *kept),
         slots_kept=_slots(source, output),
     )  # fmt: skip
+
+
+def _kept(source: Opened, column: str) -> tuple[str, ...]:
+    """Return the obs columns that stay beside the new one: those without which a table of SpatialData is none."""
+    with source.root() as root:
+        return tuple(name for name in spatialdata_columns(root) if name != column)
 
 
 def _slots(source: Opened, output: Place) -> tuple[str, ...] | None:
