@@ -52,6 +52,7 @@ __all__ = [
     "read_uns",
     "read_x",
     "uns_keys",
+    "url_of",
     "var_names",
 ]
 
@@ -112,7 +113,7 @@ def read_obs_column(root: Root, name: str) -> pd.Series:
 
     if name not in obs_columns(root):
         raise _missing(root, f"obs[{name!r}]", obs_columns(root))
-    check_filters(_name(root), f"obs[{name!r}]", root["obs"] if is_array(root["obs"]) else root["obs"][name])
+    check_filters(url_of(root), f"obs[{name!r}]", root["obs"] if is_array(root["obs"]) else root["obs"][name])
     with quiet():
         if is_legacy_frame(root["obs"]):
             return read_frame(root, "obs")[name].reset_index(drop=True)
@@ -169,7 +170,7 @@ def read_uns(root: Root, key: str) -> Any:
 
     if "uns" not in root or key not in root["uns"]:
         raise _missing(root, f"uns[{key!r}]", uns_keys(root))
-    check_filters(_name(root), f"uns[{key!r}]", root["uns"][key])
+    check_filters(url_of(root), f"uns[{key!r}]", root["uns"][key])
     with quiet():
         return read_elem(root["uns"][key])
 
@@ -191,7 +192,7 @@ def read_obsm(root: Root, key: str) -> np.ndarray:
         raise _missing(root, f"obsm[{key!r}]", list(shapes))
     node = root["obsm"] if is_array(root["obsm"]) else root["obsm"][key]
     where = f"obsm[{key!r}]"
-    check_filters(_name(root), where, node)
+    check_filters(url_of(root), where, node)
     if is_array(root["obsm"]):
         return _float32(node[key], root, where)
     if sparse_format(node):
@@ -200,7 +201,7 @@ def read_obsm(root: Root, key: str) -> np.ndarray:
         return _float32_frame(root, node, where)
     if node.dtype.kind not in "biuf" or not 1 <= len(node.shape) <= 2:
         message = f"does not hold rows of numbers but {node.dtype} {node.shape}; name another"
-        raise InputError(_name(root), where, message)
+        raise InputError(url_of(root), where, message)
     table = np.empty(node.shape, dtype=np.float32)
     for rows in row_blocks(node, BLOCK_BYTES):
         read_ahead(node, rows)
@@ -222,8 +223,8 @@ def read_obsp(root: Root, key: str) -> sp.csr_matrix:
     path = f"obsp/{key}"
     node, where, n = root[moved_graphs(root).get(path, path)], f"obsp[{key!r}]", n_obs(root)
     if shape_of(node) != (n, n):
-        raise InputError(_name(root), where, f"has the shape {shape_of(node)}, not ({n}, {n}); compute it again")
-    check_filters(_name(root), where, node)
+        raise InputError(url_of(root), where, f"has the shape {shape_of(node)}, not ({n}, {n}); compute it again")
+    check_filters(url_of(root), where, node)
     if sparse_format(node):
         matrix = _read_sparse(root, node, where)
     else:
@@ -248,8 +249,8 @@ def read_x(root: Root) -> Any:
 
     take_own(root, "X")
     if "X" not in root:
-        raise InputError(_name(root), "X", "is missing; name a stored embedding in `neighbors: use_rep`")
-    check_filters(_name(root), "X", root["X"])
+        raise InputError(url_of(root), "X", "is missing; name a stored embedding in `neighbors: use_rep`")
+    check_filters(url_of(root), "X", root["X"])
     with quiet():
         return read_elem(root["X"])
 
@@ -275,7 +276,7 @@ def _read_sparse(root: Root, node: Any, where: str) -> Any:
         matrix = make(parts, shape=shape_of(node))
         matrix.check_format(full_check=True)  # an index out of range crashes compiled code later
     except (ValueError, IndexError) as error:
-        raise InputError(_name(root), where, f"is damaged ({error}); compute it again") from error
+        raise InputError(url_of(root), where, f"is damaged ({error}); compute it again") from error
     return matrix
 
 
@@ -286,12 +287,12 @@ def _float32_frame(root: Root, node: Any, where: str) -> np.ndarray:
     with quiet():
         frame = read_elem(node)
     if not hasattr(frame, "columns"):
-        raise InputError(_name(root), where, "does not hold rows of numbers")
+        raise InputError(url_of(root), where, "does not hold rows of numbers")
     columns = []
     for name in frame.columns:
         column = frame[name]
         if column.dtype.kind not in "biuf":
-            raise InputError(_name(root), where, f"its column {name!r} is not numeric")
+            raise InputError(url_of(root), where, f"its column {name!r} is not numeric")
         columns.append(column.to_numpy(dtype=np.float32, na_value=np.nan))
     return np.ascontiguousarray(np.column_stack(columns) if columns else np.empty((len(frame), 0), np.float32))
 
@@ -299,15 +300,16 @@ def _float32_frame(root: Root, node: Any, where: str) -> np.ndarray:
 def _float32(values: object, root: Root, where: str) -> np.ndarray:
     table = np.asarray(values)
     if table.dtype.kind not in "biuf":
-        raise InputError(_name(root), where, f"does not hold numbers but {table.dtype}")
+        raise InputError(url_of(root), where, f"does not hold numbers but {table.dtype}")
     return np.ascontiguousarray(table.reshape(len(table), -1), dtype=np.float32)
 
 
 def _missing(root: Root, where: str, there: list[str]) -> InputError:
     known = ", ".join(there) if there else "nothing"
-    return InputError(_name(root), where, f"is not in the file, which has {known}")
+    return InputError(url_of(root), where, f"is not in the file, which has {known}")
 
 
-def _name(root: Root) -> str:
+def url_of(root: Root) -> str:
+    """Return the path or URL of an opened file, as errors name it."""
     name = root.file.filename if isinstance(root, h5py.Group) else root.store_path
     return str(name).removeprefix("file://")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
 from cellstrata.tasks.cache.cache import ArrayRef, Cache
 from cellstrata.tasks.elements import reading as elements
+from cellstrata.tasks.elements.centring import is_wide, read_narrowed
 from cellstrata.tasks.elements.hdf5_filters import check_filters
 from cellstrata.tasks.elements.opening import reading
 from cellstrata.tasks.elements.own_metadata import take_own
@@ -29,12 +30,20 @@ class FoundEmbedding:
     values: np.ndarray | None = None
     ref: ArrayRef | None = None
     memory: str | None = None
+    notices: tuple[str, ...] = ()
 
 
 def read_embeddings(
-    check: Check, choices: Iterable[EmbeddingChoice], n_cells: int, memory: Remembered
+    check: Check,
+    choices: Iterable[EmbeddingChoice],
+    n_cells: int,
+    memory: Remembered,
+    by_angle: Collection[EmbeddingChoice] = (),
 ) -> dict[EmbeddingChoice, FoundEmbedding]:
-    """Find each embedding that is needed: remembered, or read and checked."""
+    """Find each embedding that is needed: remembered, or read and checked.
+
+    Those `by_angle`, of which cosines are taken, are never centred.
+    """
     choices = list(choices)
     with reading(check.url, "obsm"):
         take_own(check.root, *(_element(choice) for choice in choices))
@@ -62,12 +71,17 @@ def read_embeddings(
             key, fix = f"obsm[{choice.use_rep!r}]", check.wording.neighbors_key("use_rep")
             check.wrong(key, f"there is no such embedding; {has}; {hint}{fix}")
             continue
-        place = memory.key([_element(choice)], embedding=str(choice))
+        # What was remembered of wide numbers before they were centred is not meant.
+        wide = {"centre": choice not in by_angle} if is_wide(check.root, choice.use_rep) else {}
+        place = memory.key([_element(choice)], embedding=str(choice), **wide)
         recalled = memory.recall(place)
         if recalled is not None and recalled["arrays"]["embedding"]["shape"][0] == n_cells:
+            check.notices.extend(recalled.get("notices", ()))
             found[choice] = FoundEmbedding(ref=ArrayRef.from_json(recalled["arrays"]["embedding"]))
-        elif (values := _read(check, choice, n_cells)) is not None:
-            found[choice] = FoundEmbedding(values, memory=place)
+            continue
+        before = len(check.notices)
+        if (values := _read(check, choice, n_cells, centre=choice not in by_angle)) is not None:
+            found[choice] = FoundEmbedding(values, memory=place, notices=tuple(check.notices[before:]))
     return found
 
 
@@ -76,7 +90,8 @@ def stage(found: FoundEmbedding, cache: Cache, memory: Remembered) -> ArrayRef |
     if found.values is None:
         return found.ref
     ref = cache.put(found.values)
-    memory.learn(found.memory, {"arrays": {"embedding": ref.to_json()}})
+    said: dict[str, object] = {"notices": list(found.notices)} if found.notices else {}
+    memory.learn(found.memory, {"arrays": {"embedding": ref.to_json()}, **said})
     return ref
 
 
@@ -85,13 +100,22 @@ def _element(choice: EmbeddingChoice) -> str:
 
 
 @np.errstate(over="ignore", invalid="ignore")  # what is no float32 becomes infinite, and is refused
-def _read(check: Check, choice: EmbeddingChoice, n_cells: int) -> np.ndarray | None:
+def _read(check: Check, choice: EmbeddingChoice, n_cells: int, *, centre: bool) -> np.ndarray | None:
     key = "X" if choice.use_rep == "X" else f"obsm[{choice.use_rep!r}]"
     with reading(check.url, key):
         if choice.use_rep == "X":
             values = np.asarray(_dense(elements.read_x(check.root)), dtype=np.float32)
         else:
-            values = elements.read_obsm(check.root, choice.use_rep)
+            narrowed = read_narrowed(check.root, choice.use_rep, centre=centre)
+            values = narrowed.values
+            if narrowed.centred:
+                check.notices.append(
+                    f"{key} lies so far from the origin that float32 is too coarse: it is centred first"
+                )
+            if narrowed.fallen:
+                check.notices.append(
+                    f"{key}: {narrowed.fallen} rows differ from others by less than float32 can tell, and fall together"
+                )
     if choice.n_pcs is not None and choice.n_pcs > values.shape[1]:
         check.wrong(key, f"has {values.shape[1]} columns, fewer than `neighbors.n_pcs: {choice.n_pcs}`")
         return None

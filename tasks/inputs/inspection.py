@@ -202,7 +202,8 @@ def _inspect(
             "counted, as in scanpy"
         )
     memory = Remembered(cache, source, forget=rehash)
-    embeddings = read_embeddings(check, dict.fromkeys(spec.embedding for spec in wanted), n_cells, memory)
+    by_angle = {spec.embedding for spec in wanted if spec.metric == "cosine"}
+    embeddings = read_embeddings(check, dict.fromkeys(spec.embedding for spec in wanted), n_cells, memory, by_angle)
     graph = None
     if whole and stored and not config.recompute_neighbors:
         graph = find_stored_graph(check, key, recorded, n_cells, memory)
