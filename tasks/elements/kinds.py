@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from cellstrata.tasks.elements.other_formats import MUDATA_FILE, OF_MUDATA
+from cellstrata.tasks.elements.other_formats import MUDATA_FILE, OF_MUDATA, of_a_file
 from cellstrata.tasks.overlays.document import DOCUMENT, has_document
 from cellstrata.tasks.stores.data_errors import DataError, InputError
 from cellstrata.tasks.stores.faults import VANISHED, StoreError
@@ -79,7 +79,7 @@ def _is_web(store: Store) -> bool:
 def _local(place: Place) -> Look:
     store = place.store
     if not store.exists():
-        raise InputError(store.url, "", NOTHING)
+        raise InputError(store.url, "", of_a_file(store.url) or NOTHING)
     if not store.is_file():
         return Look("overlay" if has_document(store) else "zarr", identity(place))
     with store.open() as file:
@@ -90,7 +90,7 @@ def _bucket(store: Store) -> Look:
     try:
         mark, info = standing(store)
     except FileNotFoundError:
-        raise InputError(store.url, "", NOTHING) from None
+        raise InputError(store.url, "", of_a_file(store.url) or NOTHING) from None
     said = identity_from(store, mark, info)
     if mark or info.get("type") == "directory":
         return Look("overlay" if mark == DOCUMENT else "zarr", said, mark, info)
@@ -111,7 +111,7 @@ def _web(place: Place) -> Look:
         except (FileNotFoundError, IsADirectoryError):
             mark = web_mark(store) if named_file else ""
             if not mark and not store.exists():
-                raise InputError(store.url, "", NOTHING) from None
+                raise InputError(store.url, "", of_a_file(store.url) or NOTHING) from None
     return Look("overlay" if mark == DOCUMENT else "zarr", identity(place), mark)
 
 

@@ -12,6 +12,7 @@ import zarr
 
 from cellstrata.tasks.elements.opening import InputError, _locked, open_anndata
 from cellstrata.tasks.stores.places import Place
+from cellstrata.tasks.stores.store import Store
 
 
 def refused(path: Path) -> str:
@@ -62,6 +63,35 @@ def test_of_a_mudata_its_parts_are_listed(tmp_path: Path) -> None:
             assert "obs" in modality
     (tmp_path / "m.h5mu").write_bytes(b"MuData (format-version=0.1.0;creator=muon)".ljust(512, b"\0"))
     assert "read_h5mu" in refused(tmp_path / "m.h5mu")
+
+
+def test_in_a_bucket_a_modality_is_an_input_and_the_root_is_not(s3: str, tmp_path: Path) -> None:
+    root = zarr.open_group(tmp_path / "m.zarr", mode="w", zarr_format=2, attributes={"encoding-type": "MuData"})
+    for name in ("obs", "mod/rna/obs", "mod/prot/obs"):
+        root.create_group(name)
+    root["mod/rna/obs"].create_array("_index", shape=(3,), dtype="i4")
+    zarr.consolidate_metadata(tmp_path / "m.zarr")
+    for file in (tmp_path / "m.zarr").rglob("*"):
+        if file.is_file():
+            Store.at(f"{s3}/m.zarr").write(file.relative_to(tmp_path / "m.zarr").as_posix(), file.read_bytes())
+    with (
+        pytest.raises(InputError, match=r"is a MuData.*m.zarr/mod/prot.*m.zarr/mod/rna"),
+        open_anndata(Place(f"{s3}/m.zarr")),
+    ):
+        pass
+    with open_anndata(Place(f"{s3}/m.zarr/mod/rna")) as modality:
+        assert list(modality["obs"]) == ["_index"]
+
+
+def test_a_path_into_a_mudata_file_says_what_to_do(s3: str, tmp_path: Path) -> None:
+    (tmp_path / "m.h5mu").write_bytes(b"MuData (format-version=0.1.0;creator=muon)".ljust(512, b"\0"))
+    Store.at(s3).write("m.h5mu", b"MuData")
+    for url in (f"{tmp_path}/m.h5mu/mod/rna", f"{s3}/m.h5mu/mod/rna"):
+        with (
+            pytest.raises(InputError, match=r"not read in place.*read_h5ad.'m.h5mu', mod='rna'"),
+            open_anndata(Place(url)),
+        ):
+            pass
 
 
 def test_what_is_locked_is_not_damaged(tmp_path: Path) -> None:
