@@ -47,6 +47,12 @@ def changed(folder: Path) -> Any:
     return zarr.open_group(folder, mode="r+", use_consolidated=False)
 
 
+def put_in(root: Any, path: str, value: Any) -> None:
+    """Write an element; anndata from 0.13 on takes no path."""
+    slot, _, name = path.rpartition("/")
+    write_elem(root[slot] if slot else root, name, value)
+
+
 def restore(folder: Path, before: bytes) -> None:
     name = "zarr.json" if (folder / "zarr.json").exists() else ".zmetadata"
     (folder / name).write_bytes(before)
@@ -83,9 +89,9 @@ def test_what_is_current_gives_no_notice(folder: Path, s3: str, tmp_path: Path) 
 
 def test_an_embedding_and_a_graph_that_were_added(folder: Path, s3: str, tmp_path: Path) -> None:
     before, root = consolidated(folder), changed(folder)
-    write_elem(root, "obsm/X_new", CELLS[:, :2].copy())
-    write_elem(root, "obsp/late_connectivities", RING * 0.5)
-    write_elem(root, "uns/late", {"connectivities_key": "late_connectivities", "params": {"n_neighbors": 9}})
+    put_in(root, "obsm/X_new", CELLS[:, :2].copy())
+    put_in(root, "obsp/late_connectivities", RING * 0.5)
+    put_in(root, "uns/late", {"connectivities_key": "late_connectivities", "params": {"n_neighbors": 9}})
     restore(folder, before)
     settings: dict[str, Any] = {"hierarchy": 2, "neighbors_key": "late", "neighbors": {"use_rep": "X_new"}}
     here, problems = look(Place(str(folder)), tmp_path / "local", **settings)
@@ -108,7 +114,7 @@ def test_a_slot_that_was_added(folder: Path, s3: str, tmp_path: Path) -> None:
     shutil.rmtree(folder / "obsm")
     zarr.consolidate_metadata(folder)
     before, root = consolidated(folder), changed(folder)
-    write_elem(root, "obsm", {"X_scvi": CELLS})
+    put_in(root, "obsm", {"X_scvi": CELLS})
     restore(folder, before)
     found, problems = look(put(folder, f"{s3}/in.zarr"), tmp_path, hierarchy=2, neighbors={"use_rep": "X_scvi"})
     assert problems == []
@@ -128,7 +134,7 @@ def test_a_slot_that_was_added(folder: Path, s3: str, tmp_path: Path) -> None:
 def test_an_embedding_that_was_replaced_is_read_as_it_is(folder: Path, value: Any, path: str, s3: str) -> None:
     before, root = consolidated(folder), changed(folder)
     del root[path]
-    write_elem(root, path, value)
+    put_in(root, path, value)
     restore(folder, before)
     right = value.toarray() if sp.issparse(value) else np.asarray(value)
     opened = Opened.at(put(folder, f"{s3}/in.zarr"))
@@ -140,8 +146,8 @@ def test_an_embedding_that_was_replaced_is_read_as_it_is(folder: Path, value: An
 def test_a_graph_of_another_type_and_a_column_that_was_replaced(folder: Path, s3: str) -> None:
     before, root = consolidated(folder), changed(folder)
     del root["obsp/connectivities"], root["obs/batch"]
-    write_elem(root, "obsp/connectivities", (RING * 3).astype(np.int32))
-    write_elem(root, "obs/batch", np.arange(N))
+    put_in(root, "obsp/connectivities", (RING * 3).astype(np.int32))
+    put_in(root, "obs/batch", np.arange(N))
     restore(folder, before)
     opened = Opened.at(put(folder, f"{s3}/in.zarr"))
     with opened.root() as bucket:
