@@ -9,10 +9,14 @@ import uuid
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from tests.faulty_proxy import FaultyProxy, faulty_proxy
 from tests.real_gpu import pytest_runtest_setup  # noqa: F401
 from tests.s3_server import SETTINGS, moto_server
+
+settings.register_profile("any machine", deadline=None)  # a busy one takes longer for the same
+settings.load_profile("any machine")
 
 
 @pytest.fixture(scope="session")

@@ -149,7 +149,7 @@ def test_a_server_that_was_started_beside_is_gone_soon(tmp_path: Path) -> None:
     before, home = tree_hash(str(tmp_path)), tmp_path / "prefect"
     started = time.monotonic()
     done = shell([COMMAND, "run", "config.yaml"], tmp_path)
-    assert time.monotonic() - started < 30
+    assert time.monotonic() - started < 120  # not the limit of a server that starts
     assert (done.returncode, done.stdout) == (2, "")
     check(done.stderr, ("obsm['X_pca']", "row 7"))
     for process in psutil.process_iter(["environ"]):

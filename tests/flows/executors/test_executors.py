@@ -145,9 +145,9 @@ def test_stopping_frees_whoever_waits() -> None:
     time.sleep(0.2)
     started = time.monotonic()
     pool.stop()
-    thread.join(10)
+    thread.join(50)
     assert caught
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 40  # not the 60 of the call
 
 
 def test_an_executor_is_what_was_asked_for_also_beside_another() -> None:
