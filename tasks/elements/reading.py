@@ -17,6 +17,7 @@ from cellstrata.tasks.elements.opening import DataError, InputError, Root, kind_
 from cellstrata.tasks.elements.own_metadata import take_own
 from cellstrata.tasks.elements.silence import quiet
 from cellstrata.tasks.elements.storage_nodes import (
+    encoding,
     index_key,
     is_array,
     read_ahead,
@@ -35,6 +36,7 @@ __all__ = [
     "DataError",
     "InputError",
     "Root",
+    "has_x",
     "kind_of",
     "n_obs",
     "n_vars",
@@ -236,6 +238,11 @@ def read_obsp(root: Root, key: str) -> sp.csr_matrix:
     return sp.csr_matrix(matrix, dtype=np.float32)
 
 
+def has_x(root: Root) -> bool:
+    """Tell whether there is an X with values: anndata 0.12.0 and others store one of None as a `null`."""
+    return "X" in root and encoding(root["X"]) != "null" and 0 not in shape_of(root["X"])
+
+
 def read_x(root: Root) -> Any:
     """Return X as it is stored: an ndarray, csr_matrix or csc_matrix of shape (n, genes).
 
@@ -248,8 +255,8 @@ def read_x(root: Root) -> Any:
         from anndata.io import read_elem
 
     take_own(root, "X")
-    if "X" not in root:
-        raise InputError(url_of(root), "X", "is missing; name a stored embedding in `neighbors: use_rep`")
+    if not has_x(root):
+        raise InputError(url_of(root), "X", "is missing or empty; name a stored embedding in `neighbors: use_rep`")
     check_filters(url_of(root), "X", root["X"])
     with quiet():
         return read_elem(root["X"])

@@ -22,7 +22,7 @@ def read_genes(root: elements.Root, names: Sequence[str]) -> list[Numbers]:
     """
     where = {str(name): place for place, name in reversed(list(enumerate(elements.var_names(root))))}
     found = [name for name in names if name in where]
-    if not found or "X" not in root:
+    if not found or not elements.has_x(root):
         return []
     node, places = root["X"], np.array([where[name] for name in found])
     if not (is_array(node) or sparse_format(node)) or shape_of(node)[0] == 0:

@@ -55,7 +55,7 @@ def read_embeddings(
         )
     found: dict[EmbeddingChoice, FoundEmbedding] = {}
     for choice in choices:
-        if choice.use_rep == DEFAULT_REP and choice.use_rep not in there and "X" in check.root:
+        if choice.use_rep == DEFAULT_REP and choice.use_rep not in there and elements.has_x(check.root):
             check.notices.append("obsm['X_pca'] is not there: a PCA of X is computed")
             check_filters(check.url, "X", check.root["X"])
             found[choice] = FoundEmbedding()

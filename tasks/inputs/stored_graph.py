@@ -148,7 +148,7 @@ def _unrecorded(check: Check, *, scanpys: bool) -> str | None:
     shapes = elements.obsm_shapes(check.root)
     n_vars = elements.n_vars(check.root)
     wide = shapes.get(DEFAULT_REP, (0, 0))[-1] >= n_vars
-    if scanpys and "X" in check.root and 0 < n_vars <= SMALL_X and not wide:
+    if scanpys and elements.has_x(check.root) and 0 < n_vars <= SMALL_X and not wide:
         check.notices.append(
             f"the stored graph does not say which embedding it came from; of {n_vars} variables scanpy builds it on X: "
             f"deeper levels use X ({check.wording.neighbors_key('use_rep')} for another)"
