@@ -14,8 +14,11 @@ Counts = npt.NDArray[np.integer]
 
 def adjusted_rand_index(one: npt.NDArray[np.integer], other: npt.NDArray[np.integer]) -> float:
     """Return the adjusted Rand index of two labellings, (n,) integers from 0."""
-    both = np.unique(np.column_stack([one, other]), axis=0, return_counts=True)[1]
-    return adjusted_rand_of_counts(both, np.bincount(one), np.bincount(other))
+    first, second = np.bincount(one), np.bincount(other)
+    pairs = one.astype(np.int64) * len(second) + other
+    few = len(first) * len(second) <= max(len(one), 1 << 16)  # then counting is 20 times as fast as sorting
+    both = np.bincount(pairs) if few else np.unique(pairs, return_counts=True)[1]
+    return adjusted_rand_of_counts(both, first, second)
 
 
 def adjusted_rand_of_counts(both: Counts, first: Counts, second: Counts) -> float:

@@ -1,0 +1,95 @@
+"""Many runs joined into one partition: what must hold for any graph and any runs."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.sparse.csgraph import connected_components
+
+from cellstrata.tasks.kernels.engines import PartitionSpec, load_engine
+from cellstrata.tasks.kernels.ensemble import STRIDE, agreement, consensus, seeds
+from cellstrata.tasks.kernels.graph import Graph, from_adjacency
+from cellstrata.tasks.kernels.partition import number_by_size
+
+Labels = npt.NDArray[np.int32]
+SPEC = PartitionSpec("leiden", 1.0)
+
+
+def random_graph(seed: int, n: int = 60, mean_degree: float = 5.0) -> Graph:
+    """A graph of random edges and weights."""
+    rng = np.random.default_rng(seed)
+    matrix = np.triu(rng.random((n, n)) < mean_degree / n, 1) * rng.random((n, n))
+    return from_adjacency(matrix + matrix.T)[0]
+
+
+def runs_of(graph: Graph, spec: PartitionSpec, number: int) -> list[Labels]:
+    """Runs of igraph's Leiden with the seeds of an ensemble."""
+    engine = load_engine("igraph")
+    form = engine.prepare(graph)
+    return [
+        np.asarray(engine.partition(form, PartitionSpec("leiden", spec.resolution, seed=seed)), np.int32)
+        for seed in seeds(spec.seed, number)
+    ]
+
+
+def is_connected(graph: Graph, labels: Labels) -> bool:
+    """Tell whether the cells of each cluster hang together."""
+    adjacency = graph.to_csr()
+    return all(connected_components(adjacency[labels == label][:, labels == label])[0] == 1 for label in set(labels))
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10_000), st.sampled_from([0.2, 1.0, 3.0]), st.integers(2, 6))
+def test_it_is_connected_and_no_worse_than_its_best_run(seed: int, resolution: float, number: int) -> None:
+    graph, spec = random_graph(seed), PartitionSpec("leiden", resolution, seed=seed)
+    runs = runs_of(graph, spec, number)
+    found = consensus(graph, spec, runs)
+    assert found.quality >= max(graph.modularity(labels, resolution) for labels in runs) - 1e-12
+    assert found.quality == pytest.approx(graph.modularity(found.labels, resolution))
+    assert is_connected(graph, found.labels)
+    assert list(found.cores) == sorted(set(found.cores), reverse=True)
+    again = consensus(graph, spec, runs)
+    assert np.array_equal(found.labels, again.labels)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10_000), st.integers(1, 5))
+def test_runs_that_all_give_one_partition_give_that(seed: int, number: int) -> None:
+    graph = random_graph(seed)
+    (run,) = runs_of(graph, SPEC, 1)
+    other_numbers = [(run.max() - run).astype(np.int32) if at % 2 else run for at in range(number)]
+    found = consensus(graph, SPEC, other_numbers)
+    assert np.array_equal(number_by_size(found.labels)[0], number_by_size(run)[0])
+    assert found.agreement == 1.0
+
+
+def test_two_cliques_and_a_bridge_are_told_apart_whatever_single_runs_say() -> None:
+    matrix = np.zeros((20, 20))
+    matrix[:10, :10] = matrix[10:, 10:] = 1
+    np.fill_diagonal(matrix, 0)
+    matrix[9, 10] = matrix[10, 9] = 0.5
+    graph, _ = from_adjacency(matrix)
+    halves = np.repeat([0, 1], 10).astype(np.int32)
+    odd = halves.copy()
+    odd[3] = 2  # one run sets a cell apart, another puts all together
+    found = consensus(graph, SPEC, [odd, np.zeros(20, np.int32)])
+    assert np.array_equal(number_by_size(found.labels)[0], halves)
+    assert found.quality > graph.modularity(odd)
+    assert found.cores[0] == 3  # halves and the odd one: what is together in one run alone is not
+
+
+def test_weights_count_only_if_they_are_asked_for() -> None:
+    graph = random_graph(3)
+    unweighted = Graph(graph.n_vertices, graph.edges, np.ones_like(graph.weights))
+    spec = PartitionSpec("leiden", 1.0, use_weights=False)
+    runs = runs_of(unweighted, spec, 4)
+    assert np.array_equal(consensus(graph, spec, runs).labels, consensus(unweighted, SPEC, runs).labels)
+
+
+def test_ensembles_share_no_run_and_a_larger_one_has_those_of_a_smaller() -> None:
+    assert seeds(0, 8)[:3] == seeds(0, 3) == (0, 1, 2)
+    assert not set(seeds(0, STRIDE)) & set(seeds(1, STRIDE))
+    assert agreement([np.zeros(3, np.int32)]) == 1.0
