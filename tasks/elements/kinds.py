@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from cellstrata.tasks.elements.other_formats import MUDATA_FILE, OF_MUDATA, of_a_file
+from cellstrata.tasks.elements.other_formats import MUDATA_FILE, OF_MUDATA
 from cellstrata.tasks.overlays.document import DOCUMENT, has_document
 from cellstrata.tasks.stores.data_errors import DataError, InputError
 from cellstrata.tasks.stores.faults import VANISHED, StoreError
@@ -17,6 +17,7 @@ from cellstrata.tasks.stores.missing_packages import missing_package
 from cellstrata.tasks.stores.options import HTTP
 from cellstrata.tasks.stores.places import Place
 from cellstrata.tasks.stores.store import Store, protocol_of
+from cellstrata.tasks.stores.urls import file_of
 
 Kind = Literal["h5ad", "zarr", "zip", "overlay"]
 FILES = (".h5ad", ".h5", ".hdf5", ".zip")
@@ -48,7 +49,10 @@ def look(place: Place) -> Look:
         If there is nothing, or something else than an AnnData file could be.
     """
     store = place.store
+    file, inside = file_of(place.url)
     try:
+        if inside:
+            return _modality(place, place.at(file).store)
         return _local(place) if store.is_local else _web(place) if _is_web(store) else _bucket(store)
     except DataError:
         raise
@@ -79,7 +83,7 @@ def _is_web(store: Store) -> bool:
 def _local(place: Place) -> Look:
     store = place.store
     if not store.exists():
-        raise InputError(store.url, "", of_a_file(store.url) or NOTHING)
+        raise InputError(store.url, "", NOTHING)
     if not store.is_file():
         return Look("overlay" if has_document(store) else "zarr", identity(place))
     with store.open() as file:
@@ -90,7 +94,7 @@ def _bucket(store: Store) -> Look:
     try:
         mark, info = standing(store)
     except FileNotFoundError:
-        raise InputError(store.url, "", of_a_file(store.url) or NOTHING) from None
+        raise InputError(store.url, "", NOTHING) from None
     said = identity_from(store, mark, info)
     if mark or info.get("type") == "directory":
         return Look("overlay" if mark == DOCUMENT else "zarr", said, mark, info)
@@ -111,8 +115,22 @@ def _web(place: Place) -> Look:
         except (FileNotFoundError, IsADirectoryError):
             mark = web_mark(store) if named_file else ""
             if not mark and not store.exists():
-                raise InputError(store.url, "", of_a_file(store.url) or NOTHING) from None
+                raise InputError(store.url, "", NOTHING) from None
     return Look("overlay" if mark == DOCUMENT else "zarr", identity(place), mark)
+
+
+def _modality(place: Place, file: Store) -> Look:
+    """Look at a part of a MuData file, which is read in place as an h5ad is."""
+    try:
+        info = None if file.is_local else file.fs.info(file.root)
+        with file.open(info=info) as opened:
+            head = opened.read(8)
+    except (FileNotFoundError, IsADirectoryError):
+        raise InputError(file.url, "", NOTHING) from None
+    if not head.startswith((MUDATA_FILE, _HDF5)):
+        raise InputError(file.url, "", "is no MuData file; write it again with mudata's write_h5mu")
+    said = identity(place) if info is None else {**identity_from(file, "", info), "url": place.url}
+    return Look("h5ad", said, "", info)
 
 
 def _kind_of_file(store: Store, head: bytes) -> Kind:
@@ -121,8 +139,7 @@ def _kind_of_file(store: Store, head: bytes) -> Kind:
     if head.startswith(_ZIP):
         return "zip"
     if head.startswith(MUDATA_FILE):
-        made = "make an h5ad of one of them, `mudata.read_h5mu(path).mod[…].write_h5ad(…)`"
-        raise InputError(store.url, "", f"{OF_MUDATA}; {made}")
+        raise InputError(store.url, "", f"{OF_MUDATA}; give one of them, as {store.url}/mod/rna")
     hint = "is empty" if not head else "is neither an h5ad file nor a zarr folder"
     raise InputError(store.url, "", f"{hint}; write it again with anndata's write_h5ad or write_zarr")
 

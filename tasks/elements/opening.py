@@ -34,6 +34,7 @@ from cellstrata.tasks.stores.identity import identity, identity_from
 from cellstrata.tasks.stores.places import Place
 from cellstrata.tasks.stores.requests import CONNECTIONS
 from cellstrata.tasks.stores.store import Store, join, protocol_of
+from cellstrata.tasks.stores.urls import file_of
 
 # An h5py.Group or a zarr.Group; what lies in one neither library can type.
 Root: TypeAlias = Any
@@ -87,6 +88,16 @@ class Opened:
         return self.place.url
 
     @property
+    def file(self) -> Place:
+        """The file of which it is a part, as a modality of a MuData file; where it is none, its own place."""
+        return self.place.at(file_of(self.url)[0])
+
+    @property
+    def inside(self) -> str:
+        """Its path within that file, empty where it is no part."""
+        return file_of(self.url)[1]
+
+    @property
     def kind(self) -> Kind:
         """What it is."""
         return self.seen.kind
@@ -125,7 +136,8 @@ class Opened:
             if self.kind == "overlay":
                 root: Root = open_complete(LinkedStore(self.place))
             elif self.kind == "h5ad":
-                root = _open_h5(store, self.seen, close)
+                root = _open_h5(self.file.store, self.seen, close)
+                root = _part(root, self.inside, self.file.url) if self.inside else root
             else:
                 root = _open_zarr(store, self.seen, close)
             with reading(store.url, "obs"):
@@ -174,8 +186,8 @@ class Opened:
         """Return what its store says of it now."""
         if self.seen.info is None or self.place.store.is_local:
             return identity(self.place)
-        store, mark = self.place.store, self.seen.mark
-        return identity_from(store, mark, store.fs.info(store.path(mark)))
+        store, mark = self.file.store, self.seen.mark
+        return {**identity_from(store, mark, store.fs.info(store.path(mark))), "url": self.identity["url"]}
 
 
 @contextlib.contextmanager
@@ -239,6 +251,22 @@ def _open_h5(store: Store, seen: Look, stack: contextlib.ExitStack) -> h5py.File
             raise InputError(store.url, "", locked) from error
         what = "is truncated" if "truncated" in str(error) else f"is damaged ({error})"
         raise InputError(store.url, "", f"{what}; copy or download it again") from error
+
+
+def _part(root: h5py.File, inside: str, url: str) -> h5py.Group:
+    """Return a modality of a MuData file.
+
+    Raises
+    ------
+    InputError
+        If the file has none of this name, with those it has.
+    """
+    with reading(url, inside):
+        part = root.get(inside)
+        if isinstance(part, h5py.Group) and part.name != "/mod":
+            return part
+        there = ", ".join(join(url, "mod", name) for name in root.get("mod", ()))
+    raise InputError(url, inside, f"there is no such modality; it has {there or 'none'}")
 
 
 def _locked(error: OSError) -> str | None:

@@ -28,19 +28,6 @@ def other_format(root: Any, url: str) -> str | None:
     return None
 
 
-def of_a_file(url: str) -> str | None:
-    """Say what to do where a path goes on into a MuData file: a file has no folders."""
-    file, inside, modality = url.partition(".h5mu/mod/")
-    if not inside:
-        return None
-    made = (
-        f"make an h5ad of it, `mudata.read_h5ad({file.rpartition('/')[2] + '.h5mu'!r}, mod={modality!r}).write_h5ad(…)`"
-    )
-    return (
-        f"is a part of a MuData file, which is not read in place; {made}, or write a zarr, of which parts can be given"
-    )
-
-
 def other_folder(names: list[str]) -> str | None:
     """The same of a folder, by the names in it."""
     if {"matrix.mtx", "matrix.mtx.gz"} & set(names):

@@ -56,7 +56,7 @@ class Remembered:
                 with self.source.root() as root:
                     return overlay_marks(root.store, elements)
             for element in [""] if self.source.kind != "zarr" else sorted(elements):
-                store = self.source.place.store
+                store = self.source.file.store
                 marks = list((_local if store.is_local else _remote)(store, element))
                 known = [mark for mark in marks if mark is not None]
                 if not marks or len(known) < len(marks):

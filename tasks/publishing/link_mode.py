@@ -69,6 +69,8 @@ def tied_to_this_machine(*, source: str, target: str, asked: str) -> bool:
 
 
 def _cannot_refer(source: Opened) -> str | None:
+    if source.inside:
+        return "is a part of a MuData file; set `link: auto`, which converts it"
     if source.kind == "zip":
         return "is a zip file; unpack it, or set `link: copy`"
     if source.kind == "zarr" and protocol_of(source.url) in HTTP:

@@ -10,7 +10,7 @@ from cellstrata.tasks.stores.marks import TAGS
 from cellstrata.tasks.stores.options import HTTP
 from cellstrata.tasks.stores.places import Place
 from cellstrata.tasks.stores.store import Store
-from cellstrata.tasks.stores.urls import protocol_of
+from cellstrata.tasks.stores.urls import file_of, protocol_of
 
 MARKS = ("references.json", "zarr.json", ".zmetadata", ".zgroup")  # of the root of a zarr, or of an overlay
 FOLDER = ".zarr"  # what a folder is mostly called, so that it is listed before it is asked for as a file
@@ -22,6 +22,9 @@ def identity(place: Place) -> dict[str, object]:
     A local file gives size and modification time (ns); a local folder the same of its root
     metadata; a bucket what it has of ETag, generation, version, size and modification time.
     """
+    file, inside = file_of(place.url)
+    if inside:
+        return {**identity(place.at(file)), "url": place.url}
     store = place.store
     if store.is_local:
         path = Path(store.root)

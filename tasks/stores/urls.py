@@ -9,6 +9,8 @@ from typing import Any
 
 StorageOptions = Mapping[str, Mapping[str, Any]]
 
+MUDATA = ".h5mu"
+
 
 def protocol_of(url: str) -> str:
     """Return the protocol of a URL, `file` for a plain path."""
@@ -48,6 +50,17 @@ def place_of(url: str) -> str:
     """Return what a URL begins with: its bucket or server, without credentials."""
     protocol, _, rest = url.rpartition("::")[2].partition("://")
     return f"{protocol}://{rest.split('/', 1)[0].rpartition('@')[2]}" if rest else protocol
+
+
+def file_of(url: str) -> tuple[str, str]:
+    """Return the URL of the file that holds what a URL names, and the path within it, empty for the whole.
+
+    Only a MuData file has parts: `atlas.h5mu/mod/rna`. A folder on a local disk that is called so has none.
+    """
+    file, _, inside = url.partition(f"{MUDATA}/")
+    if not inside.strip("/") or (is_local(url) and local_path(file + MUDATA).is_dir()):
+        return url, ""
+    return file + MUDATA, inside.strip("/")
 
 
 def join(url: str, *parts: str) -> str:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import fcntl
+import os
 from pathlib import Path
 
+import anndata as ad
 import h5py
 import numpy as np
+import pandas as pd
 import pytest
 import zarr
 
-from cellstrata.tasks.elements.opening import InputError, _locked, open_anndata
+from cellstrata.tasks.elements.opening import InputError, Opened, _locked, open_anndata
 from cellstrata.tasks.stores.places import Place
 from cellstrata.tasks.stores.store import Store
+from tests.tasks.mudata_files import write_mudata
 
 
 def refused(path: Path) -> str:
@@ -62,7 +66,7 @@ def test_of_a_mudata_its_parts_are_listed(tmp_path: Path) -> None:
         with open_anndata(Place(f"{tmp_path}/m.zarr/mod/{part}")) as modality:
             assert "obs" in modality
     (tmp_path / "m.h5mu").write_bytes(b"MuData (format-version=0.1.0;creator=muon)".ljust(512, b"\0"))
-    assert "read_h5mu" in refused(tmp_path / "m.h5mu")
+    assert "m.h5mu/mod/rna" in refused(tmp_path / "m.h5mu")
 
 
 def test_in_a_bucket_a_modality_is_an_input_and_the_root_is_not(s3: str, tmp_path: Path) -> None:
@@ -83,15 +87,31 @@ def test_in_a_bucket_a_modality_is_an_input_and_the_root_is_not(s3: str, tmp_pat
         assert list(modality["obs"]) == ["_index"]
 
 
-def test_a_path_into_a_mudata_file_says_what_to_do(s3: str, tmp_path: Path) -> None:
-    (tmp_path / "m.h5mu").write_bytes(b"MuData (format-version=0.1.0;creator=muon)".ljust(512, b"\0"))
-    Store.at(s3).write("m.h5mu", b"MuData")
-    for url in (f"{tmp_path}/m.h5mu/mod/rna", f"{s3}/m.h5mu/mod/rna"):
+def test_a_modality_of_a_mudata_file_is_read_in_place(s3: str, tmp_path: Path) -> None:
+    cells = ad.AnnData(obs=pd.DataFrame(index=["a", "b"]))
+    local = write_mudata(tmp_path / "m.h5mu", rna=cells, prot=cells)
+    Store.at(s3).write("m.h5mu", Path(local).read_bytes())
+    for file in (local, f"{s3}/m.h5mu"):
+        with pytest.raises(InputError, match=rf"m.h5mu: is a MuData.*give one of them, as {file}/mod/rna"):
+            Opened.at(Place(file))
+        opened = Opened.at(Place(f"{file}/mod/rna"))
+        with opened.root() as root:
+            assert list(root["obs"]) == ["_index"]
+        opened.check_unchanged()
+        assert opened.identity["url"] == f"{file}/mod/rna"
         with (
-            pytest.raises(InputError, match=r"not read in place.*read_h5ad.'m.h5mu', mod='rna'"),
-            open_anndata(Place(url)),
+            pytest.raises(
+                InputError, match=rf"there is no such modality; it has {file}/mod/prot, .*/mod/rna"
+            ),
+            open_anndata(Place(f"{file}/mod/atac")),
         ):
             pass
+        with pytest.raises(InputError, match=r"other.h5mu: there is no such file"):
+            Opened.at(Place(f"{file.removesuffix('m.h5mu')}other.h5mu/mod/rna"))
+    opened = Opened.at(Place(f"{local}/mod/rna"))
+    os.utime(local, (1, 1))
+    with pytest.raises(InputError, match="has changed"):
+        opened.check_unchanged()
 
 
 def test_what_is_locked_is_not_damaged(tmp_path: Path) -> None:
