@@ -1,6 +1,8 @@
 """What the user asks for: the one schema of a run, and how it is read.
 
-Names are loaded when they are first used, so that a worker that needs one pays for no other.
+Start with `model.RunConfig`; `load` reads file, environment and options into it. Names are loaded when they are first
+used, so that a worker that needs one pays for no other.
+Imports from this project: nothing.
 """
 
 from __future__ import annotations

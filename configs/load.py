@@ -32,7 +32,7 @@ class _Layers(PydanticBaseSettingsSource):
 
 
 def load_config(
-    path: str | None, overrides: Sequence[str] = (), env: Mapping[str, str] | None = None
+    path: str | os.PathLike[str] | None, overrides: Sequence[str] = (), env: Mapping[str, str] | None = None
 ) -> tuple[RunConfig, list[str]]:
     """Read a run's configuration, and notices about it.
 
@@ -55,8 +55,9 @@ def load_config(
     ConfigError
         With every problem of the configuration, each with its place.
     """
-    document = read_document(path) if path is not None else Document({}, {})
-    return _layered(document, path, os.environ if env is None else env, lambda data: from_options(overrides, data))
+    place = None if path is None else os.fspath(path)
+    document = Document({}, {}) if place is None else read_document(place)
+    return _layered(document, place, os.environ if env is None else env, lambda data: from_options(overrides, data))
 
 
 def config_from(

@@ -82,7 +82,20 @@ def test_every_room_has_a_floor_and_a_face() -> None:
     assert len(FLOORS) <= MOST_FLOORS
     for room in rooms:
         text = (ROOT / room.replace(".", "/") / "__init__.py").read_text()
-        assert (ast.get_docstring(ast.parse(text)) or "").count("\n") >= 2, f"{room} does not say what is inside"
+        said = ast.get_docstring(ast.parse(text)) or ""
+        assert said.count("\n") >= 2, f"{room} does not say what is inside"
+        begin = re.search(r"Start with `(\w+)(?:\.(\w+))?`", said)
+        assert begin is not None, f"{room} does not say where to begin"
+        file = ROOT / room.replace(".", "/") / f"{begin[1]}.py"
+        assert file.is_file(), f"{room} begins with {file}, which is not there"
+        defined = {getattr(node, "name", "") for node in ast.parse(file.read_text()).body}
+        assert not begin[2] or begin[2] in defined, f"{file} has no {begin[2]}"
+        line = said.partition("Imports from this project: ")[2]
+        files = [path for path in FILES if package_of(module_of(path)) == room and path.stem != "__init__"]
+        used = {package_of(name) for path in files for name in imports(path) if room_of(name)} - {room, ""}
+        whole = "what is below" in line or "everything" in line
+        unnamed = {other for other in used if not re.search(rf"\b{other.rpartition('.')[2]}\b", line)}
+        assert whole or not unnamed, f"{room} does not say that it imports {sorted(unnamed)}"
 
 
 @pytest.mark.parametrize("room", ROOMS)

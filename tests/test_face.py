@@ -39,6 +39,8 @@ def test_the_version_is_printed_without_anything_heavy() -> None:
     command = [sys.executable, "-m", "cellstrata.flows.commands.command", "--version"]
     said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
     assert said == f"cellstrata {cellstrata.__version__}\n"
+    command = [sys.executable, "-m", "cellstrata", "--version"]
+    assert subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout == said
     assert cellstrata.__version__ == tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 
 

@@ -18,7 +18,7 @@ examples:
   cellstrata cluster in.h5ad level1.zarr  one resolution, one level
   cellstrata collect a.zarr b.zarr --output labels.csv
   cellstrata explain result.zarr --cluster 3_1
-  cellstrata materialize out.zarr atlas.zarr one that needs no input
+  cellstrata materialize r.zarr copy.zarr a copy that needs no input
   cellstrata ui                           a Prefect server for you alone
   cellstrata deploy config.yaml --schedule "0 3 * * *"   every night
   cellstrata serve config.yaml --watch 300               when an input changes
@@ -55,9 +55,10 @@ In a bucket, an entry counts as used when it was written."""
 
 
 COMPLETION_EPILOG = """\
-bash: cellstrata completion bash \\
+bash: mkdir -p ~/.local/share/bash-completion/completions
+      cellstrata completion bash \\
         > ~/.local/share/bash-completion/completions/cellstrata
-zsh:  cellstrata completion zsh > ~/.zsh/_cellstrata
+zsh:  mkdir -p ~/.zsh; cellstrata completion zsh > ~/.zsh/_cellstrata
       and in ~/.zshrc, before compinit: fpath=(~/.zsh $fpath)"""
 
 

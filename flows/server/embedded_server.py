@@ -60,7 +60,7 @@ _ERROR = re.compile(r"^ *([A-Za-z_][\w.]*(?:Error|Exception|Exit): .+)$", re.MUL
 
 
 class ServerFailed(RuntimeError):
-    """The embedded server did not start; the message holds the end of its log."""
+    """A run's Prefect server did not start, does not answer, or was lost; the message says why."""
 
 
 class EmbeddedServer:

@@ -16,7 +16,11 @@ if TYPE_CHECKING:
     from cellstrata.configs.errors import ConfigError
     from cellstrata.configs.load import load_config
     from cellstrata.configs.model import RunConfig
+    from cellstrata.flows.executors.executor import RunnerUnusable
     from cellstrata.flows.launch import RunFailed, run
+    from cellstrata.flows.monitor.summary import RunSummary
+    from cellstrata.flows.preparation import UnusableInputs
+    from cellstrata.flows.server.embedded_server import ServerFailed
     from cellstrata.tasks.elements.linked_anndata import linked_store, open_linked
     from cellstrata.tasks.publishing.materialize import materialize
     from cellstrata.tasks.stores.data_errors import InputError, OutputError
@@ -29,6 +33,10 @@ __all__ = [
     "OutputError",
     "RunConfig",
     "RunFailed",
+    "RunSummary",
+    "RunnerUnusable",
+    "ServerFailed",
+    "UnusableInputs",
     "__version__",
     "linked_store",
     "load_config",
@@ -43,6 +51,10 @@ _MODULES = {
     "OutputError": "tasks.stores.data_errors",
     "RunConfig": "configs.model",
     "RunFailed": "flows.launch",
+    "RunSummary": "flows.monitor.summary",
+    "RunnerUnusable": "flows.executors.executor",
+    "ServerFailed": "flows.server.embedded_server",
+    "UnusableInputs": "flows.preparation",
     "linked_store": "tasks.elements.linked_anndata",
     "load_config": "configs.load",
     "materialize": "tasks.publishing.materialize",

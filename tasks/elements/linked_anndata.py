@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 RECORD = "cellstrata"  # the attribute of uns/clustering that says how a result was made
 
 
-def linked_store(url: str, storage_options: StorageOptions | None = None) -> ZarrStore:
+def linked_store(url: str | os.PathLike[str], storage_options: StorageOptions | None = None) -> ZarrStore:
     """Return a read-only zarr store of a result, or of any AnnData zarr.
 
     A result that refers to its input compares each element with the recorded state of its source when the
@@ -57,7 +57,7 @@ def linked_store(url: str, storage_options: StorageOptions | None = None) -> Zar
     InputError
         If there is no zarr at `url`, or it links to what is gone.
     """
-    place = Place(url, storage_options or {})
+    place = Place(os.fspath(url), storage_options or {})
     return store_of(place, kind_of(place))
 
 
@@ -72,7 +72,7 @@ def store_of(place: Place, kind: Kind) -> ZarrStore:
     return zarr_store(zipped(place.store) if kind == "zip" else place.store)
 
 
-def open_linked(url: str, storage_options: StorageOptions | None = None) -> anndata.AnnData:
+def open_linked(url: str | os.PathLike[str], storage_options: StorageOptions | None = None) -> anndata.AnnData:
     """Read a result of any kind into memory, as `anndata.read_zarr` reads a plain zarr.
 
     Parameters

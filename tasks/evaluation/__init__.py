@@ -1,5 +1,5 @@
 """Clusters beside covariates and genes: agreement, composition, and values out of X. Numbers alone.
 
 Start with `covariates` and `agreement`.
-Imports from this project: elements, cache and stores: no matplotlib, no result.
+Imports from this project: colours, elements, kernels, cache, stores and imports: no matplotlib, no result.
 """

@@ -1,5 +1,5 @@
 """What a run would do and how long it would take, from the cache and from past splits.
 
-Start with `inputs.forecast`.
-Imports from this project: inputs, trees, kernels and cache; nothing is computed or written.
+Start with `inputs.forecast_input`.
+Imports from this project: configs, inputs, trees, kernels, cache and stores; nothing is computed or written.
 """

@@ -49,7 +49,11 @@ class Materialized:
 
 
 def materialize(
-    url: str, destination: str, *, overwrite: bool = False, storage_options: StorageOptions | None = None
+    url: str | os.PathLike[str],
+    destination: str | os.PathLike[str],
+    *,
+    overwrite: bool = False,
+    storage_options: StorageOptions | None = None,
 ) -> Materialized:
     """Copy a result, with all that it links or refers to, to `destination`, which becomes a plain zarr or h5ad.
 
@@ -82,8 +86,8 @@ def materialize(
         false. If `destination` is the result, is in it, or holds it.
     """
     started = time.perf_counter()
-    source = Opened.at(Place(url, storage_options or {}))
-    target = source.place.at(destination)
+    source = Opened.at(Place(os.fspath(url), storage_options or {}))
+    target = source.place.at(os.fspath(destination))
     with source.root() as root:  # it is an AnnData at all
         if source.kind not in ("zarr", "overlay"):
             raise InputError(source.url, "", "is no zarr folder, and needs nothing else; copy it as it is")
@@ -171,7 +175,9 @@ def _check_destination(source: Place, target: Place, *, overwrite: bool) -> None
         message = "exists, was not made by cellstrata and is left alone; move it away, or choose another place"
         raise OutputError(target.url, "", message)
     if not overwrite and is_ours(target):
-        raise OutputError(target.url, "", "exists; choose another place, or replace it with --overwrite")
+        raise OutputError(
+            target.url, "", "exists; choose another place, or replace it (`--overwrite`, in Python `overwrite=True`)"
+        )
 
 
 def _check_apart(url: str, target: Place) -> None:

@@ -100,9 +100,7 @@ def test_a_modality_of_a_mudata_file_is_read_in_place(s3: str, tmp_path: Path) -
         opened.check_unchanged()
         assert opened.identity["url"] == f"{file}/mod/rna"
         with (
-            pytest.raises(
-                InputError, match=rf"there is no such modality; it has {file}/mod/prot, .*/mod/rna"
-            ),
+            pytest.raises(InputError, match=rf"there is no such modality; it has {file}/mod/prot, .*/mod/rna"),
             open_anndata(Place(f"{file}/mod/atac")),
         ):
             pass

@@ -175,7 +175,7 @@ def test_no_more_bytes_than_the_embedding_whatever_x_is(
         read[genes] = proxy.traffic.bytes_out / needed
         assert proxy.traffic.bytes_out < path.stat().st_size
     assert 1 <= max(read.values()) < 1.2, read
-    assert abs(read[3000] - read[30]) < 0.05, read
+    assert abs(read[3000] - read[30]) < 0.1, read  # a block around what X's filters are told by
 
 
 def test_small_chunks_are_fetched_together(s3: str, proxy: FaultyProxy, tmp_path: Path) -> None:
