@@ -27,6 +27,13 @@ from cellstrata.tasks.stores.garbage_pause import collect_again
 def run(config_path: str, overrides: Sequence[str], as_json: bool, verbose: bool, quiet: bool = False) -> int:
     """Run a configuration file; returns the exit code."""
     gc.disable()  # until everything is imported: nothing of it is garbage
+    try:
+        return _run(config_path, overrides, as_json, verbose, quiet)
+    finally:
+        collect_again()
+
+
+def _run(config_path: str, overrides: Sequence[str], as_json: bool, verbose: bool, quiet: bool) -> int:
     terminal = Terminal(as_json, verbose, quiet)
     with Attempt(terminal) as reading:
         config, notices = load_config(config_path, overrides)

@@ -62,7 +62,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     with patch.dict(os.environ, environment(tmp_path)):
         yield tmp_path
     log.handlers[:], log.propagate = handlers, propagate
-    gc.enable()
+    assert gc.isenabled()  # as it was before
 
 
 def prepared(case: Case, folder: Path) -> str:
