@@ -106,11 +106,14 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Installe
     return Installed(python, folder, inherited | own)
 
 
+OWN = {f"cellstrata/{name}" for name in ("__init__.py", "__main__.py", "py.typed")}  # in src itself
+
+
 def of_checkout() -> set[str]:
     """What the package must hold: the three folders as they are here, and what is in src itself."""
     found = {f"cellstrata/{path.relative_to(ROOT).as_posix()}" for name in FOLDERS for path in (ROOT / name).rglob("*")}
     found = {name for name in found if "__pycache__" not in name and (ROOT / name.partition("/")[2]).is_file()}
-    return found | {"cellstrata/__init__.py", "cellstrata/py.typed"}
+    return found | OWN
 
 
 def test_the_wheel_holds_the_modules_of_the_checkout_and_nothing_else(wheel: Path) -> None:
@@ -121,7 +124,7 @@ def test_the_wheel_holds_the_modules_of_the_checkout_and_nothing_else(wheel: Pat
         assert len(tops) == 2
         inside = {name for name in names if name.startswith("cellstrata/")}
         assert inside == of_checkout()
-        for name in inside - {"cellstrata/__init__.py", "cellstrata/py.typed"}:
+        for name in inside - OWN:
             assert archive.read(name) == (ROOT / name.partition("/")[2]).read_bytes()
     endings = {Path(name).suffix for name in inside}
     assert {".py", ".yaml", ".js", ".html", ".css", ".typed"} <= endings

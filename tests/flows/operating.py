@@ -52,7 +52,7 @@ class Operation:
         )
         for attempt in range(20):
             try:
-                with urllib.request.urlopen(request, timeout=30) as answer:
+                with urllib.request.urlopen(request, timeout=120) as answer:
                     text = answer.read()
                 return json.loads(text) if text else None
             except urllib.error.HTTPError as error:
@@ -133,7 +133,7 @@ def wait_until(there: Callable[[], Any], seconds: float, told: Callable[[], str]
     until = time.monotonic() + seconds
     while not there():
         assert time.monotonic() < until, told()[-3000:]
-        time.sleep(0.05)
+        time.sleep(0.2)  # each look may ask the server
 
 
 def free_port() -> int:
@@ -165,7 +165,7 @@ def operation(home: Path) -> Iterator[Operation]:
         server = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
     found = Operation(url, home, environment | {"PREFECT_API_URL": url})
     try:
-        wait_until(lambda: server.poll() is not None or _healthy(url), 90)
+        wait_until(lambda: server.poll() is not None or _healthy(url), 200)
         assert server.poll() is None, (home / "server.log").read_text()
         yield found
     finally:
