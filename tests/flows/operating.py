@@ -118,7 +118,7 @@ class Operation:
         told = self.ask(f"flow_runs/{run}/set_state", {"state": {"type": kind, **more}, "force": False})
         assert told["status"] == "ACCEPT", told
 
-    def end_of(self, run: str, seconds: float = 60) -> dict[str, Any]:
+    def end_of(self, run: str, seconds: float = 200) -> dict[str, Any]:
         """Wait until a run has ended; returns its state."""
         wait_until(lambda: self.state(run)["type"] in ENDED, seconds, self.log)
         return self.state(run)
