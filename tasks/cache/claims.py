@@ -19,7 +19,7 @@ from cellstrata.tasks.stores.heartbeat import OF_WORK, Heartbeat, may_live, own_
 from cellstrata.tasks.stores.store import protocol_of
 
 PACE = OF_WORK
-TRIES = 2  # a claim that is there may be given up before it is read
+TRIES = 2  # on a local disk, where a claim that is there may be given up before it is read
 CREATING = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss")  # stores that can write an object only if there is none
 
 
@@ -70,7 +70,7 @@ class Claims:
         with self._lock:
             if key in self._held:
                 return False
-        for _ in range(TRIES):
+        for _ in range(TRIES if self.cache.store.is_local else 1):
             if self._created(key):
                 break
             if self._elsewhere(key):
@@ -87,19 +87,13 @@ class Claims:
 
     def _created(self, key: str) -> bool:
         """Write a claim where there is none, in one step; False if there is one, or the store knows no such."""
-        if self.cache.store.is_local:
-            try:
-                return self.cache.store.create(_path(key), self._text())
-            except Exception:  # no folder to write to, or one that knows no links
-                return False
-        if protocol_of(self.cache.store.url) not in CREATING:
+        store = self.cache.store
+        if not store.is_local and protocol_of(store.url) not in CREATING:
             return False
-        path = self.cache.store.path(_path(key))
         try:
-            self.cache.store.fs.pipe_file(path, self._text(), mode="create")
-        except Exception:  # stores differ in what they raise when it is there
+            return store.create(_path(key), self._text())
+        except Exception:  # stores differ in what they raise when it is there; a disk may know no hard links
             return False
-        return True
 
     def release(self, key: str) -> None:
         """Give a claim up: its work is done, or has failed."""

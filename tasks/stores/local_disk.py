@@ -17,19 +17,11 @@ from cellstrata.tasks.stores.exchange import exchange
 
 def write_file(path: str, data: bytes | memoryview) -> None:
     """Write a file in one step, replacing an older one; folders are made as needed."""
-    part = f"{path}.{uuid.uuid4().hex[:12]}.part"
-    try:
-        with _open_new(part) as file:
-            file.write(data)
+    with _written_beside(path, data) as part:
         os.replace(part, path)
-    except BaseException as error:
-        with contextlib.suppress(OSError):
-            os.unlink(part)
-        _say_where(error, path)
-        raise
 
 
-def create_file(path: str, data: bytes) -> bool:
+def create_file(path: str, data: bytes | memoryview) -> bool:
     """Write a file, whole and in one step, if there is none; False if there is one.
 
     Raises
@@ -37,17 +29,29 @@ def create_file(path: str, data: bytes) -> bool:
     OSError
         If it cannot be written, or the disk knows no hard links.
     """
+    with _written_beside(path, data) as part:
+        try:
+            os.link(part, path)
+        except FileExistsError:
+            return False
+        finally:
+            os.unlink(part)
+    return True
+
+
+@contextlib.contextmanager
+def _written_beside(path: str, data: bytes | memoryview) -> Iterator[str]:
+    """Yield a file beside `path` that holds the data, to be put in its place; removed where that fails."""
     part = f"{path}.{uuid.uuid4().hex[:12]}.part"
     try:
         with _open_new(part) as file:
             file.write(data)
-        os.link(part, path)
-    except FileExistsError:
-        return False
-    finally:
+        yield part
+    except BaseException as error:
         with contextlib.suppress(OSError):
             os.unlink(part)
-    return True
+        _say_where(error, path)
+        raise
 
 
 def _say_where(error: BaseException, path: str) -> None:

@@ -163,14 +163,19 @@ class Store:
         write_file(path, data)
 
     def create(self, key: str, data: bytes) -> bool:
-        """Write an object on a local disk, whole and at once, if there is none; False if there is one.
+        """Write an object in one step if there is none; False if there is one.
 
         Raises
         ------
-        OSError
-            If it cannot be written, or the disk knows no hard links.
+        Exception
+            In a bucket what its store raises, also where there is one. On a local disk OSError, if it cannot be
+            written or the disk knows no hard links.
         """
-        return create_file(self.path(key), data)
+        path = self.path(key)
+        if self.is_local:
+            return create_file(path, data)
+        self.fs.pipe_file(path, data, mode="create")
+        return True
 
     def touch(self, key: str) -> None:
         """Set the time of an object to now, on a local disk; not more than once an hour, and never fails."""
