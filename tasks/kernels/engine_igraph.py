@@ -7,6 +7,7 @@ generator, so a lock serialises its calls within a process.
 
 from __future__ import annotations
 
+import contextlib
 import random
 import sys
 import threading
@@ -39,6 +40,17 @@ def igraph() -> Any:
             for name in hidden:
                 del sys.modules[name]
     return module
+
+
+@contextlib.contextmanager
+def seeded(seed: int | str) -> Iterator[None]:
+    """Let igraph draw from a generator of this seed, and nobody else call it meanwhile."""
+    with LOCK:
+        igraph().set_random_number_generator(random.Random(seed))
+        try:
+            yield
+        finally:
+            igraph().set_random_number_generator(random)
 
 
 @dataclass(frozen=True)
@@ -81,18 +93,14 @@ class IGraphEngine:
     def partition(self, prepared: Prepared, spec: PartitionSpec) -> npt.NDArray[np.integer]:
         """Return igraph's membership, (n,) int32."""
         graph, weights = prepared.graph, prepared.weights_for(spec)
-        with LOCK:
-            igraph().set_random_number_generator(random.Random(spec.seed))
-            try:
-                if spec.algorithm == "louvain":
-                    found = graph.community_multilevel(weights=weights, resolution=spec.resolution)
-                else:
-                    found = graph.community_leiden(
-                        objective_function="modularity",
-                        weights=weights,
-                        resolution=spec.resolution,
-                        n_iterations=spec.n_iterations,
-                    )
-            finally:
-                igraph().set_random_number_generator(random)
+        with seeded(spec.seed):
+            if spec.algorithm == "louvain":
+                found = graph.community_multilevel(weights=weights, resolution=spec.resolution)
+            else:
+                found = graph.community_leiden(
+                    objective_function="modularity",
+                    weights=weights,
+                    resolution=spec.resolution,
+                    n_iterations=spec.n_iterations,
+                )
         return np.asarray(found.membership, dtype=np.int32)

@@ -9,7 +9,6 @@ graph, is the result. Each cluster is connected: Leiden's clusters are, and so a
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cellstrata.tasks.imports.turns import IMPORTING
-from cellstrata.tasks.kernels.engine_igraph import LOCK, igraph
+from cellstrata.tasks.kernels.engine_igraph import igraph, seeded
 from cellstrata.tasks.kernels.engines import PartitionSpec
 from cellstrata.tasks.kernels.graph import Graph
 from cellstrata.tasks.kernels.rand_index import adjusted_rand_index
@@ -57,16 +56,15 @@ def consensus(graph: Graph, spec: PartitionSpec, runs: Sequence[Labels]) -> Cons
     """
     weights = graph.weights.astype(np.float64) if spec.use_weights else np.ones(len(graph.edges))
     measured = Graph(graph.n_vertices, graph.edges, weights)  # type: ignore[arg-type]
-    whole = _Contracted.of(graph, weights)
     best, quality = _best(measured, spec, runs)
-    counts: list[int] = []
     agreed = agreement(runs)
     if agreed == 1.0:  # nothing is left to be decided
         return Consensus(best, quality, agreed, (len(np.unique(best)),))
-    cores, found = whole.cores(runs), list(runs)
-    while cores.n_vertices < (counts[-1] if counts else whole.n_vertices) and len(counts) < MOST_ROUNDS:
+    counts: list[int] = []
+    cores = _Contracted.of(graph, weights).cores(runs)
+    while cores.n_vertices < (counts[-1] if counts else graph.n_vertices) and len(counts) < MOST_ROUNDS:
         counts.append(cores.n_vertices)
-        found = [cores.partition(spec, f"{spec.seed}/{len(counts)}/{run}") for run in range(CONTRACTED_RUNS)]
+        found = cores.partitions(spec, [f"{spec.seed}/{len(counts)}/{run}" for run in range(CONTRACTED_RUNS)])
         candidate, reached = _best(measured, spec, [labels[cores.members] for labels in found])
         if reached > quality:
             best, quality = candidate, reached
@@ -119,26 +117,25 @@ class _Contracted:
         edges = np.column_stack([keys // count, keys % count])
         return _Contracted(group[self.members], count, edges, weights, _sums(group, self.strengths, count))
 
-    def partition(self, spec: PartitionSpec, seed: str) -> Labels:
-        """Partition by Leiden; modularity of the first graph is CPM here, with strengths for the vertices' weights.
+    def partitions(self, spec: PartitionSpec, seeds: Sequence[str]) -> list[Labels]:
+        """Partition by Leiden, once for each seed.
 
-        igraph's own modularity leaves self-loops out, so a group's inner weight would be lost.
+        Modularity of the first graph is CPM here, with strengths for the vertices' weights: igraph's own leaves
+        self-loops out, so a group's inner weight would be lost.
         """
-        double = self.strengths.sum()
         built = igraph().Graph(n=self.n_vertices, edges=self.edges.tolist(), directed=False)
-        with LOCK:
-            igraph().set_random_number_generator(random.Random(seed))
-            try:
-                found = built.community_leiden(
+        found = []
+        for seed in seeds:
+            with seeded(seed):
+                one = built.community_leiden(
                     objective_function="CPM",
                     weights=self.weights,
                     node_weights=self.strengths,
-                    resolution=spec.resolution / double,
+                    resolution=spec.resolution / self.strengths.sum(),
                     n_iterations=CONTRACTED_ITERATIONS,
                 )
-            finally:
-                igraph().set_random_number_generator(random)
-        return np.asarray(found.membership, dtype=np.int32)
+            found.append(np.asarray(one.membership, dtype=np.int32))
+        return found
 
 
 def _sums(group: npt.NDArray[Any], values: npt.NDArray[np.float64], number: int) -> npt.NDArray[np.float64]:
