@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from cellstrata.flows.commands.exit_codes import DONE
 from cellstrata.flows.commands.letters import name_files_in_utf8, show_what_can_be_shown
-from cellstrata.flows.commands.parser import command_parser
+from cellstrata.flows.commands.parser import KEYS_BESIDE, command_parser
 from cellstrata.tasks.workers.memory import give_back_freed
 
 
@@ -23,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = command_parser()
     options, rest = parser.parse_known_args(arguments)
     options.overrides = rest
-    if options.overrides and not hasattr(options, "verbose"):
+    if options.overrides and not hasattr(options, KEYS_BESIDE):
         parser.error(f"unknown option {options.overrides[0]}")
     words = sys.argv[1:] if arguments is None else arguments
     if hasattr(options, "config") and (option := _of_which_option(words, options)):

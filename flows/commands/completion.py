@@ -9,7 +9,7 @@ import shtab
 
 from cellstrata.configs.model import RunConfig
 from cellstrata.flows.commands.exit_codes import DONE
-from cellstrata.flows.commands.parser import RUN_EPILOG, command_parser
+from cellstrata.flows.commands.parser import KEYS_BESIDE, command_parser
 
 FILES = ("config", "result", "results", "input_file", "output_file", "output", "destination")
 FOLDERS = ("folder", "cache")
@@ -26,7 +26,7 @@ def script(shell: str) -> str:
     """Return the script for `bash`, `zsh` or `tcsh`. Where every key is an option too, the keys are in it."""
     parser = command_parser()
     for command in _commands(parser):
-        if command.epilog == RUN_EPILOG or command.prog.endswith(" demo"):
+        if any(action.dest == KEYS_BESIDE for action in command._actions):
             _add_keys(command)
         for action in command._actions:
             if action.dest in FILES:

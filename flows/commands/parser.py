@@ -37,6 +37,8 @@ environment (CELLSTRATA_WORKERS=4): --workers 4, --runner threads, --refresh,
 --output_dir URL, --cache URL, --seed 1 (of every dataset),
 --DATASETS.lung.clustering.seed 1 (of one). All keys: docs/configuration.md."""
 
+KEYS_BESIDE = "verbose"  # a command with this option takes every key of the configuration as an option too
+
 CLUSTER_EPILOG = """\
 examples:
   cellstrata cluster input.h5ad level1.zarr --resolution 1.0 --algorithm leiden
@@ -71,24 +73,17 @@ def command_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=_version())
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
+    configured: dict[str, Any] = {"epilog": RUN_EPILOG, "formatter_class": shape, "allow_abbrev": False}
     run = commands.add_parser(
-        "run",
+        "run", help="cluster what a configuration file asks for", **configured,
         usage="cellstrata run CONFIG [--json] [--verbose | --quiet] [--any_key value]",
-        help="cluster what a configuration file asks for",
-        epilog=RUN_EPILOG,
-        formatter_class=shape,
-        allow_abbrev=False,
-    )
+    )  # fmt: skip
     run.add_argument("config", metavar="CONFIG", help="a YAML file; see configs/examples")
     run.set_defaults(run=".run:run", takes="config overrides json verbose quiet")
     plan = commands.add_parser(
-        "plan",
+        "plan", help="say what `run` would compute and what comes from the cache", **configured,
         usage="cellstrata plan CONFIG [--json] [--verbose] [--any_key value …]",
-        help="say what `run` would compute and what comes from the cache",
-        epilog=RUN_EPILOG,
-        formatter_class=shape,
-        allow_abbrev=False,
-    )
+    )  # fmt: skip
     plan.add_argument("config", metavar="CONFIG", help="the YAML file of `run`")
     plan.set_defaults(run=".plan:plan", takes="config overrides json verbose")
     demo = commands.add_parser("demo", help="run the bundled example on 700 blood cells", allow_abbrev=False)
