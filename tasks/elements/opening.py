@@ -57,6 +57,9 @@ class Opened:
         self._start()
 
     def _start(self) -> None:
+        # The file of which it is a part, as a modality of a MuData file is, and its path there; else its own place.
+        file, self.inside = file_of(self.url)
+        self.file = self.place.at(file) if self.inside else self.place
         self._lock = threading.Lock()
         self._root: Root = None
         self._close: Any = None
@@ -86,16 +89,6 @@ class Opened:
     def url(self) -> str:
         """Where it is."""
         return self.place.url
-
-    @property
-    def file(self) -> Place:
-        """The file of which it is a part, as a modality of a MuData file; where it is none, its own place."""
-        return self.place.at(file_of(self.url)[0])
-
-    @property
-    def inside(self) -> str:
-        """Its path within that file, empty where it is no part."""
-        return file_of(self.url)[1]
 
     @property
     def kind(self) -> Kind:

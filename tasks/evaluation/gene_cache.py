@@ -42,7 +42,7 @@ def kept_genes(root: elements.Root, names: Sequence[str], source: GeneSource) ->
 
     `root` is the input, or a result made from it.
     """
-    if not names or "X" not in root:
+    if not names or not elements.has_x(root):
         return []
     state = source.state()
     keys = {name: gene_key(state, name) for name in names}

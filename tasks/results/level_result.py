@@ -66,9 +66,11 @@ def publish_level(finished: Finished, cache: Cache) -> PublishedLevel:
     if tree.given is not None:
         record |= _with_parent(record, opened, tree.given.column)
     colors = color_entries(tree_palette(record["tree"], columns_of_json(json.loads(record["columns"]))), labels)
+    with opened.root() as root:
+        kept = _kept(root, name)
     publish(
         opened, output, obs=labels, obsm=obsm, obsp=obsp, uns={**uns, **colors, "clustering": record},
-        link="auto", obs_kept=_kept(opened, name), slots_kept=_slots(opened, output),
+        link="auto", obs_kept=kept, slots_kept=_slots(opened, output),
     )  # fmt: skip
     return replace(published, written=True)
 
@@ -85,17 +87,16 @@ def publish_kept(source: Opened, output: Place, column: str) -> None:
         theirs = _their_record(root)
         columns = {column: {}, **_chain(theirs, column)}
         record = {**theirs, **record, "columns": json.dumps(columns)}
-    kept = _kept(source, column)
+        kept = _kept(root, column)
     publish(
         source, output, uns={"clustering": record}, link="auto", obs_kept=(column, *kept),
         slots_kept=_slots(source, output),
     )  # fmt: skip
 
 
-def _kept(source: Opened, column: str) -> tuple[str, ...]:
+def _kept(root: Root, column: str) -> tuple[str, ...]:
     """Return the obs columns that stay beside the new one: those without which a table of SpatialData is none."""
-    with source.root() as root:
-        return tuple(name for name in spatialdata_columns(root) if name != column)
+    return tuple(name for name in spatialdata_columns(root) if name != column)
 
 
 def _slots(source: Opened, output: Place) -> tuple[str, ...] | None:
