@@ -1,7 +1,8 @@
 """The consolidated metadata of a zarr, so that zarr's reader finds every element in them.
 
-zarr writes them in the order of folded names and reads them in runs of one parent: of two groups whose names
-differ by case alone (`Batch`, `batch`), or by a form of Unicode, it loses the children of one. No issue is known.
+zarr 3.1 writes them in the order of folded names and reads them in runs of one parent: of two groups whose names
+differ by case alone (`Batch`, `batch`), or by a form of Unicode, it loses the children of one. No issue is known;
+zarr 3.4.2 reads all of them, in any order.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -90,10 +91,20 @@ def test_metadata_in_order_are_used_as_they_are(tmp_path: Path) -> None:
 
 
 def test_a_result_that_zarr_cannot_read_is_not_published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from cellstrata.tasks.elements import consolidated
+    real = zarr.consolidate_metadata
 
-    monkeypatch.setattr(consolidated, "_order", lambda folder: None)
+    def forgetful(store: Any) -> zarr.Group:
+        """Leave the codes of the labels out of what is written, as a reader or writer with a fault would."""
+        made = real(store)
+        file = Path(store.root) / ".zmetadata"
+        document = json.loads(file.read_bytes())
+        for key in (".zarray", ".zattrs"):
+            document["metadata"].pop(f"obs/leiden_0.5_1/codes/{key}", None)
+        file.write_text(json.dumps(document))
+        return made
+
+    monkeypatch.setattr(zarr, "consolidate_metadata", forgetful)
     out: Any = tmp_path / "out.zarr"
-    with pytest.raises(OutputError, match=r"out\.zarr.*consolidated metadata"):
+    with pytest.raises(OutputError, match=r"out\.zarr.*consolidated metadata.*obs/leiden_0.5_1/codes"):
         publishing.publish(opened(save(alike(), tmp_path, "h5ad", "in")), Place(str(out)), obs={"leiden_0.5_1": LABELS})
     assert not out.exists()
