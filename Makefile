@@ -4,9 +4,12 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { command -v $$p; break; }; done)
 BIN := $(VENV)/bin
 SOURCES := configs tasks flows src/cellstrata/__init__.py tests benchmarks
+LOWEST ?= .venv-lowest
+LOWEST_PYTHON ?= python3.11
+LOWEST_TESTS ?= tests/flows/test_cluster.py tests/flows/test_run.py
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test lint format bench docs clean
+.PHONY: demo test lowest lint format bench docs clean
 
 demo: $(VENV)/.run
 	@$(BIN)/cellstrata demo
@@ -14,6 +17,11 @@ demo: $(VENV)/.run
 # Two at a time by files: each has a Prefect server of its own, and more would only wait for the disk.
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 1
+
+# The lowest releases that pyproject.toml allows, on the oldest Python: each bound there is one that passed this.
+lowest: $(LOWEST)/.dev
+	cd $$(mktemp -d) && $(abspath $(LOWEST))/bin/cellstrata demo
+	PATH=$(abspath $(LOWEST))/bin:$$PATH $(LOWEST)/bin/python -m pytest $(LOWEST_TESTS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check $(SOURCES)
@@ -33,7 +41,7 @@ docs: $(VENV)/.dev
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist site cellstrata-demo
+	rm -rf $(VENV) $(LOWEST) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist site cellstrata-demo
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.made:
@@ -50,6 +58,12 @@ $(VENV)/.run: $(VENV)/.made pyproject.toml $(wildcard constraints/*.txt)
 $(VENV)/.dev: $(VENV)/.made pyproject.toml $(wildcard constraints/*.txt)
 	@$(call install,.[dev])
 	@touch $@ $(VENV)/.run
+
+$(LOWEST)/.dev: pyproject.toml
+	@$(LOWEST_PYTHON) -m venv --clear $(LOWEST)
+	@$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check uv
+	@$(LOWEST)/bin/uv pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct --editable '.[dev]'
+	@touch $@
 
 define install
 	pins=constraints/python$$($(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])').txt; \
