@@ -7,7 +7,6 @@ needs its digest alone; its rows are read only when it has to be computed.
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,58 +29,11 @@ from cellstrata.tasks.trees.facts import SplitFacts
 from cellstrata.tasks.trees.graphs import read_graph, write_graph
 from cellstrata.tasks.trees.keys import graph_key, split_key
 from cellstrata.tasks.trees.plan import TreePlan
+from cellstrata.tasks.trees.prepared_graph import HeldGraph, prepared_graph
 from cellstrata.tasks.trees.tree import Node, Pending, Tree
 
 KEPT_GRAPH = 1_000  # cells: a smaller graph is built as fast as it is found, and is not kept
 log = logging.getLogger("cellstrata.cache")
-
-
-@dataclass
-class _Held:
-    """A level-1 graph, how it was found, and the engine's form of it, made when first asked for."""
-
-    graph: Graph
-    method: str
-    engine: Engine
-    resolutions: tuple[float, ...]
-    form: object = None
-
-
-class PreparedGraph:
-    """The last level-1 graph of this process, for its next resolution.
-
-    It belongs to the process, and not to a run: a worker serves one run, and two runs that share a graph in one
-    process share it rightly, since its name is its key in the cache. It lasts until another graph is asked for,
-    a deeper level begins, or a split runs out of memory.
-    """
-
-    def __init__(self) -> None:
-        self._held: dict[tuple[str, str], _Held] = {}
-        self._lock = threading.RLock()
-
-    def clear(self) -> None:
-        """Forget it, and free what it holds of a device."""
-        with self._lock:
-            self._held.clear()
-
-    def get(self, name: tuple[str, str], make: Callable[[], _Held]) -> tuple[_Held, Callable[[], Any]]:
-        """Return the graph of a name, made if it is another, and what returns the engine's form of it."""
-        with self._lock:  # resolutions that start together wait for one graph
-            if name not in self._held:
-                made = make()
-                self._held.clear()
-                self._held[name] = made
-            held = self._held[name]
-        return held, lambda: self._form(held)
-
-    def _form(self, held: _Held) -> Any:
-        with self._lock:
-            if held.form is None:
-                held.form = held.engine.prepare(held.graph, held.resolutions)
-            return held.form
-
-
-prepared_graph = PreparedGraph()
 
 
 @dataclass(frozen=True)
@@ -256,10 +208,10 @@ def _graph_of(
         return *_found_or_built(plan, pending, cache, key, rows, refresh), None
     built = False
 
-    def make() -> _Held:
+    def make() -> HeldGraph:
         nonlocal built
         graph, method, built = _found_or_built(plan, pending, cache, key, rows, False)
-        return _Held(graph, method, engine, plan.resolutions)
+        return HeldGraph(graph, method, engine, plan.resolutions)
 
     held, prepared = prepared_graph.get((key, engine_version(engine)), make)
     return held.graph, held.method, built, prepared
