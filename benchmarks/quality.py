@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from cellstrata.tasks.kernels.connectivities import connectivities
 from cellstrata.tasks.kernels.engines import PartitionSpec, engine_version, load_engine
-from cellstrata.tasks.kernels.ensemble import consensus, seeds
+from cellstrata.tasks.kernels.ensemble import consensus, run_spec
 from cellstrata.tasks.kernels.graph import Graph
 from cellstrata.tasks.kernels.knn import nearest_neighbors
 from cellstrata.tasks.kernels.rand_index import adjusted_rand_index
@@ -102,8 +102,8 @@ def _ensemble(
     graph: Graph, single: Callable[[PartitionSpec], Labels], resolution: float, size: int
 ) -> Callable[[int], Labels]:
     def way(seed: int) -> Labels:
-        runs = [single(PartitionSpec("leiden", resolution, seed=one)) for one in seeds(seed, size)]
-        return consensus(graph, PartitionSpec("leiden", resolution, seed=seed), runs).labels
+        spec = PartitionSpec("leiden", resolution, seed=seed, ensemble=size)
+        return consensus(graph, spec, [single(run_spec(spec, number)) for number in range(size)]).labels
 
     return way
 

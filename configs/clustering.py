@@ -33,6 +33,7 @@ from cellstrata.configs.values import (
     Metric,
     Neighbors,
     NothingIsEmpty,
+    Runs,
     Share,
     Switch,
     Text,
@@ -162,6 +163,11 @@ class ClusteringConfig(BaseModel):
         "`use_gpu`. `rapids` is the GPU's. Default: igraph, and rapids where a GPU is used.",
     )
     n_iterations: Iterations = Field(2, description="Iterations of Leiden; -1: until nothing changes.")
+    ensemble: Runs = Field(
+        1,
+        description="Runs of Leiden that are joined into one partition, each with a seed of its own; `auto`: 3, and 8 "
+        "if they do not agree. Louvain is always a single run.",
+    )
     clustering_args: Annotated[dict[str, bool], BeforeValidator(check)] = Field(
         default_factory=dict,
         description="Other keys as the ancestor spells them: resolution, n_iterations, seed or random_state, "

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cellstrata.configs.cluster_ids import ClusterId, NamedCluster, TreeId, id_hint, named_cluster
 from cellstrata.configs.errors import ConfigError, Problem, did_you_mean, one_of, shown
-from cellstrata.configs.values import Count, CountFromZero, Iterations, Metric, Neighbors, Resolution, Text
+from cellstrata.configs.values import Count, CountFromZero, Iterations, Metric, Neighbors, Resolution, Runs, Text
 from cellstrata.configs.wording import problems_in
 
 _BOTH = ("levels", "clusters")
@@ -30,6 +30,7 @@ class LevelParameters(BaseModel):
     min_cells: CountFromZero | None = Field(None, description="Smaller clusters are left whole.")
     n_iterations: Iterations | None = Field(None, description="Iterations of Leiden; -1: until it is stable.")
     seed: CountFromZero | None = Field(None, description="Seed of these splits.")
+    ensemble: Runs | None = Field(None, description="Runs of Leiden that are joined into each of these splits.")
 
     def over(self, below: LevelParameters) -> LevelParameters:
         """Lay these parameters over others."""

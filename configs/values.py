@@ -62,6 +62,15 @@ def _iterations(value: object) -> object:
     return value
 
 
+def _runs(value: object) -> object:
+    if value is None or value == "auto":
+        return value
+    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MOST_RUNS:
+        return value
+    suggestion = did_you_mean(value, ["auto"]) or "1 is a single run, 8 a good ensemble"
+    raise refuse(f"must be a whole number from 1 to {MOST_RUNS}, or `auto`, not {shown(value)}", suggestion)
+
+
 def _switch_or(word: str) -> BeforeValidator:
     def check(value: object) -> object:
         if isinstance(value, bool) or value == word:
@@ -110,6 +119,7 @@ def text_keys(value: object) -> object:
     return {str(key): text_keys(inner) for key, inner in value.items()} if isinstance(value, dict) else value
 
 
+MOST_RUNS = 1_000  # of an ensemble: up to here, those of two seeds have no run in common
 METRICS = ("euclidean", "cosine")
 
 Switch = StrictBool
@@ -120,6 +130,7 @@ Share = Annotated[float, BeforeValidator(_share), Field(ge=0, le=1)]
 Neighbors = Annotated[StrictInt, Field(ge=2)]
 Iterations = Annotated[StrictInt, BeforeValidator(_iterations)]
 Resolution = Annotated[float, BeforeValidator(_resolution), Field(gt=0)]
+Runs = Annotated[StrictInt | Literal["auto"], BeforeValidator(_runs)]
 Metric = Annotated[Literal["euclidean", "cosine"], one_word_of(METRICS)]
 Gpu = Annotated[StrictBool | Literal["required"], _switch_or("required")]
 Figures = Annotated[StrictBool | Literal["auto"], _switch_or("auto")]

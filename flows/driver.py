@@ -23,6 +23,7 @@ from cellstrata.tasks.cache.claims import Claims
 from cellstrata.tasks.cache.known_entries import KnownEntries
 from cellstrata.tasks.cache.recent_entries import listed_as
 from cellstrata.tasks.trees.jobs import Job, JobReport, bundle_key
+from cellstrata.tasks.trees.runs import next_runs
 from cellstrata.tasks.trees.split import first_nodes, node_key, split
 from cellstrata.tasks.trees.tree import Node, Pending, Tree
 
@@ -42,6 +43,10 @@ class _Work:
     name: str
     parent: Any = None
     key: str = ""
+    claimed: bool = False
+    joins: _Work | None = None  # the ensemble of which this is a run
+    runs_made: int = 0
+    runs_open: int = 0
 
     @property
     def n_cells(self) -> int:
@@ -90,6 +95,8 @@ class Driver:
             while self._running or ((self._ready or self._elsewhere) and len(failures) < GIVE_UP):
                 while self._ready and len(failures) < GIVE_UP and len(self._running) < self.at_once:
                     work = heapq.heappop(self._ready)[-1]
+                    if await asyncio.to_thread(self._begun, work):
+                        continue
                     future = await asyncio.to_thread(self._start, work, claims)
                     if future is None:
                         self._elsewhere.append(work)
@@ -109,6 +116,8 @@ class Driver:
                 except ClusterLost as error:
                     failures += [str(error)] * GIVE_UP  # nothing else can be split either
                 else:
+                    if work.runs_open:
+                        continue  # it comes again when they are made
                     done = claims.release if reason else claims.finish
                     releases.append(asyncio.create_task(asyncio.to_thread(done, work.key)))
                 self.on_progress(sum(tree.settled for tree in trees), self.counts)
@@ -118,27 +127,30 @@ class Driver:
 
     def _start(self, work: _Work, claims: Claims) -> Any:
         """Submit a piece of work; None if another run is at it."""
-        plan = work.tree.plan
-        if not work.key:
-            if work.recurse:
-                work.key = bundle_key(plan, work.nodes, self.cache)
-            else:
-                work.key = node_key(plan, work.nodes[0], self.cache)
+        plan, key = work.tree.plan, self._key(work)
         known, listed = self.refresh, None if claims.met else self._listing.entries()
-        if not known and (listed is None or listed_as(work.key) in listed):
-            known = self.cache.read_record(work.key) is not None
-        if not known and not claims.take(work.key):
-            return None
-        if not known and self._written_since(work.key, listed is not None):
-            known = True
+        if not known and (listed is None or listed_as(key) in listed):
+            known = self.cache.read_record(key) is not None
+        if not known and not work.claimed:
+            if not claims.take(key):
+                return None
+            work.claimed = True
+            known = self._written_since(key, listed is not None)
         absent = not known and not claims.met  # another run may have written it since
         passed = listed | {listed_as(plan.root_graph)} if absent and listed is not None and work.recurse else None
         job = Job(
-            key=work.key, plan=plan, nodes=work.nodes, cache=self.cache, recurse=work.recurse, refresh=self.refresh,
-            looked_up=absent, listed=passed,
+            key=key, plan=plan, nodes=work.nodes, cache=self.cache, recurse=work.recurse, refresh=self.refresh,
+            looked_up=absent, listed=passed, runs_made=work.runs_made or None,
         )  # fmt: skip
         parents = [work.parent] if work.parent else None
-        return self.submit(name=work.name, key=work.key, job=quote(job), wait_for=parents)
+        return self.submit(name=work.name, key=key, job=quote(job), wait_for=parents)
+
+    def _key(self, work: _Work) -> str:
+        if not work.key:
+            plan = work.tree.plan
+            made = bundle_key(plan, work.nodes, self.cache) if work.recurse else None
+            work.key = made or node_key(plan, work.nodes[0], self.cache)
+        return work.key
 
     def _written_since(self, key: str, listed: bool) -> bool:
         """Tell whether another has ended with a cluster between our look at the cache and our claim."""
@@ -154,7 +166,13 @@ class Driver:
         try:
             report = JobReport.from_json(future.result())
             from_cache = future.state.name == "Cached"
-            await asyncio.to_thread(self._take, work, future, () if from_cache else report.executed)
+            if report.more_runs:
+                self._open_runs(work, more=True)
+            elif work.joins is not None:
+                self._listing.saw([work.key])
+                self._made(work.joins)
+            else:
+                await asyncio.to_thread(self._take, work, future, () if from_cache else report.executed)
         except Exception as error:
             return str(error)
         return ""
@@ -172,6 +190,28 @@ class Driver:
             work.append((group, len(group) > 1 or not is_last))
         for members, recurse in work:
             self._push(_Work(tree, members, recurse, self._name(tree, members), parent))
+
+    def _begun(self, work: _Work) -> bool:
+        """Begin with an ensemble's runs, where they are pieces of work; False where there is nothing to begin."""
+        if work.recurse or not next_runs(work.nodes[0], work.runs_made):
+            return False
+        there = not work.runs_made and not self.refresh and self.cache.read_record(self._key(work)) is not None
+        if not there:
+            self._open_runs(work)
+        return not there
+
+    def _open_runs(self, work: _Work, *, more: bool = False) -> None:
+        runs = next_runs(work.nodes[0], work.runs_made, more=more)
+        work.runs_open = len(runs)
+        for run in runs:
+            name = f"{work.name} · run {(run.run or 0) + 1}"
+            self._push(_Work(work.tree, (run,), False, name, work.parent, joins=work))
+
+    def _made(self, ensemble: _Work) -> None:
+        """Take one of an ensemble's runs; after the last of those that were begun it is joined."""
+        ensemble.runs_made, ensemble.runs_open = ensemble.runs_made + 1, ensemble.runs_open - 1
+        if not ensemble.runs_open:
+            self._push(ensemble)
 
     def _push(self, work: _Work) -> None:
         heapq.heappush(self._ready, (-work.n_cells, next(self._order), work))

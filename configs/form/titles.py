@@ -13,6 +13,7 @@ CLUSTERING = {
     "neighbors_key": "Stored graph of neighbors",
     "min_cells": "Leave clusters whole that have fewer cells than",
     "seed": "Seed",
+    "ensemble": "Runs of Leiden to join",
     "umap_colors": "Color UMAPs by",
     "recompute_umap": "Compute a new UMAP",
     "plots": "Further figures",

@@ -55,6 +55,7 @@ def tree_plans(
                 n_iterations=settings.n_iterations,
                 seed=settings.seed,
                 use_weights=settings.use_weights,
+                ensemble=settings.ensemble,
             ),
             neighbors=source.neighbors,
             min_cells=settings.min_cells,

@@ -19,6 +19,7 @@ from cellstrata.tasks.imports.turns import IMPORTING
 from cellstrata.tasks.kernels.graph import Graph
 
 Algorithm = Literal["leiden", "louvain"]
+Runs = int | Literal["auto"]
 STAND_IN = "igraph"  # the default, and what computes where a GPU cannot
 
 
@@ -28,7 +29,11 @@ class EngineUnavailable(RuntimeError):
 
 @dataclass(frozen=True)
 class PartitionSpec:
-    """What is asked of an engine. `n_iterations` is Leiden's, -1 until stable; Louvain has none."""
+    """What is asked of a partition. `n_iterations` is Leiden's, -1 until stable; Louvain has none.
+
+    `ensemble` is how many runs are joined into one (`cellstrata.tasks.kernels.ensemble`), `auto` for as many as they
+    need to agree. An engine makes one run and does not look at it; Louvain is always one.
+    """
 
     algorithm: Algorithm
     resolution: float
@@ -36,6 +41,12 @@ class PartitionSpec:
     n_iterations: int = 2
     seed: int = 0
     use_weights: bool = True
+    ensemble: Runs = 1
+
+    @property
+    def joins_runs(self) -> bool:
+        """Tell whether it is made of several runs."""
+        return self.algorithm == "leiden" and self.ensemble != 1
 
 
 class Engine(Protocol):

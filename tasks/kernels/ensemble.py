@@ -1,16 +1,18 @@
 """One partition from many seeded runs: what all of them put together is contracted, and partitioned again.
 
+Here it is said what an ensemble is: how many runs, with which seeds, and how they are joined.
 Core groups, iterated: M. Ovelgönne and A. Geyer-Schulz, "An ensemble learning strategy for graph clustering",
 10th DIMACS implementation challenge (2012). Vertices that all runs put together, and that hang together in the
 graph, are one core. The graph of the cores is partitioned several times; what those runs put together are the
 next cores, until their number no longer falls. The best partition that was seen, by its quality in the whole
-graph, is the result. Each cluster is connected: Leiden's clusters are, and so are cores.
+graph, is the result. Each cluster is connected: Leiden's clusters are, and so are cores; one of an engine's that is not
+falls into its parts, which never lowers modularity.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,7 +24,12 @@ from cellstrata.tasks.kernels.engines import PartitionSpec
 from cellstrata.tasks.kernels.graph import Graph
 from cellstrata.tasks.kernels.rand_index import adjusted_rand_index
 
+SCHEME = 1  # raise it when the same runs give another partition, or `auto` another number of runs
+FEW, MOST = 3, 8  # runs of `auto`: it begins with few, and if they do not agree there are most
+AGREED = 0.95  # the mean adjusted Rand index over pairs of runs from which they agree
+JOINED_BY = "igraph"  # the engine of the contracted steps, whichever made the runs
 STRIDE = 1_000  # between the seeds of two ensembles: their runs are never the same
+SEEDS = 1 << 31  # what every engine takes
 CONTRACTED_RUNS, CONTRACTED_ITERATIONS = 8, 2  # in each round; Leiden's own
 MOST_ROUNDS = 50
 
@@ -43,9 +50,31 @@ class Consensus:
     cores: tuple[int, ...]
 
 
-def seeds(seed: int, runs: int) -> tuple[int, ...]:
-    """Return the seeds of an ensemble's runs; a larger one has those of a smaller one, and more."""
-    return tuple(range(seed * STRIDE, seed * STRIDE + runs))
+def run_spec(spec: PartitionSpec, number: int) -> PartitionSpec:
+    """Return what is asked of an ensemble's run, counted from 0.
+
+    A larger ensemble has the runs of a smaller one, and more. Ensembles of up to 1,000 runs with different seeds
+    have none in common (below 2 million, from where seeds begin anew).
+    """
+    return replace(spec, ensemble=1, seed=(spec.seed * STRIDE + number) % SEEDS)
+
+
+def first_runs(spec: PartitionSpec) -> int:
+    """Return how many runs an ensemble has at least."""
+    return FEW if spec.ensemble == "auto" else spec.ensemble
+
+
+def all_runs(spec: PartitionSpec) -> int:
+    """Return how many runs an ensemble has at most."""
+    return MOST if spec.ensemble == "auto" else spec.ensemble
+
+
+def runs_wanted(spec: PartitionSpec, runs: Sequence[Labels]) -> int:
+    """Return how many runs an ensemble has in all, once the first of them, each (n,) int32, are there."""
+    few = first_runs(spec)
+    if spec.ensemble != "auto" or agreement(runs[:few]) >= AGREED:
+        return few
+    return MOST
 
 
 def consensus(graph: Graph, spec: PartitionSpec, runs: Sequence[Labels]) -> Consensus:
@@ -59,6 +88,7 @@ def consensus(graph: Graph, spec: PartitionSpec, runs: Sequence[Labels]) -> Cons
     best, quality = _best(measured, spec, runs)
     agreed = agreement(runs)
     if agreed == 1.0:  # nothing is left to be decided
+        best, quality = _connected(measured, spec, best, quality)
         return Consensus(best, quality, agreed, (len(np.unique(best)),))
     counts: list[int] = []
     cores = _Contracted.of(graph, weights).cores(runs)
@@ -69,7 +99,7 @@ def consensus(graph: Graph, spec: PartitionSpec, runs: Sequence[Labels]) -> Cons
         if reached > quality:
             best, quality = candidate, reached
         cores = cores.cores(found)
-    return Consensus(best, quality, agreed, tuple(counts))
+    return Consensus(*_connected(measured, spec, best, quality), agreed, tuple(counts))
 
 
 def agreement(runs: Sequence[Labels]) -> float:
@@ -99,17 +129,8 @@ class _Contracted:
 
     def cores(self, runs: Sequence[Labels]) -> _Contracted:
         """Contract what all runs put together and what hangs together."""
-        with IMPORTING:
-            import scipy.sparse as sp
-            from scipy.sparse.csgraph import connected_components
-
+        count, group = _parts(self.n_vertices, self.edges, runs)
         a, b = self.edges[:, 0], self.edges[:, 1]
-        together = np.ones(len(a), bool)
-        for labels in runs:
-            together &= labels[a] == labels[b]
-        n = self.n_vertices
-        kept = sp.coo_matrix((np.ones(together.sum(), bool), (a[together], b[together])), shape=(n, n))
-        count, group = connected_components(kept, directed=False)
         low, high = np.minimum(group[a], group[b]).astype(np.int64), np.maximum(group[a], group[b]).astype(np.int64)
         between = low != high
         keys, inverse = np.unique(low[between] * count + high[between], return_inverse=True)
@@ -141,6 +162,30 @@ class _Contracted:
 def _sums(group: npt.NDArray[Any], values: npt.NDArray[np.float64], number: int) -> npt.NDArray[np.float64]:
     """Return the sum of the values of each group, (number,)."""
     return np.bincount(group, values, number).astype(np.float64, copy=False)
+
+
+def _parts(n: int, edges: npt.NDArray[Any], runs: Sequence[Labels]) -> tuple[int, npt.NDArray[np.int64]]:
+    """Return the number of parts that hang together within every run's clusters, and that of each vertex, (n,)."""
+    with IMPORTING:
+        import scipy.sparse as sp
+        from scipy.sparse.csgraph import connected_components
+
+    a, b = edges[:, 0], edges[:, 1]
+    together = np.ones(len(a), bool)
+    for labels in runs:
+        together &= labels[a] == labels[b]
+    kept = sp.coo_matrix((np.ones(together.sum(), bool), (a[together], b[together])), shape=(n, n))
+    count, group = connected_components(kept, directed=False)
+    return int(count), group.astype(np.int64)
+
+
+def _connected(graph: Graph, spec: PartitionSpec, labels: Labels, quality: float) -> tuple[Labels, float]:
+    """Return a partition and its quality, with the parts of clusters that do not hang together as clusters."""
+    count, parts = _parts(graph.n_vertices, graph.edges, [labels])
+    if count == len(np.unique(labels)):
+        return labels, quality
+    found = parts.astype(np.int32)
+    return found, graph.modularity(found, spec.resolution)
 
 
 def _best(graph: Graph, spec: PartitionSpec, runs: Sequence[Labels]) -> tuple[Labels, float]:

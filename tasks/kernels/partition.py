@@ -1,4 +1,4 @@
-"""The one caller of engines: trivial graphs, numbering by size, modularity, and the CPU in a GPU's stead."""
+"""The one caller of engines: trivial graphs, one run or many, numbering by size, and the CPU in a GPU's stead."""
 
 from __future__ import annotations
 
@@ -18,9 +18,11 @@ from cellstrata.tasks.kernels.engines import (
     engine_version,
     load_engine,
 )
+from cellstrata.tasks.kernels.ensemble import consensus, first_runs, run_spec, runs_wanted
 from cellstrata.tasks.kernels.gpu import first_line, free_memory, is_out_of_memory
 from cellstrata.tasks.kernels.graph import Graph
 from cellstrata.tasks.kernels.guard import bad_labels, bad_partition
+from cellstrata.tasks.kernels.stability import Stability, stability
 
 log = logging.getLogger("cellstrata.gpu")
 
@@ -35,13 +37,24 @@ class Guard:
 
 
 @dataclass(frozen=True)
+class Joined:
+    """What a partition of many runs knows of them: how many there were, their mean adjusted Rand index, the numbers of
+    cores by round, and how far they have its clusters."""
+
+    runs: int
+    agreement: float
+    cores: tuple[int, ...]
+    stability: Stability
+
+
+@dataclass(frozen=True)
 class Partition:
     """A partition of a graph's vertices.
 
     `labels` is (n,) int32, cluster 0 the largest; `modularity` is at resolution 1, so that
     resolutions can be compared, `quality` at the resolution that was used. `note` says why an engine
     was not asked, else None. `engine` and `engine_version` are what made the labels; `fallback` says
-    why the CPU did, where a GPU was asked, else None.
+    why the CPU did, where a GPU was asked, else None. `joined` is None for a single run.
     """
 
     labels: npt.NDArray[np.int32]
@@ -52,6 +65,7 @@ class Partition:
     engine: str = ""
     engine_version: str = ""
     fallback: str | None = None
+    joined: Joined | None = None
 
 
 def partition(
@@ -60,11 +74,13 @@ def partition(
     engine: Engine,
     prepared: Callable[[], Any] | None = None,
     guard: Guard | None = None,
+    run: Callable[[int], Partition] | None = None,
 ) -> Partition:
-    """Partition a graph and number its clusters by size.
+    """Partition a graph, by one run or by as many as `spec` asks for, and number its clusters by size.
 
     A graph with fewer than two vertices or without edges is one community, and says so. `prepared`
-    returns `engine.prepare(graph)`, if the caller keeps it. Where `guard` is given and the engine runs
+    returns `engine.prepare(graph)`, if the caller keeps it; `run` returns an ensemble's run, counted from 0,
+    if the caller keeps those. Where `guard` is given and the engine runs
     on a GPU, its answer is checked, and whatever is wrong, an error too, has the CPU compute the
     partition with the same parameters.
 
@@ -79,7 +95,10 @@ def partition(
     if n < 2 or not len(graph.edges):
         labels, note = np.zeros(n, np.int32), "the graph has no edges" if n > 1 else None
         return Partition(labels, [n] if n else [], 0.0, 0.0, note, engine.name, engine_version(engine))
-    make = prepared or (lambda: engine.prepare(graph))
+    make = prepared or _once(lambda: engine.prepare(graph))
+    if spec.joins_runs:
+        own = run or (lambda number: partition(graph, run_spec(spec, number), engine, make, guard))
+        return _joined(graph, spec, own)
     if guard is None or engine.device == "cpu":
         return _numbered(graph, spec, engine, engine.partition(make(), spec))
     found, fault = _watched(graph, spec, engine, make, guard)
@@ -87,6 +106,37 @@ def partition(
         return found
     log.warning("%s: the CPU repeats a split of %d cells, since %s", engine.name, n, fault)
     return replace(partition(graph, spec, load_engine(STAND_IN)), fallback=fault)
+
+
+def _once(make: Callable[[], Any]) -> Callable[[], Any]:
+    """Return what makes a thing when it is first asked for."""
+    made: list[Any] = []
+
+    def get() -> Any:
+        if not made:
+            made.append(make())
+        return made[0]
+
+    return get
+
+
+def _joined(graph: Graph, spec: PartitionSpec, run: Callable[[int], Partition]) -> Partition:
+    made = [run(number) for number in range(first_runs(spec))]
+    wanted = runs_wanted(spec, [one.labels for one in made])
+    made += [run(number) for number in range(len(made), wanted)]
+    runs = [one.labels for one in made]
+    found = consensus(graph, spec, runs)
+    labels, sizes = number_by_size(found.labels)
+    return Partition(
+        labels,
+        sizes,
+        graph.modularity(labels),
+        graph.modularity(labels, spec.resolution),
+        engine=made[0].engine,
+        engine_version=made[0].engine_version,
+        fallback=next((one.fallback for one in made if one.fallback), None),
+        joined=Joined(len(runs), found.agreement, found.cores, stability(labels, runs)),
+    )
 
 
 def _watched(

@@ -64,7 +64,12 @@ class JsonObject:
 
     def wholes(self, name: str) -> tuple[int, ...]:
         """Return a list of whole numbers."""
-        return tuple(self._required(name, self._list(name, int)))
+        return self._required(name, self.wholes_or_none(name))
+
+    def wholes_or_none(self, name: str) -> tuple[int, ...] | None:
+        """Return a list of whole numbers."""
+        found = self._list(name, int)
+        return None if found is None else tuple(found)
 
     def texts(self, name: str) -> tuple[str, ...]:
         """Return a list of strings."""

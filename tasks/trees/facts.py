@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import get_args
 
 from cellstrata.tasks.kernels.engines import Algorithm
 from cellstrata.tasks.kernels.gpu_check import GpuCheck
+from cellstrata.tasks.kernels.partition import Joined
 from cellstrata.tasks.stores.json_values import JsonObject, WrongJson
+
+_OF_ENSEMBLES = ("runs", "agreement", "cores", "stability")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +60,14 @@ class SplitFacts:
         Why the CPU made the labels where a GPU was asked.
     gpu_check : GpuCheck or None
         How far the CPU agrees with the GPU, where this split was in the sample.
+    runs : int or None
+        How many runs were joined; None for a single one, as for the following three.
+    agreement : float or None
+        The mean adjusted Rand index over all pairs of runs.
+    cores : tuple of int, or None
+        The number of cores by round.
+    stability : tuple of float, or None
+        For each cluster the mean over runs of its best Jaccard index.
     """
 
     n_cells: int
@@ -85,11 +96,23 @@ class SplitFacts:
     asked_engine: str | None = None
     fallback: str | None = None
     gpu_check: GpuCheck | None = None
+    runs: int | None = None
+    agreement: float | None = None
+    cores: tuple[int, ...] | None = None
+    stability: tuple[float, ...] | None = None
+
+    def with_runs(self, joined: Joined) -> SplitFacts:
+        """Return the same with what is known of an ensemble's runs."""
+        told = joined.stability.clusters
+        return replace(self, runs=joined.runs, agreement=joined.agreement, cores=joined.cores, stability=told)
 
     def to_json(self) -> dict[str, object]:
-        """Return plain JSON values, as a record's body has them."""
+        """Return plain JSON values, as a record's body has them; a single run's says nothing of ensembles."""
+        own = {name: value for name, value in vars(self).items() if name not in _OF_ENSEMBLES}
+        joined = {name: getattr(self, name) for name in _OF_ENSEMBLES} if self.runs is not None else {}
         return {
-            **vars(self),
+            **own,
+            **{name: list(value) if isinstance(value, tuple) else value for name, value in joined.items()},
             "sizes": list(self.sizes),
             "children": None if self.children is None else list(self.children),
             "gpu_check": None if self.gpu_check is None else asdict(self.gpu_check),
@@ -135,6 +158,10 @@ class SplitFacts:
             asked_engine=said.text_or_none("asked_engine"),
             fallback=said.text_or_none("fallback"),
             gpu_check=None if check is None else gpu_check_of(check),
+            runs=said.whole_or_none("runs"),
+            agreement=said.number_or_none("agreement"),
+            cores=said.wholes_or_none("cores"),
+            stability=said.numbers_or_none("stability"),
         )
 
 

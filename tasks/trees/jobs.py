@@ -6,10 +6,12 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from cellstrata.configs.hierarchy import LevelParameters
 from cellstrata.tasks.cache.cache import Cache, Record
 from cellstrata.tasks.stores.digest import digest_values
 from cellstrata.tasks.stores.json_values import JsonObject
 from cellstrata.tasks.trees.plan import TreePlan
+from cellstrata.tasks.trees.runs import RunsWanted
 from cellstrata.tasks.trees.split import node_key, split
 from cellstrata.tasks.trees.tree import Pending, Tree
 
@@ -19,7 +21,8 @@ class Job:
     """One piece of work: these nodes, and all that is below them if `recurse`.
 
     Picklable and small: a plan, row numbers, and the address of the cache. `looked_up` says that just now
-    the cache had no entry of its key; `listed` are the entries that it had, where that is known.
+    the cache had no entry of its key; `listed` are the entries that it had, where that is known. `runs_made` are
+    those of an ensemble that have just now been made, where its runs are jobs of their own.
     """
 
     key: str
@@ -30,6 +33,7 @@ class Job:
     refresh: bool = False
     looked_up: bool = False
     listed: frozenset[str] | None = None
+    runs_made: int | None = None
 
     @property
     def n_cells(self) -> int:
@@ -46,7 +50,8 @@ class Job:
 class JobReport:
     """What came of a job: `executed` are the keys of the splits that were really computed, of `splits` in all.
 
-    `entries` are the records of all, which whoever asked need not read again; its JSON is without them.
+    `entries` are the records of all, which whoever asked need not read again; its JSON is without them. Where
+    `more_runs` is set nothing was split: an ensemble needs more runs than were made.
     """
 
     key: str
@@ -54,6 +59,7 @@ class JobReport:
     splits: int
     seconds: float
     entries: tuple[Record, ...] = ()
+    more_runs: bool = False
 
     @classmethod
     def of_cached(cls, record: Record) -> JobReport:
@@ -63,7 +69,8 @@ class JobReport:
 
     def to_json(self) -> dict[str, object]:
         """Return plain JSON values, as Prefect keeps them."""
-        return {"key": self.key, "executed": list(self.executed), "splits": self.splits, "seconds": self.seconds}
+        said = {"key": self.key, "executed": list(self.executed), "splits": self.splits, "seconds": self.seconds}
+        return {**said, "more_runs": True} if self.more_runs else said
 
     @classmethod
     def from_json(cls, document: Mapping[str, object]) -> JobReport:
@@ -74,6 +81,7 @@ class JobReport:
             executed=said.texts("executed"),
             splits=said.whole("splits"),
             seconds=said.number("seconds"),
+            more_runs=bool(said.truth_or_none("more_runs")),
         )
 
 
@@ -89,7 +97,10 @@ def run_job(job: Job) -> JobReport:
     with job.cache.for_job(job.listed) as cache:
         if job.looked_up:
             cache.note_absent(job.key)
-        entries, executed = _grown(job, cache)
+        try:
+            entries, executed = _grown(job, cache)
+        except RunsWanted:
+            return JobReport(key=job.key, executed=(), splits=0, seconds=0.0, more_runs=True)
         seconds = round(time.perf_counter() - started, 4)
         splits = len(entries)
         if job.recurse:
@@ -107,7 +118,7 @@ def _grown(job: Job, cache: Cache) -> tuple[list[Record], list[str]]:
     waiting = _looked_ahead(job, cache, job.nodes)
     while waiting:
         pending = waiting.pop()
-        found = split(job.plan, pending, cache, refresh=job.refresh)
+        found = split(job.plan, pending, cache, refresh=job.refresh, runs_made=job.runs_made)
         entries.append(found.record)
         if found.computed:
             executed.append(found.key)
@@ -130,16 +141,22 @@ def bundle_key(plan: TreePlan, nodes: tuple[Pending, ...], cache: Cache) -> str:
     below = [
         asked.depth,
         asked.deepest_blanket,
-        sorted([level, p.model_dump()] for level, p in asked.levels.items()),
-        sorted([list(path), p and p.model_dump()] for path, p in asked.clusters.items()),
+        sorted([level, _said(p)] for level, p in asked.levels.items()),
+        sorted([list(path), p and _said(p)] for path, p in asked.clusters.items()),
     ]
     parts = [[list(node.path), node_key(plan, node, cache)] for node in nodes]
     base = [plan.partition.resolution, plan.partition.n_iterations, plan.partition.seed, plan.min_cells]
+    joined = {"ensemble": plan.partition.ensemble} if plan.partition.joins_runs else {}
     neighbors = [plan.neighbors.n_neighbors, plan.neighbors.metric, str(plan.neighbors.embedding)]
     own = {node.spec.neighbors.embedding for node in nodes}  # their rows are part of the nodes' keys
     others = sorted([str(choice), ref.digest] for choice, ref in plan.embeddings.items() if {choice} != own)
     place = plan.placement  # on which side of its threshold are those below?
     gpu = {"n_cell_cpu": place.n_cell_cpu} if any(place.choose(node.n_cells).on_gpu for node in nodes) else {}
     return digest_values(
-        kind="bundle", parts=parts, hierarchy=below, base=base, neighbors=neighbors, embeddings=others, **gpu
+        kind="bundle", parts=parts, hierarchy=below, base=base, neighbors=neighbors, embeddings=others, **gpu, **joined
     )
+
+
+def _said(level: LevelParameters) -> dict[str, object]:
+    """Return a level's parameters as the key has them: what is newer than the key only where it is given."""
+    return {name: value for name, value in level.model_dump().items() if name != "ensemble" or value is not None}

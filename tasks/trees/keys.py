@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cellstrata.tasks.kernels import ensemble
 from cellstrata.tasks.kernels.engines import STAND_IN, Engine, PartitionSpec, engine_version, load_engine
 from cellstrata.tasks.kernels.knn import effective_neighbors, method_for
 from cellstrata.tasks.stores.digest import digest_values
@@ -34,9 +35,14 @@ def split_key(graph: str, spec: PartitionSpec, engine: Engine, max_cluster_facto
     What a GPU is asked for has the CPU's version and the guard's threshold in its key too, since the CPU
     may have to answer. That answer is kept under this key, with the reason: a host without a GPU asks by
     another key and never meets it, and one with a GPU does not fail again at every run.
+
+    A single run's key says nothing of ensembles. That of an ensemble says what joins its runs, too.
     """
     watched = engine.device == "gpu"
     guard = {"guard": [max_cluster_factor, engine_version(load_engine(STAND_IN))]} if watched else {}
+    joined = {}
+    if spec.joins_runs:
+        joined = {"ensemble": [spec.ensemble, ensemble.SCHEME, engine_version(load_engine(ensemble.JOINED_BY))]}
     return digest_values(
         kind="split",
         scheme=SCHEME,
@@ -49,6 +55,7 @@ def split_key(graph: str, spec: PartitionSpec, engine: Engine, max_cluster_facto
         engine=engine.name,
         engine_version=engine_version(engine),
         **guard,
+        **joined,
     )
 
 

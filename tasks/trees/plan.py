@@ -120,6 +120,7 @@ def lay_over(partition: PartitionSpec, neighbors: NeighborsSpec, level: LevelPar
             n_iterations=int(given(level.n_iterations, partition.n_iterations)),  # type: ignore[call-overload]
             seed=int(given(level.seed, partition.seed)),  # type: ignore[call-overload]
             use_weights=partition.use_weights,
+            ensemble=partition.ensemble if level.ensemble is None else level.ensemble,
         ),
         NeighborsSpec(
             int(given(level.n_neighbors, neighbors.n_neighbors)),  # type: ignore[call-overload]

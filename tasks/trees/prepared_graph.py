@@ -13,7 +13,7 @@ from cellstrata.tasks.kernels.graph import Graph
 
 @dataclass
 class HeldGraph:
-    """A level-1 graph, how it was found, and the engine's form of it, made when first asked for."""
+    """A graph, how it was found, and the engine's form of it, made when first asked for."""
 
     graph: Graph
     method: str
@@ -23,11 +23,13 @@ class HeldGraph:
 
 
 class PreparedGraph:
-    """The last level-1 graph of this process, for its next resolution.
+    """The last graph of this process of which there are several partitions, for the next of them.
+
+    Level 1 has one for each resolution, and an ensemble one for each run.
 
     It belongs to the process, and not to a run: a worker serves one run, and two runs that share a graph in one
     process share it rightly, since its name is its key in the cache. It lasts until another graph is asked for,
-    a deeper level begins, or a split runs out of memory.
+    a split of another graph begins, or one runs out of memory.
     """
 
     def __init__(self) -> None:

@@ -22,7 +22,7 @@ from cellstrata.tasks.kernels.engines import Engine, engine_version
 from cellstrata.tasks.kernels.gpu_check import check_on_cpu, in_sample
 from cellstrata.tasks.kernels.graph import Graph
 from cellstrata.tasks.kernels.knn_cuvs import neighbors_by
-from cellstrata.tasks.kernels.partition import Guard, partition
+from cellstrata.tasks.kernels.partition import Guard, Partition, partition
 from cellstrata.tasks.stores.digest import digest_array
 from cellstrata.tasks.stores.json_values import WrongJson
 from cellstrata.tasks.trees.facts import SplitFacts
@@ -30,6 +30,7 @@ from cellstrata.tasks.trees.graphs import read_graph, write_graph
 from cellstrata.tasks.trees.keys import graph_key, split_key
 from cellstrata.tasks.trees.plan import TreePlan
 from cellstrata.tasks.trees.prepared_graph import HeldGraph, prepared_graph
+from cellstrata.tasks.trees.runs import RunsWanted, keeps_runs, run_of
 from cellstrata.tasks.trees.tree import Node, Pending, Tree
 
 KEPT_GRAPH = 1_000  # cells: a smaller graph is built as fast as it is found, and is not kept
@@ -59,6 +60,16 @@ class NodeSplit:
         """
         return cache.array(self.record, "labels")
 
+    def stability(self, cache: Cache) -> npt.NDArray[np.float32] | None:
+        """Read how far its runs have the cluster of each cell, (n,) float32; None where it was a single run.
+
+        Raises
+        ------
+        DamagedEntry
+            As `labels`.
+        """
+        return cache.array(self.record, "stability") if self.facts.runs is not None else None
+
 
 def node_key(plan: TreePlan, pending: Pending, cache: Cache) -> str:
     """Return the key of a node's split; its rows are read only if their digest is not known."""
@@ -78,13 +89,19 @@ def find_split(cache: Cache, key: str) -> NodeSplit | None:
         return None
 
 
-def split(plan: TreePlan, pending: Pending, cache: Cache, *, refresh: bool = False) -> NodeSplit:
+def split(
+    plan: TreePlan, pending: Pending, cache: Cache, *, refresh: bool = False, runs_made: int | None = None
+) -> NodeSplit:
     """Find or compute the split of one node.
+
+    `runs_made` tells that someone sees to an ensemble's runs, and has just now made so many.
 
     Raises
     ------
     DamagedEntry
         If the embedding or graph is not what it was when the run began.
+    RunsWanted
+        If someone sees to an ensemble's runs, and more are needed.
     """
     placement, spec = plan.placement, pending.spec
     choice, engine = placement.choose(pending.n_cells), placement.engine_for(pending.n_cells)
@@ -98,10 +115,11 @@ def split(plan: TreePlan, pending: Pending, cache: Cache, *, refresh: bool = Fal
     rows = None if stored else rows_of(plan, pending, cache)
     graph, method, built, prepared = _graph_of(plan, pending, cache, graph_id, rows, engine, refresh)
     guard = Guard(placement.max_cluster_factor, placement.wish == "required")
-    result = partition(graph, spec.partition, engine, prepared, guard)
+    kept = KeptRuns(plan, pending, cache, refresh, runs_made) if keeps_runs(pending) else None
+    result = partition(graph, spec.partition, engine, prepared, guard, kept.run if kept else None)
     if result.fallback:
         prepared_graph.clear()  # the CPU may need what it holds of the device
-    seconds = round(time.perf_counter() - started, 4)
+    seconds = round(time.perf_counter() - started + (kept.seconds if kept else 0), 4)
     made_on_gpu = choice.on_gpu and result.engine == engine.name and result.note is None
     checked = made_on_gpu and in_sample(key, placement.gpu_check)
     asked = spec.partition
@@ -133,8 +151,39 @@ def split(plan: TreePlan, pending: Pending, cache: Cache, *, refresh: bool = Fal
         fallback=result.fallback,
         gpu_check=check_on_cpu(graph, asked, result) if checked else None,
     )
-    record = cache.write_record("split", key, facts.to_json(), {"labels": result.labels})
+    arrays: dict[str, npt.NDArray[Any]] = {"labels": result.labels}
+    if result.joined:
+        facts = facts.with_runs(result.joined)
+        arrays["stability"] = result.joined.stability.cells
+    record = cache.write_record("split", key, facts.to_json(), arrays)
     return NodeSplit(facts, record, computed=True)
+
+
+@dataclass
+class KeptRuns:
+    """The runs of an ensemble in the cache: `run` finds or makes one; `seconds` were spent on those that it found."""
+
+    plan: TreePlan
+    pending: Pending
+    cache: Cache
+    refresh: bool
+    made: int | None
+    seconds: float = 0.0
+
+    def run(self, number: int) -> Partition:
+        """Return a run, counted from 0. Raises RunsWanted if someone else is to make it."""
+        if self.made is not None and number >= self.made:
+            raise RunsWanted
+        anew = self.refresh and self.made is None
+        found = split(self.plan, run_of(self.pending, number), self.cache, refresh=anew)
+        facts = found.facts
+        if not found.computed:
+            self.seconds += facts.seconds
+        labels = found.labels(self.cache)
+        return Partition(
+            labels, list(facts.sizes), facts.modularity, facts.quality, facts.note, facts.engine, facts.engine_version,
+            facts.fallback,
+        )  # fmt: skip
 
 
 def rows_of(plan: TreePlan, pending: Pending, cache: Cache) -> npt.NDArray[np.float32]:
@@ -203,15 +252,16 @@ def _graph_of(
 ) -> tuple[Graph, str, bool, Callable[[], Any] | None]:
     """Return the node's graph, how its neighbours were found, whether that was done here, and what
     returns the engine's form of it where that is kept."""
-    if pending.path:
-        prepared_graph.clear()  # level 1 comes first, at all resolutions
+    alone = bool(pending.path) and pending.run is None and not keeps_runs(pending)
+    if alone:  # level 1 comes first, at all resolutions
+        prepared_graph.clear()
         return *_found_or_built(plan, pending, cache, key, rows, refresh), None
-    built = False
+    built, spec = False, pending.spec.partition
 
     def make() -> HeldGraph:
         nonlocal built
-        graph, method, built = _found_or_built(plan, pending, cache, key, rows, False)
-        return HeldGraph(graph, method, engine, plan.resolutions)
+        graph, method, built = _found_or_built(plan, pending, cache, key, rows, refresh and bool(pending.path))
+        return HeldGraph(graph, method, engine, (spec.resolution,) if pending.path else plan.resolutions)
 
     held, prepared = prepared_graph.get((key, engine_version(engine)), make)
     return held.graph, held.method, built, prepared

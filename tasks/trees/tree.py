@@ -32,10 +32,11 @@ class Node:
 
 @dataclass(frozen=True)
 class Pending:
-    """A node that is to be split, and how."""
+    """A node that is to be split, and how. `run` is the number of an ensemble's run, where it is one of those."""
 
     node: Node
     spec: SplitSpec
+    run: int | None = None
 
     @property
     def path(self) -> Path:

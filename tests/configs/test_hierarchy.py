@@ -136,6 +136,7 @@ def test_clusters_of_one_tree_without_the_key_clusters() -> None:
         ({1: {"metric": "cosin"}}, "did you mean `cosine`?"),
         ({1: {"n_iterations": 0}}, "or -1"),
         ({1: {"seed": True}}, "whole number"),
+        ({1: {"ensemble": 0}}, "from 1 to 1000, or `auto`"),
         ({2: 0.1, "2": 0.2}, "cluster 2 is given twice"),
         ({"levels": {2: 0.1, "2": 0.2}}, "level 2 is given twice"),
         ({"levels": {0: 0.1}}, "levels count from 1"),

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -55,6 +56,24 @@ def test_clustering_args_stand_for_keys() -> None:
     assert clustering.n_iterations == -1
     assert not clustering.use_weights
     assert run().DATASETS["a"].clustering.use_weights
+
+
+@pytest.mark.parametrize("runs", [1, 8, 1000, "auto"])
+def test_an_ensemble_is_a_number_of_runs_or_auto(runs: int | str) -> None:
+    assert run({"ensemble": runs}).DATASETS["a"].clustering.ensemble == runs
+    levels = run({"hierarchy": {"levels": {2: {"ensemble": runs}}}}).DATASETS["a"].clustering.hierarchy
+    own = levels.parameters((0,))
+    assert own is not None
+    assert own.ensemble == runs
+
+
+@pytest.mark.parametrize(
+    ("runs", "words"),
+    [(0, "not `0`"), (1001, "from 1 to 1000"), (True, "`auto`"), ("aut", "mean `auto`?"), ("8", "8"), (2.5, "2.5")],
+)
+def test_other_ensembles_are_refused(runs: object, words: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(words)):
+        run({"ensemble": runs})
 
 
 def test_file_ids() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -10,9 +12,10 @@ from hypothesis import strategies as st
 from scipy.sparse.csgraph import connected_components
 
 from cellstrata.tasks.kernels.engines import PartitionSpec, load_engine
-from cellstrata.tasks.kernels.ensemble import STRIDE, agreement, consensus, seeds
+from cellstrata.tasks.kernels.ensemble import STRIDE, agreement, consensus, run_spec
 from cellstrata.tasks.kernels.graph import Graph, from_adjacency
 from cellstrata.tasks.kernels.partition import number_by_size
+from cellstrata.tasks.kernels.rand_index import adjusted_rand_index
 
 Labels = npt.NDArray[np.int32]
 SPEC = PartitionSpec("leiden", 1.0)
@@ -31,7 +34,7 @@ def runs_of(graph: Graph, spec: PartitionSpec, number: int) -> list[Labels]:
     form = engine.prepare(graph)
     return [
         np.asarray(engine.partition(form, PartitionSpec("leiden", spec.resolution, seed=seed)), np.int32)
-        for seed in seeds(spec.seed, number)
+        for seed in range(1_000 * spec.seed, 1_000 * spec.seed + number)
     ]
 
 
@@ -90,6 +93,52 @@ def test_weights_count_only_if_they_are_asked_for() -> None:
 
 
 def test_ensembles_share_no_run_and_a_larger_one_has_those_of_a_smaller() -> None:
-    assert seeds(0, 8)[:3] == seeds(0, 3) == (0, 1, 2)
-    assert not set(seeds(0, STRIDE)) & set(seeds(1, STRIDE))
+    specs = [replace(SPEC, seed=seed, ensemble=8) for seed in (0, 1)]
+    seeds = [[run_spec(spec, number).seed for number in range(STRIDE)] for spec in specs]
+    assert seeds[0][:3] == [0, 1, 2]
+    assert not set(seeds[0]) & set(seeds[1])
+    assert run_spec(replace(SPEC, seed=2**40, ensemble="auto"), 7).seed < 2**31  # what every engine takes
     assert agreement([np.zeros(3, np.int32)]) == 1.0
+
+
+def test_clusters_of_an_engine_that_do_not_hang_together_fall_into_their_parts() -> None:
+    matrix = np.zeros((9, 9))
+    for start in (0, 3, 6):
+        matrix[start : start + 3, start : start + 3] = 1
+    np.fill_diagonal(matrix, 0)
+    graph, _ = from_adjacency(matrix)
+    torn = np.repeat([0, 1, 0], 3).astype(np.int32)  # the first and the last triangle are one, without an edge between
+    found = consensus(graph, SPEC, [torn, torn])
+    assert number_by_size(found.labels)[1] == [3, 3, 3]
+    assert found.quality == pytest.approx(graph.modularity(found.labels))
+    assert found.quality > graph.modularity(torn)
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 10_000), st.integers(2, 5))
+def test_the_names_of_clusters_in_the_runs_decide_nothing(seed: int, number: int) -> None:
+    graph = random_graph(seed)
+    runs = runs_of(graph, SPEC, number)
+    renamed = [(run.max() - run).astype(np.int32) for run in runs]
+    found, again = consensus(graph, SPEC, runs), consensus(graph, SPEC, renamed)
+    assert np.array_equal(number_by_size(found.labels)[0], number_by_size(again.labels)[0])
+
+
+def permuted(graph: Graph, order: npt.NDArray[np.int64]) -> Graph:
+    """The same graph with its vertices in another order: vertex `order[i]` is now the `i`-th."""
+    return from_adjacency(graph.to_csr()[order][:, order])[0]
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 10_000))
+def test_the_order_of_cells_decides_nothing_that_planted_clusters_do(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    truth = np.repeat(np.arange(4), 12)
+    within = truth[:, None] == truth[None, :]
+    matrix = np.triu(np.where(within, rng.random((48, 48)) < 0.8, rng.random((48, 48)) < 0.03), 1)
+    graph = from_adjacency((matrix + matrix.T).astype(np.float64))[0]
+    order = rng.permutation(48)
+    moved = permuted(graph, order)
+    here = consensus(graph, SPEC, runs_of(graph, SPEC, 4)).labels
+    there = consensus(moved, SPEC, runs_of(moved, SPEC, 4)).labels
+    assert adjusted_rand_index(here[order], there) == 1.0

@@ -32,7 +32,8 @@ WRITTEN = (
     b'AQAAAAAAAAAAAAAAAQAAAAAAAAAAAAAA"},"key":"344aed5295257eadf426c7fccc3fcde3","kind":"split","scheme":1}'
 )
 # What came later than the first revision.
-ADDED = {"cells", "graph_built", "engine_reason", "asked_engine", "fallback", "gpu_check"}
+ENSEMBLE = {"runs": 8, "agreement": 0.5, "cores": (9, 3, 2), "stability": (0.9, 0.4)}
+ADDED = {"cells", "graph_built", "engine_reason", "asked_engine", "fallback", "gpu_check", *ENSEMBLE}
 CHECK = GpuCheck(engine="igraph 1.0.0", modularity_gap=-0.001, ari=0.75, n_clusters_gpu=2, n_clusters_cpu=3)
 
 
@@ -57,7 +58,8 @@ def test_a_record_of_4e15628_is_read_and_written_byte_for_byte() -> None:
 @pytest.mark.parametrize(
     "said",
     [facts(), replace(facts(), gpu_check=CHECK, fallback="out of memory"), replace(facts(), children=None, note="none"),
-     replace(facts(), n_neighbors=None, metric=None, algorithm="louvain", n_iterations=None)],
+     replace(facts(), n_neighbors=None, metric=None, algorithm="louvain", n_iterations=None),
+     replace(facts(), **ENSEMBLE)],
 )  # fmt: skip
 def test_facts_survive_the_way_through_json(said: SplitFacts) -> None:
     assert SplitFacts.from_json(json.loads(json.dumps(said.to_json()))) == said
