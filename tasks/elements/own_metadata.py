@@ -48,6 +48,11 @@ def take_own(root: Any, *paths: str) -> None:
         looked[path] = _lay_in(root, path, own)
 
 
+def covariate_elements(name: str) -> list[str]:
+    """Return what is read to color cells by an obs column: itself, and the colors of its categories."""
+    return [f"obs/{name}", *([] if "/" in name else [f"uns/{name}_colors"])]
+
+
 def older_than(root: Any) -> list[str]:
     """Return the elements whose own metadata were found to differ from the consolidated ones."""
     return [path for path, differs in (_looked(root) or {}).items() if differs]

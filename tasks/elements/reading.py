@@ -68,6 +68,7 @@ def n_obs(root: Root) -> int:
 
 def n_vars(root: Root) -> int:
     """Return the number of variables, from the length of the stored var index; 0 without a `var`."""
+    take_own(root, "var")
     return _frame_length(root, "var") if "var" in root else 0
 
 
@@ -78,6 +79,7 @@ def obs_names(root: Root) -> np.ndarray:
 
 def var_names(root: Root) -> np.ndarray:
     """Return the names of the genes, an object array of str; empty when there is no `var`."""
+    take_own(root, "var")
     return _frame_names(root, "var") if "var" in root else np.empty(0, dtype=object)
 
 
@@ -240,6 +242,7 @@ def read_obsp(root: Root, key: str) -> sp.csr_matrix:
 
 def has_x(root: Root) -> bool:
     """Tell whether there is an X with values: anndata 0.12.0 and others store one of None as a `null`."""
+    take_own(root, "X")
     return "X" in root and encoding(root["X"]) != "null" and 0 not in shape_of(root["X"])
 
 
@@ -254,7 +257,6 @@ def read_x(root: Root) -> Any:
     with IMPORTING:
         from anndata.io import read_elem
 
-    take_own(root, "X")
     if not has_x(root):
         raise InputError(url_of(root), "X", "is missing or empty; name a stored embedding in `neighbors: use_rep`")
     check_filters(url_of(root), "X", root["X"])

@@ -14,7 +14,7 @@ from natsort import natsorted, ns
 from cellstrata.tasks.colours.palette import category_palette
 from cellstrata.tasks.elements import reading as elements
 from cellstrata.tasks.elements.opening import DataError
-from cellstrata.tasks.elements.own_metadata import take_own
+from cellstrata.tasks.elements.own_metadata import covariate_elements, take_own
 from cellstrata.tasks.imports.turns import IMPORTING
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def read_covariate(root: elements.Root, name: str) -> Covariate:
     InputError
         If there is no such column.
     """
-    take_own(root, f"obs/{name}")
+    take_own(root, *covariate_elements(name))
     column = elements.read_obs_column(root, name)
     if column.dtype.kind in "iuf" and column.dtype.name != "category":
         values = column.to_numpy(dtype=np.float64, na_value=np.nan)

@@ -34,6 +34,8 @@ class GeneSource:
         said, store = self.opened.identity_now(), self.opened.place.store
         if self.opened.kind != "zarr":
             return said
+        if not store.is_local:
+            said["metadata"] = "own"  # earlier entries may be of what consolidated metadata said
         return {**said, **{slot: ZarrListing.of(store, slot).state(slot).digest for slot in ("X", "var")}}
 
 

@@ -10,6 +10,7 @@ from cellstrata.configs.clustering import ClusteringConfig
 from cellstrata.tasks.elements import reading as elements
 from cellstrata.tasks.elements.hdf5_filters import element_of, is_hdf5, remedy, unknown_filters, unknown_filters_of
 from cellstrata.tasks.elements.opening import InputError
+from cellstrata.tasks.elements.own_metadata import covariate_elements, take_own
 from cellstrata.tasks.elements.ownership import is_foreign
 from cellstrata.tasks.elements.spatialdata import spatialdata_columns
 from cellstrata.tasks.stores.locations import overlap
@@ -141,13 +142,12 @@ def check_umap(check: Check) -> Literal["stored", "compute", "none"]:
 
 def check_colors(check: Check) -> None:
     """Colours must be obs columns, cluster columns of this run, or genes."""
-    config = check.config
-    known = set(elements.obs_columns(check.root)) | set(columns_of(config))
-    missing = [
-        name
-        for name in dict.fromkeys([*config.umap_colors, *config.plots.colors, *config.plots.plot_centroids])
-        if name not in known
-    ]
+    config, there = check.config, set(elements.obs_columns(check.root))
+    known = there | set(columns_of(config))
+    named = dict.fromkeys([*config.umap_colors, *config.plots.colors, *config.plots.plot_centroids])
+    missing = [name for name in named if name not in known]
+    read = [path for name in named if name in there for path in covariate_elements(name)]
+    take_own(check.root, *read, *(["X", "var"] if missing else []))  # what figures and report will read
     if not missing:
         return
     genes = set(map(str, elements.var_names(check.root)))
@@ -191,6 +191,7 @@ def kept_columns(check: Check) -> frozenset[str]:
                     "`overwrite: false` it cannot be kept: drop the column, or set `overwrite: true`",
                 )
             elif found and len(found) < len(columns):
+                take_own(check.root, f"obs/{found[-1]}")
                 try:
                     clusters_of(elements.read_obs_column(check.root, found[-1]), len(found))
                 except NoParent as error:

@@ -8,6 +8,7 @@ from typing import Any
 
 from cellstrata.tasks.elements import reading as elements
 from cellstrata.tasks.elements.opening import Root
+from cellstrata.tasks.elements.own_metadata import take_own
 from cellstrata.tasks.inputs.checks import Check, columns_of
 from cellstrata.tasks.overlays.document import MADE_BY
 
@@ -24,6 +25,8 @@ def earlier_columns(check: Check) -> frozenset[str]:
         return frozenset()
     made = columns_of(check.config)
     there = [name for name in elements.obs_columns(check.root) if name not in made]
+    if "clustering" not in elements.uns_keys(check.root) and any(map(OF_A_LEVEL.fullmatch, there)):
+        take_own(check.root, "uns/clustering")  # it may be younger than the consolidated metadata
     told = _told(check.root)
     earlier = [name for name in there if name in told]
     if earlier:

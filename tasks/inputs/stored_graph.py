@@ -145,6 +145,7 @@ def _unrecorded(check: Check, *, scanpys: bool) -> str | None:
     An X_pca with as many columns as there are variables was computed when there were more of them, so the graph may
     have been as well: then nothing is told by their number.
     """
+    take_own(check.root, "X", "var", f"obsm/{DEFAULT_REP}")
     shapes = elements.obsm_shapes(check.root)
     n_vars = elements.n_vars(check.root)
     wide = shapes.get(DEFAULT_REP, (0, 0))[-1] >= n_vars
