@@ -22,7 +22,7 @@ settings.load_profile("any machine")
 @pytest.fixture(scope="session")
 def s3_endpoint() -> Iterator[str]:
     """The URL of moto's server."""
-    pytest.importorskip("moto", reason="moto[server] is not installed")
+    pytest.importorskip("moto", reason="moto is not installed: pip install 'moto[server]'")
     with moto_server() as url:
         yield url
 

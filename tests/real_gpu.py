@@ -15,5 +15,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         return
     status = gpu_status()
     if not status.available:
-        end = pytest.fail if os.environ.get("REQUIRE_GPU") == "1" else pytest.skip
-        end(f"no GPU: {status.reason}")
+        said = f"no GPU: {status.reason}"
+        if os.environ.get("REQUIRE_GPU") == "1":
+            pytest.fail(said)
+        pytest.skip(f"{said}; it needs a machine with an NVIDIA GPU, and pip install '.[gpu-cu13]'")

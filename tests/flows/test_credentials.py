@@ -164,7 +164,7 @@ def test_a_mask_is_not_taken_for_a_secret() -> None:
 def test_a_block_of_prefects_opens_a_bucket(
     run: Run, s3: str, s3_endpoint: str, pbmc: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    blocks = pytest.importorskip("prefect_aws", reason="prefect-aws is not installed (extra `aws`)")
+    blocks = pytest.importorskip("prefect_aws", reason="prefect-aws is not installed: pip install prefect-aws")
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL"):
         monkeypatch.delenv(name)
     parameters = blocks.AwsClientParameters(endpoint_url=s3_endpoint)

@@ -169,7 +169,7 @@ print(summary.datasets["d/f"].splits.executed, file=open("done", "a"))
 def test_a_script_without_a_guard(asked: dict[str, Any], tmp_path: Path, runner: str) -> None:
     """It also starts a server of its own, of which nothing is left in the process."""
     if runner == "dask":
-        pytest.importorskip("distributed")
+        pytest.importorskip("distributed", reason="distributed is not installed: pip install distributed")
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(asked))
     (tmp_path / "script.py").write_text(textwrap.dedent(SCRIPT.format(runner=runner)))
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PREFECT_API")}

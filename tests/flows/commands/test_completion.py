@@ -44,6 +44,6 @@ def test_each_shell_can_read_its_script(tmp_path: Path, shell: str) -> None:
     text = script(shell)
     assert "materialize" in text
     if shutil.which(shell) is None:
-        pytest.skip(f"{shell} is not installed; with it this test runs")
+        pytest.skip(f"{shell} is not installed: apt-get install {shell}")
     (tmp_path / "script").write_text(text)
     subprocess.run([shell, "-n", "script"], cwd=tmp_path, check=True, timeout=60)

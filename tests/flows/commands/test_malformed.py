@@ -95,7 +95,7 @@ def test_it_is_refused_and_nothing_is_written(
     for name, value in case.env.items():
         monkeypatch.setenv(name, value)
     if case.make is unreadable and os.geteuid() == 0:
-        pytest.skip("root may read everything")
+        pytest.skip("root may read everything: run it as another user")
     before = prepared(case, folder)
     try:
         code = main(shlex.split(case.command))

@@ -20,7 +20,7 @@ from tests.flows.conftest import Run
 from tests.flows.dask_cluster import Cluster, cluster_at
 from tests.flows.on_workers import die, note_and_wait, tasks_of, wait_for
 
-pytest.importorskip("distributed", reason="distributed is not installed")
+pytest.importorskip("distributed", reason="distributed is not installed: pip install distributed")
 LATENT: dict[str, Any] = {"neighbors": {"use_rep": "X_latent"}, "hierarchy": 3, "resolutions": [1.0]}
 SMALL = {"grain": 200}
 

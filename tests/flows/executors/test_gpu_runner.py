@@ -118,7 +118,7 @@ def test_several_devices_have_an_owner_each_and_one_that_dies_is_not_the_end(
         assert alone.run(process, "cuvs-26-brute-force")[0] not in (owner, beside)
     finally:
         alone.close()
-    pytest.importorskip("distributed", reason="distributed is not installed")
+    pytest.importorskip("distributed", reason="distributed is not installed: pip install distributed")
     (device.parent / "packages" / "dask_cuda.py").write_text(CUDA_CLUSTER)
     several = open_gpu(Settings("gpu", cpus=2, use_gpu=True))
     try:

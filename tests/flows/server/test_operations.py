@@ -162,7 +162,7 @@ def test_a_changed_object_of_a_bucket_starts_a_run_of_what_changed(
     operated: Operation, tmp_path: Path, blobs: Path, s3: str
 ) -> None:
     """The worker asks the bucket; a run is started on the one dataset of two whose object was written anew."""
-    bucket = pytest.importorskip("s3fs").S3FileSystem()
+    bucket = pytest.importorskip("s3fs", reason="s3fs is not installed: pip install s3fs").S3FileSystem()
     data = anndata.read_h5ad(blobs)
     for name, part in (("one", slice(0, 1200)), ("two", slice(1200, 2400))):
         data[part].copy().write_h5ad(tmp_path / f"{name}.h5ad")

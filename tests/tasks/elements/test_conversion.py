@@ -110,7 +110,7 @@ def test_blocks_cover_every_value_once(shape: tuple[int, ...], stored: tuple[int
 def test_the_bundled_set_of_scanpy(tmp_path: Path) -> None:
     spec = importlib.util.find_spec("scanpy")
     if spec is None or not spec.submodule_search_locations:
-        pytest.skip("scanpy is not installed")
+        pytest.skip("scanpy is not installed: pip install scanpy")
     source = Path(spec.submodule_search_locations[0]) / "datasets" / "10x_pbmc68k_reduced.h5ad"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -62,7 +62,7 @@ def test_it_is_entered_again_without_a_look(
         assert not (form == "h5ad" and root)  # closed
 
 
-@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="open files are told in /proc alone")
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="open files are told in /proc alone: run it on Linux")
 @pytest.mark.parametrize("form", FORMS)
 def test_no_handle_of_a_local_file_is_held(form: str, tmp_path: Path) -> None:
     source = opened(saved(tmp_path, form))

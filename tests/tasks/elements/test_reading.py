@@ -214,7 +214,7 @@ def test_no_warning_reaches_the_user(tmp_path: Path) -> None:
 
 def test_zarrs_own_remedy_is_told_whole(tmp_path: Path) -> None:
     if "rectilinear_chunks" not in zarr.config.get("array"):
-        pytest.skip("zarr < 3.2 knows no rectilinear chunks; a newer one, as on Python 3.13, brings this test in")
+        pytest.skip("zarr < 3.2 knows no rectilinear chunks: make PYTHON=python3.13 VENV=.venv-3.13 test")
     path = saved(tmp_path, "zarr3")
     with zarr.config.set({"array.rectilinear_chunks": True}):
         group = zarr.open_group(f"{path}/obsm", mode="a", use_consolidated=False)

@@ -67,7 +67,7 @@ def test_a_tree_at_every_level(tmp_path: Path) -> None:
 def test_neighbors(metric: Any) -> None:
     method = gpu_status().knn
     if not method:
-        pytest.skip("cuVS is not installed")
+        pytest.skip("cuVS is not installed: pip install '.[rapids-cu13]'")
     cells = blobs([4000, 3000, 3000], 30)[0]
     gpu, cpu = neighbors_by(method, cells, 15, metric), nearest_neighbors(cells, 15, metric)
     assert gpu.method == method
@@ -79,7 +79,7 @@ def test_neighbors(metric: Any) -> None:
 def test_umap(tmp_path: Path) -> None:
     method = gpu_status().umap
     if not method:
-        pytest.skip("rapids-singlecell is not installed")
+        pytest.skip("rapids-singlecell is not installed: pip install '.[rapids-cu13]'")
     cells, of = blobs([2000, 1000], 10)
     cache = cache_at(tmp_path)
     plan = plan_for(cache, cells)
@@ -93,7 +93,7 @@ def test_umap(tmp_path: Path) -> None:
 
 def test_signatures_are_those_of_the_stand_ins() -> None:
     if gpu_status().backend != "rapids-singlecell":
-        pytest.skip("pylibcugraph is compiled and tells no signatures; the contract calls it")
+        pytest.skip("pylibcugraph is compiled and tells no signatures: pip install '.[rapids-cu13]'")
     import rapids_singlecell
 
     for name in ("leiden", "louvain", "umap"):

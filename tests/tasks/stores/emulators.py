@@ -29,8 +29,11 @@ Options = dict[str, dict[str, Any]]
 @contextlib.contextmanager
 def google(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, Options]]:
     """An empty bucket in an emulator of Google's store, and the options to open it."""
-    pytest.importorskip("gcsfs", reason="gcsfs is not installed (extra `gcs`)")
-    emulator = pytest.importorskip("gcp_storage_emulator.server", reason="gcp-storage-emulator is not installed")
+    pytest.importorskip("gcsfs", reason="gcsfs is not installed: pip install gcsfs")
+    emulator = pytest.importorskip(
+        "gcp_storage_emulator.server",
+        reason="gcp-storage-emulator is not installed: pip install gcp-storage-emulator",
+    )
     port = free_port()
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{port}")
     server = emulator.create_server("127.0.0.1", port, in_memory=True)
@@ -48,12 +51,12 @@ def google(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, Options]]:
 @contextlib.contextmanager
 def azure() -> Iterator[tuple[str, Options]]:
     """The same of Azure's; Azurite comes from npm."""
-    pytest.importorskip("adlfs", reason="adlfs is not installed (extra `azure`)")
+    pytest.importorskip("adlfs", reason="adlfs is not installed: pip install adlfs")
     places = [shutil.which("azurite-blob"), os.environ.get("AZURITE"), str(ROOT / "node_modules/.bin/azurite-blob")]
     command = next((place for place in places if place and os.path.exists(place)), None)
     if command is None:
         pytest.skip(
-            "azurite-blob is neither on the PATH, nor in node_modules, nor named by AZURITE (npm install azurite)"
+            "azurite-blob is neither on the PATH, nor in node_modules, nor named by AZURITE: npm install azurite"
         )
     port = free_port()
     with tempfile.TemporaryDirectory() as folder:

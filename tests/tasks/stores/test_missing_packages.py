@@ -65,6 +65,6 @@ def test_a_folder_that_takes_nothing_is_found_before_work_starts(
     assert said == f"nothing can be written to the folder {tmp_path} (No such file or directory)"
 
 
-@pytest.mark.skipif(not Path("/proc/self").exists(), reason="this system has no /proc")
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="this system has no /proc: run it on Linux")
 def test_proc_is_no_output() -> None:
     assert "/proc" in str(unusable(Place("/proc/nope")))
