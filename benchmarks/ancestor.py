@@ -75,7 +75,7 @@ def _level(options: argparse.Namespace) -> None:
         adata.obs["above"] = above.to_numpy()
         processes = min(4 * options.level - 3, os.cpu_count() or 1)
         found = joblib.Parallel(n_jobs=processes)(
-            joblib.delayed(_cluster)(adata, parent, options.resolution, options.n_neighbors, options.use_rep)
+            joblib.delayed(cluster)(adata, parent, options.resolution, options.n_neighbors, options.use_rep)
             for parent in above.unique()
         )
         labels = pd.concat(found).loc[adata.obs_names]
@@ -84,7 +84,7 @@ def _level(options: argparse.Namespace) -> None:
     labels.rename(f"leiden_{options.resolution}_{options.level}").to_frame().to_parquet(_column(options, options.level))
 
 
-def _cluster(adata: Any, parent: str, resolution: float, n_neighbors: int, use_rep: str) -> Any:
+def cluster(adata: Any, parent: str, resolution: float, n_neighbors: int, use_rep: str, seed: int = 0) -> Any:
     """Split one cluster of the level above; one that is too small repeats the last part of its label."""
     import scanpy as sc
 
@@ -92,7 +92,7 @@ def _cluster(adata: Any, parent: str, resolution: float, n_neighbors: int, use_r
     if own.n_obs < 2 * n_neighbors:
         return own.obs["above"].astype(str) + "_" + parent.rsplit("_", 1)[-1]
     sc.pp.neighbors(own, n_neighbors=n_neighbors, use_rep=use_rep)
-    sc.tl.leiden(own, resolution=resolution, key_added="found", **LEIDEN)
+    sc.tl.leiden(own, resolution=resolution, key_added="found", random_state=seed, **LEIDEN)
     return parent + "_" + own.obs["found"].astype(str)
 
 

@@ -1,121 +1,124 @@
-"""`python -m benchmarks.quality DATA …`: how good partitions of level 1 are, and how far other seeds find them again.
+"""`python -m benchmarks.quality DATA … --json FILE`: how good partitions are, and how far other seeds find them again.
 
-One graph for each file (X_pca, 15 neighbors), and for each resolution: single runs of igraph's Leiden with 2 iterations
-and to convergence, the best of eight converged ones, and ensembles (`tasks/kernels/ensemble.py`) of so many runs, each
-repeated with other seeds. Prints a line for each, and with `--json FILE` writes all: modularity at the resolution,
-mean adjusted Rand index over all pairs of repetitions, CPU seconds of one.
+Each file is an h5ad with X_pca. Parts, all unless `--parts` names some:
+
+- `level1`: single runs of igraph's Leiden, converged ones, the best of eight of those, and ensembles;
+- `trees`: three levels with several seeds, single, as ensembles and the ancestor's way: how far seeds agree at each
+  level, and how far the best column agrees with known labels;
+- `bound`: what `auto` asks of the agreement of its first runs.
+
+The file has what was measured of all parts so far, each row in place of the one that it repeats. Labels are kept in
+`--kept FOLDER`: a benchmark that was stopped goes on where it was.
 """
 
 from __future__ import annotations
 
 import argparse
-import itertools
 import json
-import time
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
-import h5py
-import numpy as np
-import numpy.typing as npt
+from benchmarks.quality_bound import rows as bound_rows
+from benchmarks.quality_kept import Kept
+from benchmarks.quality_partitions import Asked, Level1, Row
+from benchmarks.quality_trees import Data
+from benchmarks.quality_trees import rows as tree_rows
+from benchmarks.synthetic import write_synthetic
+from cellstrata.tasks.results.provenance import versions
 
-from cellstrata.tasks.kernels.connectivities import connectivities
-from cellstrata.tasks.kernels.engines import PartitionSpec, engine_version, load_engine
-from cellstrata.tasks.kernels.ensemble import consensus, run_spec
-from cellstrata.tasks.kernels.graph import Graph
-from cellstrata.tasks.kernels.knn import nearest_neighbors
-from cellstrata.tasks.kernels.rand_index import adjusted_rand_index
-
-Labels = npt.NDArray[np.int32]
-OTHER = 500_000  # seeds of single runs: none is one of an ensemble's
+KNOWN = ("ann_level_3", "ann_level_4", "cell_type", "level1", "level2")
+NUMBERS = ("quality", "modularity", "ari", "levels", "best_nmi", "best_ari", "runs", "cpu")
 
 
 def main() -> None:
-    """Measure each file at each resolution."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", nargs="+", metavar="DATA", help="an h5ad with X_pca")
-    parser.add_argument("--resolutions", type=float, nargs="+", default=[0.2, 0.5, 1.0, 2.0])
-    parser.add_argument("--runs", type=int, nargs="+", default=[8, 16], help="sizes of the ensembles")
-    parser.add_argument("--repeat", type=int, default=3, help="with how many seeds each is repeated")
-    parser.add_argument(
-        "--converged", action="store_true", help="with converged runs too, and the best of eight of them"
+    """Measure what is asked for, and write it down after every row."""
+    options = _options()
+    with tempfile.TemporaryDirectory() as folder:
+        kept = Kept(Path(options.kept or folder))
+        files = [
+            *options.data,
+            *(str(write_synthetic(Path(folder) / f"synthetic_{n}.h5ad", n)) for n in options.synthetic),
+        ]
+        data = [Data(Path(path).stem, path, kept) for path in files]
+        document = Path(options.json) if options.json else None
+        for part in options.parts:
+            for row in PARTS[part](data, options):
+                _told(part, row)
+                if document:
+                    _write(document, part, row)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        "python -m benchmarks.quality", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--json", metavar="FILE")
-    options = parser.parse_args()
-    rows = [
-        row
-        for path in options.data
-        for row in _rows(path, options.resolutions, options.runs, options.repeat, options.converged)
-    ]
-    if options.json:
-        document = {"engine": engine_version(load_engine("igraph")), "rows": rows}
-        Path(options.json).write_text(json.dumps(document, indent=1) + "\n")
+    parser.add_argument("data", nargs="*", metavar="DATA", help="an h5ad with X_pca")
+    parser.add_argument("--synthetic", type=int, nargs="*", default=[], metavar="N", help="planted sets of N cells")
+    parser.add_argument("--parts", nargs="+", choices=list(PARTS), default=list(PARTS))
+    parser.add_argument("--resolutions", type=float, nargs="+", default=[0.2, 0.5, 1.0, 2.0], help="of level 1")
+    parser.add_argument("--ensembles", type=_size, nargs="+", default=[8, 16, 32, "auto"], help="runs of level 1")
+    parser.add_argument("--repeat", type=int, default=3, help="with how many seeds level 1 is repeated")
+    parser.add_argument("--converged", type=int, default=3, help="how often the best of eight converged runs; 0: never")
+    parser.add_argument("--tree_resolutions", type=float, nargs="+", default=[0.2, 0.5, 1.0])
+    parser.add_argument("--tree_ensembles", type=_size, nargs="+", default=[1, 8], help="runs of each split of a tree")
+    parser.add_argument("--seeds", type=int, default=5, help="with how many seeds trees are repeated")
+    parser.add_argument("--known", nargs="*", default=list(KNOWN), help="obs columns of known labels")
+    parser.add_argument("--without_ancestor", action="store_true", help="leave the slowest out")
+    parser.add_argument("--json", metavar="FILE", help="write the measurements here")
+    parser.add_argument("--kept", metavar="FOLDER", help="where labels are kept (default: nowhere)")
+    return parser.parse_args()
 
 
-def _rows(
-    path: str, resolutions: list[float], sizes: list[int], repeat: int, converged: bool
-) -> Iterator[dict[str, Any]]:
-    with h5py.File(path) as file:
-        embedding = file["obsm/X_pca"][:].astype(np.float32)
-    graph = connectivities(nearest_neighbors(embedding, 15, "euclidean"))
-    single = _single(graph)
-    for resolution in resolutions:
-        for name, way in _ways(graph, single, resolution, sizes, converged).items():
-            started = time.process_time()
-            found = [way(seed) for seed in range(repeat)]
-            seconds = (time.process_time() - started) / repeat
-            pairs = itertools.combinations(found, 2)
-            yield _told(
-                data=Path(path).stem,
-                resolution=resolution,
-                what=name,
-                quality=[round(graph.modularity(labels, resolution), 5) for labels in found],
-                ari=round(float(np.mean([adjusted_rand_index(one, other) for one, other in pairs])), 4),
-                cpu=round(seconds, 2),
-            )
+def _size(text: str) -> int | str:
+    return text if text == "auto" else int(text)
 
 
-def _ways(
-    graph: Graph, single: Callable[[PartitionSpec], Labels], resolution: float, sizes: list[int], converged: bool
-) -> dict[str, Callable[[int], Labels]]:
-    def leiden(seed: int, n_iterations: int = -1) -> Labels:
-        return single(PartitionSpec("leiden", resolution, seed=OTHER + seed, n_iterations=n_iterations))
-
-    def quality(labels: Labels) -> float:
-        return graph.modularity(labels, resolution)
-
-    ways: dict[str, Callable[[int], Labels]] = {"single, 2 iterations": lambda seed: leiden(seed, 2)}
-    if converged:
-        ways["single, converged"] = leiden
-        ways["best of 8 converged"] = lambda seed: max((leiden(8 * seed + at) for at in range(8)), key=quality)
-    return ways | {f"ensemble of {size}": _ensemble(graph, single, resolution, size) for size in sizes}
+def _level1(data: list[Data], options: argparse.Namespace) -> Iterator[Row]:
+    asked = Asked(options.ensembles, options.repeat, options.converged)
+    for one in data:
+        level1 = Level1(one.name, one.graph, one.kept)
+        for resolution in options.resolutions:
+            yield from level1.rows(resolution, asked)
 
 
-def _single(graph: Graph) -> Callable[[PartitionSpec], Labels]:
-    engine = load_engine("igraph")
-    form = engine.prepare(graph)
-    return lambda spec: np.asarray(engine.partition(form, spec), np.int32)
+def _trees(data: list[Data], options: argparse.Namespace) -> Iterator[Row]:
+    for one in data:
+        yield from tree_rows(
+            one, options.tree_resolutions, options.tree_ensembles, options.seeds, options.known,
+            with_ancestor=not options.without_ancestor,
+        )  # fmt: skip
 
 
-def _ensemble(
-    graph: Graph, single: Callable[[PartitionSpec], Labels], resolution: float, size: int
-) -> Callable[[int], Labels]:
-    def way(seed: int) -> Labels:
-        spec = PartitionSpec("leiden", resolution, seed=seed, ensemble=size)
-        return consensus(graph, spec, [single(run_spec(spec, number)) for number in range(size)]).labels
-
-    return way
+def _bound(data: list[Data], options: argparse.Namespace) -> Iterator[Row]:
+    yield from bound_rows(data, options.resolutions, options.repeat)
 
 
-def _told(**row: Any) -> dict[str, Any]:
-    low, high = min(row["quality"]), max(row["quality"])
-    print(
-        f"{row['data']:<24}{row['resolution']:<5}{row['what']:<22}Q {low:.4f} to {high:.4f}  ARI {row['ari']:.3f}"
-        f"  {row['cpu']:7.2f} CPU s",
-        flush=True,
-    )
-    return row
+PARTS: dict[str, Callable[[list[Data], argparse.Namespace], Iterator[Row]]] = {
+    "level1": _level1,
+    "trees": _trees,
+    "bound": _bound,
+}
+
+
+def _told(part: str, row: Row) -> None:
+    numbers = {name: row[name] for name in row if name in NUMBERS or name.startswith("ari_of")}
+    names = " ".join(str(value) for name, value in row.items() if name in ("data", "resolution", "known", "what"))
+    print(f"{part:7} {names}: {numbers}", flush=True)
+
+
+def _write(path: Path, part: str, row: Row) -> None:
+    """Put a row in the place of one of the same data, resolution and way."""
+    document = json.loads(path.read_text()) if path.exists() else {}
+    document["versions"] = versions()
+    own = document.setdefault(part, [])
+    at = next((at for at, other in enumerate(own) if _key(other) == _key(row)), len(own))
+    own[at : at + 1] = [row]
+    path.write_text(json.dumps(document, indent=1) + "\n")
+
+
+def _key(row: Row) -> list[object]:
+    return [row.get(name) for name in ("data", "resolution", "known", "what", "agreement_from")]
 
 
 if __name__ == "__main__":
