@@ -4,14 +4,15 @@ Here it is said what an ensemble is: how many runs, with which seeds, and how th
 Core groups, iterated: M. Ovelgönne and A. Geyer-Schulz, "An ensemble learning strategy for graph clustering",
 10th DIMACS implementation challenge (2012). Vertices that all runs put together, and that hang together in the
 graph, are one core. The graph of the cores is partitioned several times; what those runs put together are the
-next cores, until their number no longer falls. The best partition that was seen, by its quality in the whole
-graph, is the result. Each cluster is connected: Leiden's clusters are, and so are cores; one of an engine's that is not
+next cores, until their number no longer falls. From the best partition that was seen, by its quality in the whole
+graph, Leiden goes on in the whole graph: cells at the rims of cores, which cores hold back, find their place. The best
+is the result. Each cluster is connected: Leiden's clusters are, and so are cores; one of an engine's that is not
 falls into its parts, which never lowers modularity.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cellstrata.tasks.imports.turns import IMPORTING
-from cellstrata.tasks.kernels.engine_igraph import igraph, seeded
+from cellstrata.tasks.kernels.engine_igraph import Prepared, igraph, seeded, to_igraph
 from cellstrata.tasks.kernels.engines import PartitionSpec
 from cellstrata.tasks.kernels.graph import Graph
 from cellstrata.tasks.kernels.rand_index import adjusted_rand_index
@@ -30,7 +31,8 @@ AGREED = 0.95  # the mean adjusted Rand index over pairs of runs from which they
 JOINED_BY = "igraph"  # the engine of the contracted steps, whichever made the runs
 STRIDE = 1_000  # between the seeds of two ensembles: their runs are never the same
 SEEDS = 1 << 31  # what every engine takes
-CONTRACTED_RUNS, CONTRACTED_ITERATIONS = 8, 2  # in each round; Leiden's own
+CONTRACTED_RUNS = 8  # in each round
+ITERATIONS = 2  # of Leiden in each of those, and in the whole graph at last
 MOST_ROUNDS = 50
 
 Labels = npt.NDArray[np.int32]
@@ -77,11 +79,13 @@ def runs_wanted(spec: PartitionSpec, runs: Sequence[Labels]) -> int:
     return MOST
 
 
-def consensus(graph: Graph, spec: PartitionSpec, runs: Sequence[Labels]) -> Consensus:
+def consensus(
+    graph: Graph, spec: PartitionSpec, runs: Sequence[Labels], prepared: Callable[[], Prepared] | None = None
+) -> Consensus:
     """Join runs over one graph, each (n,) int32 in any numbering, into one partition.
 
     `spec` is that of the runs; its seed decides the contracted steps. The order of the runs decides nothing but
-    which of two equally good partitions is kept.
+    which of two equally good partitions is kept. `prepared` returns igraph's form of the graph, if the caller has it.
     """
     weights = graph.weights.astype(np.float64) if spec.use_weights else np.ones(len(graph.edges))
     measured = Graph(graph.n_vertices, graph.edges, weights)  # type: ignore[arg-type]
@@ -91,7 +95,8 @@ def consensus(graph: Graph, spec: PartitionSpec, runs: Sequence[Labels]) -> Cons
         best, quality = _connected(measured, spec, best, quality)
         return Consensus(best, quality, agreed, (len(np.unique(best)),))
     counts: list[int] = []
-    cores = _Contracted.of(graph, weights).cores(runs)
+    whole = _Contracted.of(graph, weights)
+    cores = whole.cores(runs)
     while cores.n_vertices < (counts[-1] if counts else graph.n_vertices) and len(counts) < MOST_ROUNDS:
         counts.append(cores.n_vertices)
         found = cores.partitions(spec, [f"{spec.seed}/{len(counts)}/{run}" for run in range(CONTRACTED_RUNS)])
@@ -99,6 +104,10 @@ def consensus(graph: Graph, spec: PartitionSpec, runs: Sequence[Labels]) -> Cons
         if reached > quality:
             best, quality = candidate, reached
         cores = cores.cores(found)
+    form = prepared() if prepared else to_igraph(graph)
+    refined, reached = _best(measured, spec, whole.partitions(spec, [f"{spec.seed}/whole"], best, form.graph))
+    if reached > quality:
+        best, quality = refined, reached
     return Consensus(*_connected(measured, spec, best, quality), agreed, tuple(counts))
 
 
@@ -138,13 +147,16 @@ class _Contracted:
         edges = np.column_stack([keys // count, keys % count])
         return _Contracted(group[self.members], count, edges, weights, _sums(group, self.strengths, count))
 
-    def partitions(self, spec: PartitionSpec, seeds: Sequence[str]) -> list[Labels]:
-        """Partition by Leiden, once for each seed.
+    def partitions(
+        self, spec: PartitionSpec, seeds: Sequence[str], start: Labels | None = None, built: Any = None
+    ) -> list[Labels]:
+        """Partition by Leiden, once for each seed, from `start` if there is one; `built` is igraph's graph.
 
         Modularity of the first graph is CPM here, with strengths for the vertices' weights: igraph's own leaves
         self-loops out, so a group's inner weight would be lost.
         """
-        built = igraph().Graph(n=self.n_vertices, edges=self.edges.tolist(), directed=False)
+        if built is None:
+            built = igraph().Graph(n=self.n_vertices, edges=self.edges.tolist(), directed=False)
         found = []
         for seed in seeds:
             with seeded(seed):
@@ -153,7 +165,8 @@ class _Contracted:
                     weights=self.weights,
                     node_weights=self.strengths,
                     resolution=spec.resolution / self.strengths.sum(),
-                    n_iterations=CONTRACTED_ITERATIONS,
+                    n_iterations=ITERATIONS,
+                    initial_membership=None if start is None else start.tolist(),
                 )
             found.append(np.asarray(one.membership, dtype=np.int32))
         return found

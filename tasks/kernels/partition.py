@@ -18,7 +18,7 @@ from cellstrata.tasks.kernels.engines import (
     engine_version,
     load_engine,
 )
-from cellstrata.tasks.kernels.ensemble import consensus, first_runs, run_spec, runs_wanted
+from cellstrata.tasks.kernels.ensemble import JOINED_BY, consensus, first_runs, run_spec, runs_wanted
 from cellstrata.tasks.kernels.gpu import first_line, free_memory, is_out_of_memory
 from cellstrata.tasks.kernels.graph import Graph
 from cellstrata.tasks.kernels.guard import bad_labels, bad_partition
@@ -98,7 +98,7 @@ def partition(
     make = prepared or _once(lambda: engine.prepare(graph))
     if spec.joins_runs:
         own = run or (lambda number: partition(graph, run_spec(spec, number), engine, make, guard))
-        return _joined(graph, spec, own)
+        return _joined(graph, spec, own, make if engine.name == JOINED_BY else None)
     if guard is None or engine.device == "cpu":
         return _numbered(graph, spec, engine, engine.partition(make(), spec))
     found, fault = _watched(graph, spec, engine, make, guard)
@@ -120,12 +120,14 @@ def _once(make: Callable[[], Any]) -> Callable[[], Any]:
     return get
 
 
-def _joined(graph: Graph, spec: PartitionSpec, run: Callable[[int], Partition]) -> Partition:
+def _joined(
+    graph: Graph, spec: PartitionSpec, run: Callable[[int], Partition], prepared: Callable[[], Any] | None
+) -> Partition:
     made = [run(number) for number in range(first_runs(spec))]
     wanted = runs_wanted(spec, [one.labels for one in made])
     made += [run(number) for number in range(len(made), wanted)]
     runs = [one.labels for one in made]
-    found = consensus(graph, spec, runs)
+    found = consensus(graph, spec, runs, prepared)
     labels, sizes = number_by_size(found.labels)
     return Partition(
         labels,

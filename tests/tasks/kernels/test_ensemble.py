@@ -84,6 +84,22 @@ def test_two_cliques_and_a_bridge_are_told_apart_whatever_single_runs_say() -> N
     assert found.cores[0] == 3  # halves and the odd one: what is together in one run alone is not
 
 
+def test_a_cell_that_all_runs_put_into_the_wrong_cluster_finds_its_own() -> None:
+    matrix = np.zeros((20, 20))
+    matrix[:10, :10] = matrix[10:, 10:] = 1
+    np.fill_diagonal(matrix, 0)
+    matrix[9, 10] = matrix[10, 9] = 0.5
+    graph, _ = from_adjacency(matrix)
+    halves = np.repeat([0, 1], 10).astype(np.int32)
+    wrong = halves.copy()
+    wrong[9] = 1  # one core with its neighbor beyond the bridge, in every run
+    other = wrong.copy()
+    other[3] = 2
+    for engine in (None, lambda: load_engine("igraph").prepare(graph)):
+        found = consensus(graph, SPEC, [wrong, other], engine)
+        assert np.array_equal(number_by_size(found.labels)[0], halves)
+
+
 def test_weights_count_only_if_they_are_asked_for() -> None:
     graph = random_graph(3)
     unweighted = Graph(graph.n_vertices, graph.edges, np.ones_like(graph.weights))
