@@ -3,11 +3,12 @@
 Here it is said what an ensemble is: how many runs, with which seeds, and how they are joined.
 Core groups, iterated: M. Ovelgönne and A. Geyer-Schulz, "An ensemble learning strategy for graph clustering",
 10th DIMACS implementation challenge (2012). Vertices that all runs put together, and that hang together in the
-graph, are one core. The graph of the cores is partitioned several times; what those runs put together are the
-next cores, until their number no longer falls. From the best partition that was seen, by its quality in the whole
-graph, Leiden goes on in the whole graph: cells at the rims of cores, which cores hold back, find their place. The best
-is the result. Each cluster is connected: Leiden's clusters are, and so are cores; one of an engine's that is not
-falls into its parts, which never lowers modularity.
+graph, are one core. In the graph of the cores each run goes on from where it was; what they put together now are the
+next cores. The graph of those is partitioned several times from nothing, what these put together are the next cores,
+until their number no longer falls. From the best partition that was seen, by its quality in the whole graph, Leiden
+goes on in the whole graph: cells at the rims of cores, which cores hold back, find their place. The best is the result.
+Each cluster is connected: Leiden's clusters are, and so are cores; one of an engine's that is not falls into its parts,
+which never lowers modularity. What was tried and measured is told in docs/stability.md.
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ AGREED = 0.95  # the mean adjusted Rand index over pairs of runs from which they
 JOINED_BY = "igraph"  # the engine of the contracted steps, whichever made the runs
 STRIDE = 1_000  # between the seeds of two ensembles: their runs are never the same
 SEEDS = 1 << 31  # what every engine takes
-CONTRACTED_RUNS = 8  # in each round
-ITERATIONS = 2  # of Leiden in each of those, and in the whole graph at last
+CONTRACTED_RUNS, CONTRACTED_ITERATIONS = 8, 4  # in each round but the first; Leiden's own, in all
+LAST_ITERATIONS = 2  # of Leiden in the whole graph
 MOST_ROUNDS = 50
 
 Labels = npt.NDArray[np.int32]
@@ -84,8 +85,8 @@ def consensus(
 ) -> Consensus:
     """Join runs over one graph, each (n,) int32 in any numbering, into one partition.
 
-    `spec` is that of the runs; its seed decides the contracted steps. The order of the runs decides nothing but
-    which of two equally good partitions is kept. `prepared` returns igraph's form of the graph, if the caller has it.
+    `spec` is that of the runs; its seed and the order of the runs decide the contracted steps. `prepared`
+    returns igraph's form of the graph, if the caller has it.
     """
     weights = graph.weights.astype(np.float64) if spec.use_weights else np.ones(len(graph.edges))
     measured = Graph(graph.n_vertices, graph.edges, weights)  # type: ignore[arg-type]
@@ -99,13 +100,17 @@ def consensus(
     cores = whole.cores(runs)
     while cores.n_vertices < (counts[-1] if counts else graph.n_vertices) and len(counts) < MOST_ROUNDS:
         counts.append(cores.n_vertices)
-        found = cores.partitions(spec, [f"{spec.seed}/{len(counts)}/{run}" for run in range(CONTRACTED_RUNS)])
+        starts: list[Labels | None] = [None] * CONTRACTED_RUNS
+        if len(counts) == 1:
+            starts = [cores.of_groups(run) for run in runs]
+        found = cores.partitions(spec, f"{spec.seed}/{len(counts)}", CONTRACTED_ITERATIONS, starts)
         candidate, reached = _best(measured, spec, [labels[cores.members] for labels in found])
         if reached > quality:
             best, quality = candidate, reached
         cores = cores.cores(found)
     form = prepared() if prepared else to_igraph(graph)
-    refined, reached = _best(measured, spec, whole.partitions(spec, [f"{spec.seed}/whole"], best, form.graph))
+    (refined,) = whole.partitions(spec, f"{spec.seed}/whole", LAST_ITERATIONS, [best], form.graph)
+    reached = measured.modularity(refined, spec.resolution)
     if reached > quality:
         best, quality = refined, reached
     return Consensus(*_connected(measured, spec, best, quality), agreed, tuple(counts))
@@ -147,10 +152,16 @@ class _Contracted:
         edges = np.column_stack([keys // count, keys % count])
         return _Contracted(group[self.members], count, edges, weights, _sums(group, self.strengths, count))
 
+    def of_groups(self, labels: Labels) -> Labels:
+        """Return the labels of the groups, (n_vertices,), of a partition of the first graph that tears none."""
+        found = np.zeros(self.n_vertices, np.int32)
+        found[self.members] = labels
+        return found
+
     def partitions(
-        self, spec: PartitionSpec, seeds: Sequence[str], start: Labels | None = None, built: Any = None
+        self, spec: PartitionSpec, seed: str, n_iterations: int, starts: Sequence[Labels | None], built: Any = None
     ) -> list[Labels]:
-        """Partition by Leiden, once for each seed, from `start` if there is one; `built` is igraph's graph.
+        """Partition by Leiden, once from each start, None being each vertex alone; `built` is igraph's graph.
 
         Modularity of the first graph is CPM here, with strengths for the vertices' weights: igraph's own leaves
         self-loops out, so a group's inner weight would be lost.
@@ -158,18 +169,24 @@ class _Contracted:
         if built is None:
             built = igraph().Graph(n=self.n_vertices, edges=self.edges.tolist(), directed=False)
         found = []
-        for seed in seeds:
-            with seeded(seed):
+        for number, start in enumerate(starts):
+            with seeded(f"{seed}/{number}"):
                 one = built.community_leiden(
                     objective_function="CPM",
                     weights=self.weights,
                     node_weights=self.strengths,
                     resolution=spec.resolution / self.strengths.sum(),
-                    n_iterations=ITERATIONS,
-                    initial_membership=None if start is None else start.tolist(),
+                    n_iterations=n_iterations,
+                    initial_membership=None if start is None else _in_order(start).tolist(),
                 )
             found.append(np.asarray(one.membership, dtype=np.int32))
         return found
+
+
+def _in_order(labels: Labels) -> Labels:
+    """Return labels numbered by the first vertex of each, so that their names decide nothing."""
+    _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(first))[inverse.reshape(-1)].astype(np.int32)
 
 
 def _sums(group: npt.NDArray[Any], values: npt.NDArray[np.float64], number: int) -> npt.NDArray[np.float64]:
