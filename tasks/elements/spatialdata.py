@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from cellstrata.tasks.elements.own_metadata import take_own
 from cellstrata.tasks.elements.reading import Root, obs_columns, read_uns, uns_keys
 
 ATTRS = "spatialdata_attrs"
@@ -14,6 +15,7 @@ def spatialdata_columns(root: Root) -> tuple[str, ...]:
 
     Without them a table with these attributes is none that SpatialData reads.
     """
+    take_own(root, f"uns/{ATTRS}")
     if ATTRS not in uns_keys(root):
         return ()
     attrs = read_uns(root, ATTRS)

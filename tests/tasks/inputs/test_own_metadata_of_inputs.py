@@ -1,4 +1,4 @@
-"""X, var and covariates of a zarr in a bucket whose consolidated metadata are older: what is there now is read."""
+"""X, var, and what else a run reads of a zarr in a bucket that is younger than its consolidated metadata."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import zarr
 
 from cellstrata.tasks.elements.opening import Opened
 from cellstrata.tasks.elements.own_metadata import older_than
+from cellstrata.tasks.elements.spatialdata import spatialdata_columns
 from cellstrata.tasks.evaluation.covariates import Categories, read_covariate
 from cellstrata.tasks.evaluation.gene_cache import GeneSource, gene_key, kept_genes
 from cellstrata.tasks.evaluation.gene_values import read_genes
@@ -134,6 +135,12 @@ def test_the_record_of_an_earlier_run_that_was_added(folder: Path, s3: str, tmp_
     assert problems == []
     assert found is not None
     assert found.earlier_columns == {"leiden_0.5_2"}
+
+
+def test_the_attributes_of_spatialdata_that_were_added(folder: Path, s3: str) -> None:
+    replace(folder, uns__spatialdata_attrs={"region": "a", "region_key": "batch", "instance_key": "none"})
+    with Opened.at(put(folder, f"{s3}/in.zarr")).root() as root:
+        assert spatialdata_columns(root) == ("batch",)
 
 
 def test_a_column_that_is_kept_is_the_one_that_is_there(folder: Path, s3: str, tmp_path: Path) -> None:
