@@ -11,7 +11,7 @@ from types import FrameType
 
 from cellstrata.flows.commands.exit_codes import DONE, FAILED, WRONG_INPUT
 from cellstrata.flows.commands.terminal import Terminal
-from cellstrata.flows.server.database import database_url, server_folder
+from cellstrata.flows.server.database import own_settings, server_folder
 from cellstrata.flows.server.embedded_server import names_database
 
 # Task runs are written in batches: one by one, a flow of thousands of splits would outrun the writer.
@@ -44,7 +44,7 @@ def ui(host: str, port: int) -> int:
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
     if not names_database() and (folder := server_folder()) is not None:
-        os.environ["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = database_url(folder)  # which runs on their own write to
+        os.environ |= own_settings(folder)  # of the database that runs on their own write to
     os.environ |= {"PREFECT_SERVER_API_HOST": host, "PREFECT_SERVER_API_PORT": str(port)}
     os.environ.setdefault("PREFECT_UI_URL", address)  # for links in what it sends
     with terminal.status("starting the Prefect server"):

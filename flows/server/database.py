@@ -37,15 +37,21 @@ def server_folder() -> Path | None:
         return None
 
 
-def database_url(folder: Path) -> str:
-    """Return the URL of the database in a folder, as Prefect takes it."""
-    return f"sqlite+aiosqlite:///{folder / 'prefect.db'}"
+def own_settings(folder: Path) -> dict[str, str]:
+    """Return Prefect's settings of a server that keeps its database in a folder, and its notes of it beside it.
+
+    The notes are named too: with the oldest releases that are allowed they do not follow PREFECT_HOME.
+    """
+    return {
+        "PREFECT_SERVER_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{folder / 'prefect.db'}",
+        "PREFECT_SERVER_MEMO_STORE_PATH": str(folder / "memo_store.toml"),
+    }
 
 
 def with_own_database(environment: dict[str, str], folder: Path) -> dict[str, str]:
     """Return the environment of a server that keeps all it writes in a folder, whatever the user's settings name."""
     kept = {name: value for name, value in environment.items() if not name.startswith(DATABASE)}
-    return kept | {"PREFECT_HOME": str(folder), "PREFECT_SERVER_DATABASE_CONNECTION_URL": database_url(folder)}
+    return kept | {"PREFECT_HOME": str(folder)} | own_settings(folder)
 
 
 def first_start(folder: Path) -> IO[bytes] | None:

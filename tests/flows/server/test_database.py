@@ -10,7 +10,7 @@ import pytest
 
 from cellstrata.flows.server import database as of_server
 from cellstrata.flows.server.connection import Connection
-from cellstrata.flows.server.database import first_start, made, server_folder
+from cellstrata.flows.server.database import first_start, made, server_folder, with_own_database
 from cellstrata.flows.server.embedded_server import EmbeddedServer, ServerFailed, names_database
 
 pytestmark = pytest.mark.prefect
@@ -81,6 +81,19 @@ def test_a_database_that_the_user_names_is_seen(tmp_path: Path, monkeypatch: pyt
         'active = "a"\n[profiles.a]\nPREFECT_API_DATABASE_CONNECTION_URL = "postgresql+asyncpg://there/db"\n'
     )
     assert names_database()
+
+
+def test_what_the_server_notes_of_its_database_lies_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from prefect.settings import Settings
+
+    users = {"PREFECT_HOME": str(tmp_path / "users"), "PREFECT_MEMO_STORE_PATH": str(tmp_path / "users" / "memo.toml")}
+    for name, value in with_own_database(users, tmp_path / "own").items():
+        monkeypatch.setenv(name, value)
+    server = Settings().server
+    assert server.memo_store_path == tmp_path / "own" / "memo_store.toml"
+    url = server.database.connection_url
+    assert url is not None
+    assert url.get_secret_value() == f"sqlite+aiosqlite:///{tmp_path}/own/prefect.db"
 
 
 def test_two_first_starts_make_the_database_one_after_the_other(
