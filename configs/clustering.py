@@ -39,6 +39,7 @@ from cellstrata.configs.values import (
     Text,
     TextList,
     each_once,
+    one_word_of,
     positive_number,
     refuse,
     text_keys,
@@ -164,9 +165,14 @@ class ClusteringConfig(BaseModel):
     )
     n_iterations: Iterations = Field(2, description="Iterations of Leiden; -1: until nothing changes.")
     ensemble: Runs = Field(
-        1,
+        "auto",
         description="Runs of Leiden that are joined into one partition, each with a seed of its own; `auto`: 3, and 8 "
         "if they do not agree. Louvain is always a single run.",
+    )
+    stability: Annotated[Literal["obsm", "obs"], one_word_of(("obsm", "obs"))] = Field(
+        "obsm",
+        description="Where the result has the stability of each cell: `obsm` (one array), or `obs` too, a column for "
+        "each column of clusters.",
     )
     clustering_args: Annotated[dict[str, bool], BeforeValidator(check)] = Field(
         default_factory=dict,

@@ -23,6 +23,7 @@ _OPTIONS = {
     "neighbors": "--neighbors_args",
     "clustering_args": "--clustering_args",
     "n_cell_cpu": "--n_cell_cpu",
+    "ensemble": "--ensemble",
     "max_cluster_factor": "--max_cluster_factor",
 }
 
@@ -96,6 +97,7 @@ def level_call(words: Mapping[str, Any], env: Mapping[str, str] | None = None) -
         "neighbors": neighbors,
         "clustering_args": arguments,
         "use_gpu": True,
+        "ensemble": _runs(words["ensemble"]),
         "overwrite": bool(words["overwrite"]),
         **further,
     }
@@ -144,6 +146,10 @@ def _as_option(problem: Problem) -> Problem:
     if path[:1] == ("DATASETS",) and len(path) > 3 and str(path[3]) in _OPTIONS:
         return Problem(path[4:], problem.message, problem.suggestion, source=_OPTIONS[str(path[3])])
     return problem
+
+
+def _runs(text: str) -> int | str:
+    return int(text) if text.isascii() and text.isdigit() else text
 
 
 def _number(text: str, name: str, problems: list[Problem]) -> Any:

@@ -17,6 +17,7 @@ CLUSTERING = {
     "umap_colors": "Color UMAPs by",
     "recompute_umap": "Compute a new UMAP",
     "plots": "Further figures",
+    "stability": "Where the stability of each cell is written",
     "overwrite": "Replace columns of the same name",
     "use_gpu": "Use a GPU",
     "engine": "Program that finds the clusters",

@@ -20,6 +20,9 @@ _REPLACED = {
     "env_mode": "dropped; everything runs in this one environment, and `runner` says what computes.",
     "resources": "dropped; `workers` says how many compute at once; memory and GPUs come from your scheduler.",
 }
+_SINGLE = (
+    "one run of Leiden for each split, as with scAtlasTb; `auto` joins several, so that other seeds find the same."
+)
 _OTHER_MODULE = "of other modules of scAtlasTb, and dropped."
 
 
@@ -51,7 +54,21 @@ def migrated(data: Mapping[str, object]) -> tuple[dict[str, object], list[str]]:
     if "use_gpu" not in data and any(_asks_gpu(own, _clustering(defaults)) for own in _mappings(result)):
         text = "scAtlasTb used GPUs only if this was true as well; here it is unless you write `use_gpu: false`."
         notes.add(("use_gpu",), text)
+    _keep_single_runs(result, notes)
     return result, notes.sentences()
+
+
+def _keep_single_runs(result: dict[str, Any], notes: Notes) -> None:
+    """Ask for single runs where nothing is said: in the defaults, if they tell of clustering, else in each dataset."""
+    defaults, datasets = _mapping(result.get("defaults")), _mapping(result.get("DATASETS"))
+    places: list[tuple[Path, Any]] = [(("defaults",), defaults)]
+    if not isinstance(defaults.get("clustering"), Mapping):
+        places = [(("DATASETS", str(name)), _mapping(dataset)) for name, dataset in datasets.items()]
+    for path, section in places:
+        clustering = section.get("clustering")
+        if isinstance(clustering, dict) and "ensemble" not in clustering and clustering.get("algorithm") != "louvain":
+            clustering["ensemble"] = 1
+            notes.add((*path, "clustering", "ensemble"), _SINGLE)
 
 
 def _with_datasets(data: Mapping[str, object], notes: Notes) -> Mapping[str, object]:

@@ -77,6 +77,10 @@ def _level(level: Level, neighbors_key: str | None) -> Iterator[str]:
         yield _line("sizes", _sizes(level.clusters, level.cluster))
     if level.reason:
         yield _line("reason", level.reason)
+    own = next((each for each in level.clusters if each.cluster == level.cluster), None)
+    if own is not None and own.stability is not None:
+        lost = ", other seeds do not find it again" if own.dissolves else ""
+        yield _line("stability", f"{own.stability:.2f} of 1{lost}")
     if level.split is not None:
         yield from _split(level.split, neighbors_key)
     if level.input:
@@ -112,6 +116,8 @@ def _split(split: Split, neighbors_key: str | None) -> Iterator[str]:
         f"modularity {UNKNOWN if split.modularity is None else f'{split.modularity:.4f}'}",
     ]
     yield _line("partition", ", ".join(filter(None, parts)))
+    if split.runs is not None:
+        yield _line("runs", _runs(split))
     if split.graph == "stored":
         yield _line("graph", f"stored in the input, uns[{neighbors_key or 'neighbors'!r}]")
     else:
@@ -126,6 +132,14 @@ def _split(split: Split, neighbors_key: str | None) -> Iterator[str]:
     yield _line("computed", f"{_when(split.created)}{took}{where[split.from_cache]}")
     what = "graph" if split.graph == "stored" else "cells"
     yield _line("key", f"{split.key}, of {what} {split.cells or UNKNOWN}")
+
+
+def _runs(split: Split) -> str:
+    """How many runs were made, and what they say of one another."""
+    if split.agreement is None:
+        return "one: another seed may give other clusters; an `ensemble` of several tells how far"
+    cores = f"; {' → '.join(f'{number:,}' for number in split.cores)} cores" if split.cores else ""
+    return f"{split.runs}, joined; they agree with ARI {split.agreement:.2f}{cores}"
 
 
 def _check(check: GpuCheck) -> str:
@@ -154,7 +168,7 @@ def _asked(settings: Mapping[str, object]) -> str:
     if not settings:
         return UNKNOWN
     base = " at ".join(_plain(settings.get(name, UNKNOWN)).strip("[]") for name in ("algorithm", "resolutions"))
-    names = ("neighbors", "n_iterations", "seed", "min_cells", "recompute_neighbors")
+    names = ("neighbors", "n_iterations", "seed", "ensemble", "min_cells", "recompute_neighbors")
     more = {name: _plain(settings[name]) for name in names if settings.get(name)}
     return "; ".join([base, *(f"{name} {text}" for name, text in more.items() if text != "{}")])
 

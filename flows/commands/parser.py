@@ -152,6 +152,7 @@ def _add_cluster(commands: Any) -> None:
         ("algorithm", "leiden", {"metavar": "NAME", "help": "leiden or louvain"}),
         ("level", "1", number | {"help": "hierarchical level: 2 splits the clusters of level 1"}),
         ("threads", "1", number | {"help": "parallel processes"}),
+        ("ensemble", "1", {"metavar": "N", "help": "runs of Leiden to join, or auto"}),
         ("max_cluster_factor", "50", number | {"help": "more clusters than this times the resolution: repeat on CPU"}),
         ("clustering_args", "{}", json_text | {"help": "further clustering arguments"}),
         ("neighbors_key", None, {"metavar": "KEY", "help": "stored graph, by its key in uns (default: neighbors)"}),

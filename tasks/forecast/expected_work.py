@@ -7,6 +7,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass, field
 
 from cellstrata.tasks.forecast.split_times import SplitTimes
+from cellstrata.tasks.kernels.ensemble import all_runs
 from cellstrata.tasks.trees.labels import Path
 from cellstrata.tasks.trees.plan import LAST_LEVEL, SplitSpec, TreePlan
 
@@ -41,7 +42,8 @@ class Guess:
         """Return the work of a cluster's split, and of what may come below; `identity` is equal for equal splits."""
         own = 0.0
         if identity not in self.seen:
-            own = self.times.split(n_cells, spec.partition.algorithm, with_graph=bool(path))
+            asked = spec.partition
+            own = self.times.split(n_cells, asked.algorithm, with_graph=bool(path), runs=all_runs(asked))
             self.seen.add(identity)
         expected, longest = Expected({len(path) + 1: own}), 0.0
         children = min(self.times.children(n_cells), n_cells)

@@ -14,6 +14,7 @@ from cellstrata.tasks.cache.cache import Cache
 from cellstrata.tasks.forecast.expected_work import Expected, Guess, may_be_split
 from cellstrata.tasks.forecast.split_times import SplitTimes
 from cellstrata.tasks.kernels.engines import Algorithm
+from cellstrata.tasks.kernels.ensemble import all_runs
 from cellstrata.tasks.trees.labels import Path
 from cellstrata.tasks.trees.plan import LAST_LEVEL, TreePlan
 from cellstrata.tasks.trees.split import find_split, first_nodes, node_key
@@ -118,8 +119,8 @@ def forecast_tree(
             level.to_compute, level.to_compute_cells = level.to_compute + 1, level.to_compute_cells + n_cells
             forecast.missing.append(MissingSplit(pending.path, n_cells, key))
         if found is not None:
-            algorithm = pending.spec.partition.algorithm
-            own = times.split(n_cells, algorithm, with_graph=bool(pending.path)) if refresh else 0.0
+            asked, graph = pending.spec.partition, bool(pending.path)
+            own = times.split(n_cells, asked.algorithm, with_graph=graph, runs=all_runs(asked)) if refresh else 0.0
             level.seconds += own
             forecast.chain = max(forecast.chain, before + own)
             children = tree.close(pending, found.key, found.facts, found.labels(cache), executed=False)

@@ -11,6 +11,7 @@ from cellstrata.tasks.elements.opening import Root
 from cellstrata.tasks.elements.own_metadata import take_own
 from cellstrata.tasks.inputs.checks import Check, columns_of
 from cellstrata.tasks.overlays.document import MADE_BY
+from cellstrata.tasks.trees.labels import STABILITY_SUFFIX
 
 OF_A_LEVEL = re.compile(r"(leiden|louvain)_[0-9.e+-]+_[0-9]+")
 
@@ -19,7 +20,8 @@ def earlier_columns(check: Check) -> frozenset[str]:
     """Return the obs columns that an earlier run made and this one does not make, with a notice.
 
     They are those that the input's own `uns['clustering']` tells of. With `overwrite: false` all are kept. A column
-    below one that is made here, of which nothing is told, is kept and named in a notice.
+    below one that is made here, of which nothing is told, is kept and named in a notice. Columns of stability go
+    with those of the clusters.
     """
     if check.config.overwrite is False:
         return frozenset()
@@ -28,9 +30,10 @@ def earlier_columns(check: Check) -> frozenset[str]:
     if "clustering" not in elements.uns_keys(check.root) and any(map(OF_A_LEVEL.fullmatch, there)):
         take_own(check.root, "uns/clustering")  # it may be younger than the consolidated metadata
     told = _told(check.root)
-    earlier = [name for name in there if name in told]
-    if earlier:
-        check.notices.append(f"left out, since an earlier run made them and this one does not: {', '.join(earlier)}")
+    earlier = [name for name in there if name.removesuffix(STABILITY_SUFFIX) in told]
+    gone = [name for name in earlier if name.removesuffix(STABILITY_SUFFIX) not in made]
+    if gone:
+        check.notices.append(f"left out, since an earlier run made them and this one does not: {', '.join(gone)}")
     trees = {name.rpartition("_")[0] for name in made}
     unknown = [n for n in there if n not in told and OF_A_LEVEL.fullmatch(n) and n.rpartition("_")[0] in trees]
     if unknown:

@@ -17,6 +17,7 @@ from cellstrata.tasks.elements.own_metadata import take_own
 from cellstrata.tasks.inputs.checks import Check
 from cellstrata.tasks.inputs.index import Remembered
 from cellstrata.tasks.inputs.stored_graph import DEFAULT_REP
+from cellstrata.tasks.trees.labels import STABILITY
 from cellstrata.tasks.trees.plan import EmbeddingChoice
 
 TOO_LARGE = 1e15  # of an embedding: squared distances must stay far below the largest float32, 3e38
@@ -65,9 +66,10 @@ def read_embeddings(
             check.wrong(f"obsm[{choice.use_rep!r}]", message + check.wording.neighbors_key("use_rep"))
             continue
         if choice.use_rep != "X" and choice.use_rep not in there:
-            near = difflib.get_close_matches(choice.use_rep, there, 1)
+            offered = [name for name in there if name != STABILITY]  # what an earlier run left is no embedding
+            near = difflib.get_close_matches(choice.use_rep, offered, 1)
             hint = f"did you mean `{near[0]}`? " if near else ""
-            has = f"it has {', '.join(there)}" if there else "it has none"
+            has = f"it has {', '.join(offered)}" if offered else "it has none"
             key, fix = f"obsm[{choice.use_rep!r}]", check.wording.neighbors_key("use_rep")
             check.wrong(key, f"there is no such embedding; {has}; {hint}{fix}")
             continue

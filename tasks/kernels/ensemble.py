@@ -68,8 +68,8 @@ def first_runs(spec: PartitionSpec) -> int:
 
 
 def all_runs(spec: PartitionSpec) -> int:
-    """Return how many runs an ensemble has at most."""
-    return MOST if spec.ensemble == "auto" else spec.ensemble
+    """Return how many runs a partition is made of at most."""
+    return 1 if not spec.joins_runs else MOST if spec.ensemble == "auto" else spec.ensemble
 
 
 def runs_wanted(spec: PartitionSpec, runs: Sequence[Labels]) -> int:

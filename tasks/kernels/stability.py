@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+LOW = 0.5  # below it a cluster counts as dissolved (Hennig 2007)
 Labels = npt.NDArray[np.int32]
 
 

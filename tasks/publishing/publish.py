@@ -90,7 +90,8 @@ class _Changes:
         return dict(getattr(self, slot))
 
     def slots(self) -> list[str]:
-        return ["obs", "uns", *(slot for slot in ("obsm", "obsp") if self.of(slot))]
+        changed = {path.partition("/")[0] for path in self.removed}
+        return ["obs", "uns", *(slot for slot in ("obsm", "obsp") if self.of(slot) or slot in changed)]
 
     def takes(self, slot: str) -> bool:
         return self.slots_kept is None or slot in self.slots_kept
@@ -106,27 +107,28 @@ def publish(
     source: Opened,
     target: Place,
     *,
-    obs: Mapping[str, pd.Categorical[Any]] | None = None,
+    obs: Mapping[str, pd.Categorical[Any] | np.ndarray] | None = None,
     obsm: Mapping[str, np.ndarray] | None = None,
     obsp: Mapping[str, sp.csr_matrix] | None = None,
     uns: Mapping[str, Any] | None = None,
     link: str = "auto",
     reuse: str | None = None,
-    remove_uns: Collection[str] = (),
+    removed: Collection[str] = (),
     obs_kept: Collection[str] | None = None,
     left_out: Collection[str] = (),
     slots_kept: Collection[str] | None = None,
 ) -> PublishReport:
     """Write the input and our entries to `target`, a zarr, replacing an older result of ours.
 
-    `obs` are categoricals of strings of length n, put behind the other columns in this order, in
+    `obs` are categoricals of strings, or arrays of numbers, of length n, put behind the other columns in this order, in
     place where one of the name exists; `obsm` arrays (n, d), `obsp` matrices (n, n); `uns` top-level
     entries. `uns['clustering']` always gets `made_by`. Everything else is as in the input, dtypes
     included, in the way that `link` asks for (`cellstrata.tasks.publishing.link_mode`): linked, referred to, copied or
     converted. `reuse` is the path of an older result that the caller knows to be made
     from the same h5ad: what it took from there is shared with it instead of converted again.
     `obs_kept` and `slots_kept` name the columns of the input's obs and the other slots that the
-    result has of it, None for all; `left_out` are columns that it has not.
+    result has of it, None for all; `left_out` are columns that it has not, and `removed` entries of
+    obsm, obsp and uns (`uns/name`).
 
     On a local disk the result appears in one step, and in a bucket one that refers to its input too. Of
     a copy in a bucket the root metadata are removed first and written last, so that a reader who opens
@@ -150,8 +152,9 @@ def publish(
     mode = link_mode(source, target, link)
     own = own_name() if mode == "reference" else ""
     with source.root() as root, _workplace(target.store) as staged:
-        removed = frozenset([*remove_uns, *uns_categories(root)])
-        changes = _Changes(obs or {}, obsm or {}, obsp or {}, uns, removed, obs_kept, slots_kept, left_out)
+        gone = [path for path in removed if path in root]
+        gone += [f"uns/{name}" for name in uns_categories(root)]
+        changes = _Changes(obs or {}, obsm or {}, obsp or {}, uns, frozenset(gone), obs_kept, slots_kept, left_out)
         _check_lengths(root, changes)
         build = staged / own / INSIDE[OWN] if own else staged
         untouched = _way(mode, source, target, root, build, reuse)
@@ -182,9 +185,8 @@ def _build(root: Root, staged: Path, untouched: Untouched, changes: _Changes, sh
         else:
             there = slot in untouched.children() and changes.takes(slot)
             group = new.create_group(slot, attributes=untouched.attrs(slot) if there else encoding_of("dict"))
-            replaced = set(changes.of(slot)) | (changes.removed if slot == "uns" else set())
             for name in untouched.children(slot) if there else []:
-                if name not in replaced:
+                if name not in changes.of(slot) and f"{slot}/{name}" not in changes.removed:
                     untouched.place(f"{slot}/{name}")
         _write(group, changes.of(slot))
     clustering: Any = new["uns/clustering"]

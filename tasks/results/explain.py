@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from cellstrata.configs.cluster_ids import named_cluster
 from cellstrata.tasks.kernels.gpu_check import GpuCheck
+from cellstrata.tasks.kernels.stability import LOW
 from cellstrata.tasks.results.cluster_choice import ALL, asked_column
 from cellstrata.tasks.results.record import ResultRecord, Told, read_result, sizes_in_obs, told_columns
 from cellstrata.tasks.stores.json_values import JsonObject
@@ -22,11 +23,17 @@ from cellstrata.tasks.trees.rows import Row, TreeRows
 
 @dataclass(frozen=True)
 class Sized:
-    """A cluster, its number of cells, and its share of its parent's, 0 to 1."""
+    """A cluster, its number of cells, its share of its parent's, 0 to 1, and its stability, None for a single run."""
 
     cluster: str
     n_cells: int
     share: float
+    stability: float | None
+
+    @property
+    def dissolves(self) -> bool:
+        """Tell whether most runs do not have it."""
+        return self.stability is not None and self.stability < LOW
 
 
 @dataclass(frozen=True)
@@ -36,7 +43,8 @@ class Split:
     `fallback` says why the CPU stood in for a GPU, and `gpu_check` what the CPU found of a GPU's split.
     `cells` is the digest of what was split; `n_neighbors`, `embedding` and
     `metric` are None for a graph that came with the input. `from_cache` tells whether the run that wrote
-    the column found it there.
+    the column found it there. `runs` were joined, with the mean adjusted Rand index `agreement` over pairs and so many
+    `cores` by round (None and none for a single run).
     """
 
     algorithm: str | None
@@ -53,6 +61,9 @@ class Split:
     fallback: str | None
     gpu_check: GpuCheck | None
     modularity: float | None
+    runs: int | None
+    agreement: float | None
+    cores: tuple[int, ...]
     key: str
     cells: str | None
     created: str | None
@@ -197,7 +208,8 @@ def _level(rows: TreeRows, column: str, clusters: Sequence[Row], own: Row | None
         n_cells=n_cells,
         cluster=None if own is None else str(own["cluster"]),
         clusters=tuple(
-            Sized(str(row["cluster"]), int(row["n_cells"]), _share(row["n_cells"], n_cells)) for row in clusters
+            Sized(str(row["cluster"]), int(row["n_cells"]), _share(row["n_cells"], n_cells), _finite(row["stability"]))
+            for row in clusters
         ),
         split=_split(parent, facts) if parent is not None and tried else None,
         input=facts.input,
@@ -223,6 +235,9 @@ def _split(row: Row, facts: ColumnFacts) -> Split:
         fallback=str(row["fallback"]) or None,
         gpu_check=gpu_check_of(JsonObject.of(json.loads(row["gpu_check"]))) if row["gpu_check"] else None,
         modularity=_finite(row["modularity"]),
+        runs=int(row["runs"]) or None,
+        agreement=_finite(row["agreement"]),
+        cores=tuple(int(number) for number in str(row["cores"]).split(", ") if number),
         key=str(row["key"]),
         cells=str(row["cells"]) or None,
         created=str(row["created"]) or None,

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cellstrata.tasks.cache.cache import Cache
 from cellstrata.tasks.colours.palette import color_entries, tree_palette
@@ -20,9 +20,21 @@ from cellstrata.tasks.inputs.checks import NEEDED
 from cellstrata.tasks.publishing.link_mode import link_mode
 from cellstrata.tasks.publishing.publish import publish
 from cellstrata.tasks.results.provenance import column_facts, completed_table, provenance
-from cellstrata.tasks.results.result import Finished, columns, computed_elements, older_record
+from cellstrata.tasks.results.result import (
+    Finished,
+    columns,
+    computed_elements,
+    older_record,
+    stability_in_obs,
+    stability_in_obsm,
+)
+from cellstrata.tasks.results.stability import cell_stability
 from cellstrata.tasks.stores.places import Place
 from cellstrata.tasks.trees.column_facts import columns_of_json
+from cellstrata.tasks.trees.labels import STABILITY
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 COMMAND = "cluster"
 
@@ -58,9 +70,10 @@ def publish_level(finished: Finished, cache: Cache) -> PublishedLevel:
     if there and refers_rightly(output):
         return published
     obsm, obsp, uns = computed_elements(finished, cache)
+    stability = cell_stability(finished.trees, cache)
     record = provenance(
         finished.configuration, source.identity, [tree], neighbors_key=source.neighbors_key, graph=finished.graph,
-        publish_key=key, created=_now(), command=COMMAND,
+        publish_key=key, created=_now(), command=COMMAND, stability=list(stability),
     )  # fmt: skip
     record["column"] = name
     if tree.given is not None:
@@ -69,8 +82,9 @@ def publish_level(finished: Finished, cache: Cache) -> PublishedLevel:
     with opened.root() as root:
         kept = _kept(root, name)
     publish(
-        opened, output, obs=labels, obsm=obsm, obsp=obsp, uns={**uns, **colors, "clustering": record},
-        link="auto", obs_kept=kept, slots_kept=_slots(opened, output),
+        opened, output, obs={**labels, **stability_in_obs(finished, stability)},
+        obsm=obsm | stability_in_obsm(stability), obsp=obsp, uns={**uns, **colors, "clustering": record},
+        link="auto", obs_kept=kept, slots_kept=_slots(opened, output), removed=[f"obsm/{STABILITY}"],
     )  # fmt: skip
     return replace(published, written=True)
 
@@ -120,10 +134,22 @@ def _with_parent(record: Mapping[str, Any], source: Opened, parent: str) -> dict
         of_ours = record["tree"]
         # A cluster's row says how it was split: here, not where it was still a leaf.
         split_here = tree["column"].eq(parent) & tree["cluster"].isin(of_ours["cluster"])
+        of_ours = _with_stability(of_ours, parent, tree[split_here])
         table = pd.concat([tree[tree["column"].isin(list(above)) & ~split_here], of_ours], ignore_index=True)
     else:
         table = record["tree"]
     return {"columns": json.dumps({**above, **made}, sort_keys=True), "tree": table}
+
+
+def _with_stability(ours: pd.DataFrame, parent: str, theirs: pd.DataFrame) -> pd.DataFrame:
+    """Return our rows with the stability of the parent's clusters, which what made those told; a cluster that was left
+    whole has it one level down too."""
+    known = theirs.set_index("cluster")["stability"]
+    above = ours["column"].eq(parent)
+    whole = ours.loc[above & ours["key"].eq(""), "cluster"]
+    below = ~above & ours["parent"].isin(whole)
+    found = ours["cluster"].where(above, ours["parent"]).map(known)
+    return ours.assign(stability=ours["stability"].mask(above | below, found))
 
 
 def _their_record(root: Root) -> dict[str, object]:

@@ -42,7 +42,10 @@ def tree_table(trees: Iterable[Tree]) -> pd.DataFrame:
     whether the run that wrote this found it in the cache (`from_cache`), by what its neighbours were found
     (`knn`), why that engine was chosen (`engine_reason`), why the CPU stood in for a GPU (`fallback`,
     empty where it did not), and what a check of the GPU on the CPU found (`gpu_check`, a
-    `GpuCheck` as JSON, empty where there was none). The rows of `cluster` `all`
+    `GpuCheck` as JSON, empty where there was none), how many `runs` of Leiden or Louvain were made (0 where no engine
+    was asked), their `agreement` (mean adjusted Rand index over pairs; NaN for a single run) and the numbers of
+    `cores` by round (`120, 14, 9`; empty for a single run). `stability` is the cluster's own: the mean over the runs of
+    the split that made it of its best Jaccard index (NaN where that was a single run). The rows of `cluster` `all`
     describe level 1 itself.
     """
     with IMPORTING:
@@ -57,10 +60,12 @@ _ROW = {
     "resolution": float("nan"), "n_neighbors": 0, "embedding": "", "metric": "", "modularity": float("nan"),
     "engine": "", "key": "", "seconds": float("nan"), "n_iterations": 0, "seed": 0, "cells": "", "created": "",
     "from_cache": False, "knn": "", "engine_reason": "", "fallback": "", "gpu_check": "",
+    "runs": 0, "agreement": float("nan"), "cores": "", "stability": float("nan"),
 }  # fmt: skip
 _NEWER = frozenset(
-    {"n_iterations", "seed", "cells", "created", "from_cache", "knn", "engine_reason", "fallback", "gpu_check"}
-)  # absent in older tables
+    {"n_iterations", "seed", "cells", "created", "from_cache", "knn", "engine_reason", "fallback", "gpu_check",
+     "runs", "agreement", "cores", "stability"}
+)  # fmt: skip  # absent in older tables
 
 
 def completed_table(table: object) -> pd.DataFrame | None:
@@ -89,6 +94,8 @@ def _row(tree: Tree, outcome: Outcome) -> dict[str, object]:
         n_children=(len(facts.sizes) if facts else 0) or int(outcome.reason != LAST_LEVEL),
         reason=outcome.reason or "",
     )
+    if (stability := tree.stability(outcome.path)) is not None:
+        row["stability"] = stability
     if outcome.spec is not None and facts is not None:
         stored = not level and plan.root_graph_stored
         row |= {
@@ -109,6 +116,9 @@ def _row(tree: Tree, outcome: Outcome) -> dict[str, object]:
             "engine_reason": plan.placement.choose(outcome.n_cells).reason,
             "fallback": facts.fallback or "",
             "gpu_check": json.dumps(asdict(facts.gpu_check), sort_keys=True) if facts.gpu_check else "",
+            "runs": facts.runs or (1 if facts.note is None else 0),
+            "agreement": float("nan") if facts.agreement is None else facts.agreement,
+            "cores": ", ".join(map(str, facts.cores or ())),
         }
     return row
 
@@ -139,8 +149,10 @@ def column_facts(trees: Iterable[Tree]) -> dict[str, ColumnFacts]:
                 n_iterations=plan.partition.n_iterations if plan.algorithm == "leiden" else None,
                 seed=plan.partition.seed,
                 use_weights=plan.partition.use_weights,
+                ensemble=plan.partition.ensemble if plan.algorithm == "leiden" else 1,
                 graph="stored" if level == 1 and plan.root_graph_stored else "computed",
                 modularity=splits[0].modularity if level == 1 and splits else None,
+                agreement=splits[0].agreement if level == 1 and splits else None,
                 gpu=GpuSummary.of(splits),
             )
     return found
@@ -156,8 +168,12 @@ def provenance(
     publish_key: str,
     created: str,
     command: str = "run",
+    stability: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Return the entry `uns['clustering']`; nested settings are JSON texts, the tree is a table."""
+    """Return the entry `uns['clustering']`; nested settings are JSON texts, the tree is a table.
+
+    `stability` names the columns of `obsm['clustering_stability']`.
+    """
     return {
         "made_by": MADE_BY,
         "command": command,
@@ -170,4 +186,5 @@ def provenance(
         "versions": json.dumps(versions(), sort_keys=True),
         "columns": json.dumps({name: facts.to_json() for name, facts in column_facts(trees).items()}, sort_keys=True),
         "tree": tree_table(trees),
+        **({"stability": json.dumps(list(stability))} if stability else {}),
     }

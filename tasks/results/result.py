@@ -24,9 +24,10 @@ from cellstrata.tasks.publishing.link_mode import tied_to_this_machine
 from cellstrata.tasks.publishing.publish import publish
 from cellstrata.tasks.results.provenance import column_facts, provenance, versions
 from cellstrata.tasks.results.single_cells import nearly_all_alone
+from cellstrata.tasks.results.stability import Values, cell_stability
 from cellstrata.tasks.stores.digest import digest_array, digest_values
 from cellstrata.tasks.stores.places import Place
-from cellstrata.tasks.trees.labels import column_name, level_column
+from cellstrata.tasks.trees.labels import STABILITY, STABILITY_SUFFIX, column_name, level_column
 from cellstrata.tasks.trees.plan import EmbeddingChoice, NeighborsSpec
 from cellstrata.tasks.trees.root_graph import connectivities_matrix, distances_matrix
 from cellstrata.tasks.trees.tree import Tree
@@ -183,21 +184,35 @@ def publish_result(finished: Finished, cache: Cache) -> Published:
     labels = columns(finished.trees)
     created = datetime.now(UTC).isoformat(timespec="seconds")
     obsm, obsp, uns = computed_elements(finished, cache)
+    stability = cell_stability(finished.trees, cache)
     record = provenance(
         finished.configuration, source.identity, finished.trees, neighbors_key=source.neighbors_key,
-        graph=finished.graph, publish_key=key, created=created,
+        graph=finished.graph, publish_key=key, created=created, stability=list(stability),
     )  # fmt: skip
     uns |= {"clustering": record} | color_entries(tree_palette(record["tree"], facts), labels)
     same_input = older.get("command") == "run" and older.get("input") == json.dumps(source.identity, sort_keys=True)
     reuse = source.output if same_input and source.opened.kind == "h5ad" else None
     publish(
-        source.opened, output, obs=labels, obsm=obsm, obsp=obsp, uns=uns, link=finished.link, reuse=reuse,
-        left_out=source.earlier_columns, remove_uns=[f"{name}_colors" for name in source.earlier_columns],
+        source.opened, output, obs={**labels, **stability_in_obs(finished, stability)},
+        obsm=obsm | stability_in_obsm(stability), obsp=obsp, uns=uns, link=finished.link, reuse=reuse,
+        left_out=source.earlier_columns,
+        removed=[*(f"uns/{name}_colors" for name in source.earlier_columns), f"obsm/{STABILITY}"],
     )  # fmt: skip
     with source.opened.root() as root:
         names = obs_names(root)
     write_labels_parquet(table, names, labels, key=key)
     return replace(published, written=True)
+
+
+def stability_in_obsm(stability: Mapping[str, Values]) -> dict[str, np.ndarray]:
+    """Return the entry of obsm that has the stability of each cell, (n, columns) float32; none for single runs."""
+    return {STABILITY: np.column_stack(list(stability.values()))} if stability else {}
+
+
+def stability_in_obs(finished: Finished, stability: Mapping[str, Values]) -> dict[str, Values]:
+    """Return the same as columns of obs, where the dataset asks for these."""
+    asked = finished.configuration["clustering"]["stability"] == "obs"
+    return {f"{name}{STABILITY_SUFFIX}": values for name, values in stability.items()} if asked else {}
 
 
 def computed_elements(

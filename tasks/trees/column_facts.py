@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Literal
 
+from cellstrata.tasks.kernels.engines import Runs
 from cellstrata.tasks.stores.json_values import JsonObject
 from cellstrata.tasks.trees.facts import SplitFacts
 
@@ -72,10 +73,14 @@ class ColumnFacts:
         Why that of its largest split was chosen; the tree has each one's.
     n_iterations, seed, use_weights :
         The base parameters of the partitions; `n_iterations` is None for louvain.
+    ensemble : int or "auto"
+        How many runs were asked for, the base parameter; 1 for louvain.
     graph : {"stored", "computed"}
         Whether level 1's graph came with the input.
     modularity : float
         Of level 1's split, at resolution 1; None at deeper levels.
+    agreement : float
+        Of the runs of level 1's split; None for a single run and at deeper levels.
     gpu : GpuSummary
         What a GPU did of it; None where none was asked, and never read back.
     input, written :
@@ -93,8 +98,10 @@ class ColumnFacts:
     n_iterations: int | None = None
     seed: int | None = None
     use_weights: bool | None = None
+    ensemble: Runs | None = None
     graph: Literal["stored", "computed"] | None = None
     modularity: float | None = None
+    agreement: float | None = None
     gpu: GpuSummary | None = None
     input: Mapping[str, object] | None = None
     written: str | None = None
@@ -108,7 +115,8 @@ class ColumnFacts:
 
     def to_json(self) -> dict[str, object]:
         """Return plain JSON values, as `uns['clustering']` has them of columns that a run makes."""
-        apart = ("gpu", "input", "written")
+        newer = ("ensemble", "agreement") if self.ensemble is None else ()  # what an older result did not tell
+        apart = ("gpu", "input", "written", *newer)
         own = {name: value for name, value in vars(self).items() if name not in apart}
         gpu = {} if self.gpu is None else self.gpu.to_json()
         return {**own, "resolutions_used": list(self.resolutions_used), **gpu}
@@ -136,8 +144,10 @@ class ColumnFacts:
             n_iterations=said.whole_or_none("n_iterations"),
             seed=said.whole_or_none("seed"),
             use_weights=said.truth_or_none("use_weights"),
+            ensemble="auto" if document.get("ensemble") == "auto" else said.whole_or_none("ensemble"),
             graph="stored" if graph == "stored" else "computed" if graph == "computed" else None,
             modularity=said.number_or_none("modularity"),
+            agreement=said.number_or_none("agreement"),
             input=None if input_ is None else input_.values,
             written=said.text_or_none("written"),
         )

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 Path = tuple[int, ...]
 SEPARATOR = "_"
+STABILITY = "clustering_stability"  # the entry of obsm that has how far its runs have the cluster of each cell
+STABILITY_SUFFIX = "_stability"  # of the columns of obs that have the same
 
 
 def label_of(path: Path) -> str:

@@ -121,6 +121,18 @@ class Tree:
         above = self.given is not None and len(path) <= self.given.level and self.label(path) != label_of(path)
         return "" if len(path) < 2 or above else self.label(path[:-1])
 
+    def stability(self, path: Path) -> float | None:
+        """Return how far the runs of the split that made a cluster have it, 0 to 1; None where that was a single run.
+
+        A cluster that was left whole has what the last split above it found.
+        """
+        while path:
+            above = self.outcomes.get(path[:-1])
+            if above is not None and above.facts is not None:
+                return None if above.facts.stability is None else above.facts.stability[path[-1]]
+            path = path[:-1]
+        return None
+
     def root(self, digest: str | None) -> Node:
         """Return the root: all cells."""
         return Node((), np.arange(self.plan.n_cells, dtype=np.int32), digest)

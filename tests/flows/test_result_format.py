@@ -57,6 +57,7 @@ def folder(run: Run, data: Path, tmp_path: Path) -> Path:
     """Where a run has written all that it can: the result, a result that refers, figures, report, cache."""
     clustering = {"algorithm": "leiden", "resolutions": [0.5], "hierarchy": 2, "recompute_umap": True}
     clustering |= {"umap_colors": ["bulk_labels", "CD8A"], "neighbors": {"use_rep": "X_pca"}}
+    clustering |= {"ensemble": 2, "stability": "obs"}
     datasets = {"d": {"input": {"clustering": {"f": str(data)}}, "clustering": clustering}}
     places = {"cache": str(tmp_path / "cache"), "images": str(tmp_path / "images"), "DATASETS": datasets, "grain": 100}
     run(output_dir=str(tmp_path / "out"), figures=True, link="copy", **places)
@@ -149,7 +150,9 @@ def _check_cache(cache: Path) -> None:
         kind, body = document["kind"], document["body"]
         seen.add(kind)
         if kind == "split":
-            check("split", body)
+            joined = documented("joined")
+            check("split", {name: value for name, value in body.items() if name not in joined})
+            check("joined", {name: value for name, value in body.items() if name in joined})
         elif kind != "input":
             names = [*body.get("arrays", {}), *body]
             assert {name for name in names if f"`{name}`" not in kinds[kind]} <= {"arrays"}, kind

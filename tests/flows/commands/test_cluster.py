@@ -63,13 +63,16 @@ def test_the_three_documented_sequences_from_a_shell(form: str, forms: dict[str,
     assert not (tmp_path / "prefect").exists()
 
 
+@pytest.mark.parametrize("ensemble", [None, "auto"])
 def test_level_two_is_that_of_a_run_and_shares_its_cache(
-    forms: dict[str, Path], cluster: Cluster, one: Run, tmp_path: Path
+    ensemble: str | None, forms: dict[str, Path], cluster: Cluster, one: Run, tmp_path: Path
 ) -> None:
-    report = one(forms["zarr"], {"resolutions": [1.0], "hierarchy": {"levels": {2: 0.5, 3: 0.3}}})
+    settings = {"resolutions": [1.0], "hierarchy": {"levels": {2: 0.5, 3: 0.3}}, "ensemble": ensemble or 1}
+    more = [] if ensemble is None else ["--ensemble", ensemble]
+    report = one(forms["zarr"], settings)
     whole = load(report["output"]).obs
     for level, resolution, source in ((1, "1.0", forms["zarr"]), (2, "0.5", "l1.zarr"), (3, "0.3", "l2.zarr")):
-        code, printed = cluster(source, f"l{level}.zarr", "--level", level, "--resolution", resolution)
+        code, printed = cluster(source, f"l{level}.zarr", "--level", level, "--resolution", resolution, *more)
         assert code == 0, printed
         assert " 0 splits computed" in printed
         name, labels = column(f"l{level}.zarr")
@@ -82,6 +85,9 @@ def test_level_two_is_that_of_a_run_and_shares_its_cache(
     tree, theirs = (frame.drop(columns=["from_cache", "engine_reason"]) for frame in (tree, theirs))
     sorted_ = [frame.sort_values(["level", "column", "cluster"]).reset_index(drop=True) for frame in (tree, theirs)]
     pd.testing.assert_frame_equal(*sorted_)
+    assert set(tree[tree["key"] != ""]["runs"]) <= ({1} if ensemble is None else {3, 8})
+    assert ("clustering_stability" in load("l3.zarr").obsm) == (ensemble is not None)
+    assert load("l3.zarr").obsm.get("clustering_stability", np.empty((0, 1))).shape[1] == 1  # of its own column
 
 
 def test_everything_else_of_a_zarr_is_linked_and_of_an_h5ad_what_the_next_level_needs(
@@ -232,7 +238,8 @@ def test_help_lists_the_documented_options(capsys: pytest.CaptureFixture[str]) -
     assert ended.value.code == 0
     text = " ".join(capsys.readouterr().out.split())
     for option, default in {
-        "resolution": "1.0", "algorithm": "leiden", "level": "1", "threads": "1", "max_cluster_factor": "50",
+        "resolution": "1.0", "algorithm": "leiden", "level": "1", "threads": "1", "ensemble": "1",
+        "max_cluster_factor": "50",
         "clustering_args": "{}", "neighbors_key": "neighbors", "neighbors_args": "{}", "n_cell_cpu": "100000",
     }.items():  # fmt: skip
         assert f"--{option} " in text

@@ -247,6 +247,18 @@ def test_more_cells_never_take_less(samples: list[tuple[int, float]]) -> None:
     assert times.rough == (not samples)
 
 
+def test_an_ensemble_takes_as_long_as_its_runs_unless_past_ones_tell() -> None:
+    singles = [made(n, ROUGH.split(n, LEIDEN, with_graph=True)) for n in (100, 5000, 40_000)]
+    of_singles = SplitTimes.of(singles)
+    for n in (100, 5000, 10**6):
+        one, eight = (of_singles.split(n, LEIDEN, with_graph=False, runs=runs) for runs in (1, 8))
+        assert 6 < eight / one < 8
+    ensembles = [made(n, 50.0, runs=8, agreement=0.5, cores=[3], stability=[1.0]) for n in (4_000, 6_000)]
+    told = SplitTimes.of([*singles, *ensembles])
+    assert told.split(5_000, LEIDEN, with_graph=True, runs=8) == pytest.approx(50)
+    assert told.split(5_000, LEIDEN, with_graph=True) == of_singles.split(5_000, LEIDEN, with_graph=True)
+
+
 def test_past_splits_tell_of_future_ones() -> None:
     slow = [made(n, 7 * ROUGH.split(n, LEIDEN, with_graph=True), sizes=9) for n in (100, 800, 5000, 40_000)]
     times = SplitTimes.of([*slow, made(5000, 1e4)][:4])

@@ -14,6 +14,7 @@ import pytest
 import scipy.sparse as sp
 import zarr
 
+from cellstrata.tasks.elements.linked_anndata import open_linked
 from cellstrata.tasks.elements.ownership import is_ours
 from cellstrata.tasks.publishing.input_elements import Converted, Copied
 from cellstrata.tasks.publishing.publish import InputError, OutputError, PublishReport, publish, write_labels_parquet
@@ -128,12 +129,36 @@ def test_a_linked_parent_folder_and_a_dangling_link(tmp_path: Path) -> None:
         ours(source, str(tmp_path / "out.zarr"))
 
 
+REMOVING = [("h5ad", "copy"), ("zarr2", "symlink"), ("zarr3", "symlink"), ("zarr3", "copy"), ("zarr3", "reference")]
+
+
+@pytest.mark.parametrize(("form", "link"), REMOVING)
+def test_entries_that_are_to_go_are_not_in_the_result(tmp_path: Path, form: str, link: str) -> None:
+    source, out = saved(tmp_path, form), str(tmp_path / "out.zarr")
+    before = tree_hash(source)
+    publish(opened(source), Place(out), obs=LABELS, link=link, removed=["obsm/half", "obsm/nothing", "uns/number"])
+    assert tree_hash(source) == before
+    old = load(source)
+    new = open_linked(out) if link == "reference" else load(out)
+    assert set(new.obsm) == set(old.obsm) - {"half"}
+    assert np.array_equal(new.obsm["X_pca"], old.obsm["X_pca"])
+    assert set(new.obsp) == set(old.obsp)
+    assert "number" not in new.uns
+
+
 @pytest.mark.parametrize("form", ["h5ad", "zarr2"])
 def test_a_column_that_exists_is_replaced_in_its_place(tmp_path: Path, form: str) -> None:
     source, out = saved(tmp_path, form), str(tmp_path / "out.zarr")
     order = list(load(source).obs.columns)
     labels = {"new": LABELS["leiden_0.5_1"], "code": LABELS["leiden_0.5_2"]}
-    publish(opened(source), Place(out), obs=labels, obsm={"X_pca": UMAP}, uns={"text": "ours"}, remove_uns=["number"])
+    publish(
+        opened(source),
+        Place(out),
+        obs=labels,
+        obsm={"X_pca": UMAP},
+        uns={"text": "ours"},
+        removed=["uns/number"],
+    )
     new = load(out)
     assert list(new.obs.columns) == [*order, "new"]
     assert list(new.obs["code"]) == list(labels["code"])

@@ -49,6 +49,22 @@ def test_columns_of_an_earlier_run_are_left_out(form: str, tmp_path: Path) -> No
     assert not make_result(tmp_path, part, {}, "again").written
 
 
+def test_the_stability_that_an_earlier_run_left_is_never_mixed_with_new_labels(tmp_path: Path) -> None:
+    source = write_input(tmp_path, CELLS)
+    first = make_result(tmp_path, source, {"hierarchy": 2, "ensemble": 2, "stability": "obs"})
+    both = ["leiden_0.5_1_stability", "leiden_0.5_2_stability"]
+    assert [name for name in read(first.url).obs if name.endswith("stability")] == both
+    single = make_result(tmp_path, first.url, {"ensemble": 1, "stability": "obs"}, "single")
+    found = read(single.url)
+    assert list(found.obs) == ["leiden_0.5_1"]
+    assert "clustering_stability" not in found.obsm
+    (notice,) = [notice for notice in single.finished.source.notices if "earlier run" in notice]
+    assert notice.endswith(": leiden_0.5_2, leiden_0.5_2_stability")
+    again = read(make_result(tmp_path, first.url, {"ensemble": 2, "stability": "obs"}, "again").url)
+    assert list(again.obs) == ["leiden_0.5_1", "leiden_0.5_1_stability"]
+    assert again.obsm["clustering_stability"].shape == (len(CELLS), 1)
+
+
 def test_the_same_columns_again_are_no_earlier_ones(tmp_path: Path) -> None:
     source = write_input(tmp_path, CELLS)
     first = make_result(tmp_path, source, {"hierarchy": 2})

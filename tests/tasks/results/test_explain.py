@@ -35,8 +35,9 @@ SETTINGS = {
     "neighbors": {"n_neighbors": 10, "use_rep": "X_pca"},
     "hierarchy": {"levels": LEVEL_1 | LEVELS, "clusters": CLUSTERS},
 }
-NEWER = ["n_iterations", "seed", "cells", "created", "from_cache", "knn", "engine_reason", "fallback", "gpu_check"]
-NO_GPU = {"fallback", "gpu_check"}  # None where none was asked
+NEWER = ["n_iterations", "seed", "cells", "created", "from_cache", "knn", "engine_reason", "fallback", "gpu_check",
+         "runs", "agreement", "cores", "stability"]  # fmt: skip
+UNTOLD = {"fallback", "gpu_check", "agreement"}  # None where no GPU was asked, and of single runs
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +100,24 @@ def test_clusters_of_three_levels_are_explained_as_they_were_made(made: Made) ->
     assert origins == {
         ("split", ""), ("split", "one community"), ("left whole", "not asked for"), ("left whole", "too small")
     }  # fmt: skip
+
+
+def test_an_ensemble_tells_how_far_its_runs_agree(tmp_path: Path) -> None:
+    cloud = np.random.default_rng(5).normal(size=(400, 4)).astype(np.float32)
+    settings = {"neighbors": {"use_rep": "X_pca"}, "ensemble": 3, "stability": "obs", "hierarchy": 1}
+    made = make_result(tmp_path, write_input(tmp_path, cloud), settings)
+    adata = ad.read_zarr(made.url)
+    (column,) = json.loads(adata.uns["clustering"]["stability"])
+    assert np.array_equal(adata.obsm["clustering_stability"][:, 0], adata.obs[f"{column}_stability"])
+    (level,) = explain(Place(made.url), "0").levels
+    assert level.split is not None
+    assert level.split.runs == 3
+    assert level.split.agreement is not None
+    assert level.split.agreement < 1
+    assert list(level.split.cores) == sorted(level.split.cores, reverse=True) != []
+    stability = [each.stability for each in level.clusters]
+    assert all(value is not None and 0 < value <= 1 for value in stability)
+    assert [each.dissolves for each in level.clusters] == [(value or 0) < 0.5 for value in stability]
 
 
 def test_the_result_and_its_input(made: Made) -> None:
@@ -215,10 +234,20 @@ def test_an_older_result_says_what_it_recorded(made: Made, tmp_path: Path) -> No
     for now, then in zip(new.levels, old.levels, strict=True):
         assert now.split is not None
         assert then.split is not None
-        assert (then.clusters, then.split.key) == (now.clusters, now.split.key)
+        assert then.clusters == tuple(replace(cluster, stability=None) for cluster in now.clusters)
+        assert then.split.key == now.split.key
         assert (then.split.resolution, then.split.modularity) == (now.split.resolution, now.split.modularity)
         unknown = {name for name, value in vars(then.split).items() if value is None}
-        assert unknown == NO_GPU | {"n_iterations", "seed", "use_weights", "cells", "created", "from_cache"}
+        assert unknown == UNTOLD | {
+            "n_iterations",
+            "seed",
+            "use_weights",
+            "cells",
+            "created",
+            "from_cache",
+            "runs",
+            "agreement",
+        }
     del record["tree"]
     adata.write_zarr(tmp_path / "treeless.zarr")
     assert "records no tree" in wrong(str(tmp_path / "treeless.zarr"), "0")
