@@ -31,6 +31,7 @@ class Task:
     n_neighbors: int = 15
     labels: tuple[str, ...] = ()
     more: Mapping[str, Any] = field(default_factory=dict)  # further keys of a dataset's `clustering`
+    ensemble: int | str = 1  # runs of Leiden: the others make one
 
     @property
     def name(self) -> str:
@@ -45,6 +46,7 @@ class Task:
             "hierarchy": self.depth,
             "recompute_neighbors": True,
             "neighbors": {"use_rep": self.use_rep, "n_neighbors": self.n_neighbors},
+            "ensemble": self.ensemble,
             **self.more,
         }
         datasets = {"data": {"input": {"clustering": {"file": self.path}}, "clustering": clustering}}

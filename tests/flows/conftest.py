@@ -120,11 +120,11 @@ def run(server: str) -> Run:
 
 @pytest.fixture
 def one(run: Run, tmp_path: Path) -> Run:
-    """Run one file of one dataset and return its report; failures raise."""
+    """Run one file of one dataset, by single runs as `cluster` makes them, and return its report; failures raise."""
 
     def call(path: Path, settings: dict[str, Any], out: str = "out", **config: Any) -> dict[str, Any]:
         config = {"output_dir": str(tmp_path / out), "cache": str(tmp_path / "cache"), **config}
-        clustering = {"algorithm": "leiden", "resolutions": [0.5], **settings}
+        clustering = {"algorithm": "leiden", "resolutions": [0.5], "ensemble": 1, **settings}
         datasets = {"d": {"input": {"clustering": {"f": str(path)}}, "clustering": clustering}}
         report: dict[str, Any] = run(DATASETS=datasets, **config)["datasets"]["d/f"]
         assert "error" not in report, report["error"]
