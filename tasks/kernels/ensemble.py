@@ -104,15 +104,13 @@ def consensus(
         if len(counts) == 1:
             starts = [cores.of_groups(run) for run in runs]
         found = cores.partitions(spec, f"{spec.seed}/{len(counts)}", CONTRACTED_ITERATIONS, starts)
-        candidate, reached = _best(measured, spec, [labels[cores.members] for labels in found])
-        if reached > quality:
-            best, quality = candidate, reached
+        reached = [cores.quality(labels, spec.resolution) for labels in found]
+        if max(reached) > quality:
+            quality, best = max(reached), found[int(np.argmax(reached))][cores.members]
         cores = cores.cores(found)
     form = prepared() if prepared else to_igraph(graph)
     (refined,) = whole.partitions(spec, f"{spec.seed}/whole", LAST_ITERATIONS, [best], form.graph)
-    reached = measured.modularity(refined, spec.resolution)
-    if reached > quality:
-        best, quality = refined, reached
+    best, quality = _best(measured, spec, [best, refined])
     return Consensus(*_connected(measured, spec, best, quality), agreed, tuple(counts))
 
 
@@ -151,6 +149,13 @@ class _Contracted:
         weights = _sums(inverse, self.weights[between], len(keys))
         edges = np.column_stack([keys // count, keys % count])
         return _Contracted(group[self.members], count, edges, weights, _sums(group, self.strengths, count))
+
+    def quality(self, labels: Labels, resolution: float) -> float:
+        """Return the modularity in the first graph of a partition of the groups, (n_vertices,)."""
+        twice = self.strengths.sum()  # each edge counts for both its ends
+        within = twice - 2 * self.weights[labels[self.edges[:, 0]] != labels[self.edges[:, 1]]].sum()
+        of_clusters = np.bincount(labels, self.strengths)
+        return float(within / twice - resolution * np.square(of_clusters / twice).sum())
 
     def of_groups(self, labels: Labels) -> Labels:
         """Return the labels of the groups, (n_vertices,), of a partition of the first graph that tears none."""
