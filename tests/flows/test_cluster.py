@@ -39,6 +39,8 @@ def test_the_three_documented_examples(run: Run, pbmc: Path, tmp_path: Path) -> 
 
     shutil.copy(pbmc, tmp_path / pbmc.name)
     config = yaml.safe_load(Path(write_demo(str(tmp_path))).read_text())
+    for dataset in config["DATASETS"].values():
+        dataset["clustering"]["ensemble"] = 1  # as the ancestor, whose examples they are
     first = run(cache=str(tmp_path / "cache"), **config)["datasets"]
     by_dataset = {name.split("/")[0]: report for name, report in first.items()}
     assert by_dataset["test_level1_multiresolution"]["columns"] == [f"leiden_{r}_1" for r in (0.2, 0.3, 0.4)]
@@ -54,7 +56,7 @@ def test_the_three_documented_examples(run: Run, pbmc: Path, tmp_path: Path) -> 
     chosen = labels(by_dataset["test_hierarchical"]).astype(str)
     assert (chosen["leiden_0.5_2"] == chosen["leiden_0.5_1"] + "_0").all()
 
-    finer = {"algorithm": "leiden", "resolutions": [0.5], "hierarchy": {1: 0.5, 3: 1.0}}
+    finer = {"algorithm": "leiden", "resolutions": [0.5], "hierarchy": {1: 0.5, 3: 1.0}, "ensemble": 1}
     data = {"input": {"clustering": {"f": str(tmp_path / pbmc.name)}}, "clustering": finer}
     report = run(cache=str(tmp_path / "cache"), output_dir=str(tmp_path / "finer"), DATASETS={"d": data})["datasets"][
         "d/f"
