@@ -23,7 +23,7 @@ from tests.flows.conftest import Run
 from tests.tasks.everything import assert_kept, load
 from tests.tasks.stores.emulators import Options, azure, google
 
-LATENT: dict[str, Any] = {"algorithm": "leiden", "neighbors": {"use_rep": "X_latent"}, "hierarchy": 2}
+LATENT: dict[str, Any] = {"algorithm": "leiden", "ensemble": 1, "neighbors": {"use_rep": "X_latent"}, "hierarchy": 2}
 COLUMNS = ["leiden_1.0_1", "leiden_1.0_2"]
 
 

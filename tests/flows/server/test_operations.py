@@ -53,7 +53,7 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def written(folder: Path, settings: dict[str, Any], **inputs: Path | str) -> Path:
     """A configuration of a dataset an input, of which the file's name is the name of its deployment."""
-    clustering = {"algorithm": "leiden", "resolutions": [0.5], **settings}
+    clustering = {"algorithm": "leiden", "resolutions": [0.5], "ensemble": 1, **settings}
     datasets = {name: {"input": {"clustering": {"f": str(p)}}, "clustering": clustering} for name, p in inputs.items()}
     places = {"output_dir": str(folder / "out"), "cache": str(folder / "cache")}
     path = folder / f"{folder.name}.yaml"
