@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,7 +15,9 @@ from cellstrata.tasks.evaluation.gene_cache import kept_genes
 from cellstrata.tasks.evaluation.gene_values import read_genes
 from cellstrata.tasks.figures.request import FigureRequest
 from cellstrata.tasks.results.record import read_result
+from cellstrata.tasks.results.stability import Values, read_stability
 from cellstrata.tasks.stores.places import Place
+from cellstrata.tasks.trees.labels import STABILITY_SUFFIX
 from cellstrata.tasks.trees.rows import TreeRows
 
 
@@ -24,7 +26,7 @@ class Cells:
     """`columns` are the cluster columns, `covariates` what they are compared with, `colors` what only UMAPs show.
 
     `embedding` is (n, 2) float32, None without a UMAP; `about` names the result and its number of cells;
-    `skipped` says what is not drawn and why.
+    `stability` is that of each cell, by the cluster columns that have one; `skipped` says what is not drawn and why.
     """
 
     about: str
@@ -36,6 +38,7 @@ class Cells:
     genes: list[Numbers]
     rows: TreeRows
     palette: Palette
+    stability: Mapping[str, Numbers]
     skipped: list[str]
 
     def texts(self) -> Iterator[str]:
@@ -76,6 +79,7 @@ def read_cells(request: FigureRequest) -> Cells:
             embedding = np.ascontiguousarray(elements.read_obsm(root, "X_umap")[:, :2])
             embedding = embedding if embedding.shape[1] == 2 else None
         n = elements.n_obs(root)
+        stability = read_stability(record, root)
     covariates = [others[name] for name in request.covariates if name in others]
     return Cells(
         about=f"{request.name}, {n:,} cells",
@@ -87,6 +91,7 @@ def read_cells(request: FigureRequest) -> Cells:
         genes=genes,
         rows=record.rows,
         palette=palette,
+        stability={of.name: own for of in columns if (own := _stability(of.name, stability, others))},
         skipped=skipped,
     )
 
@@ -100,6 +105,15 @@ def _colored(of: Categories, palette: Palette) -> Categories:
     own = palette.get(of.name, {})
     known = all(label in own for label in of.labels)
     return replace(of, colors={label: own[label] for label in of.labels}) if known else of
+
+
+def _stability(column: str, stability: Mapping[str, Values], others: Container[str]) -> Numbers | None:
+    """None for single runs, and where it is an obs column that is asked for, and so drawn in any case."""
+    name = f"{column}{STABILITY_SUFFIX}"
+    values = stability.get(column)
+    if values is None or name in others or np.isnan(values).all():
+        return None
+    return Numbers(name, values.astype(np.float64))
 
 
 def _values(of: Covariate) -> int:

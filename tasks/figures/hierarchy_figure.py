@@ -12,16 +12,20 @@ from cellstrata.tasks.figures.hierarchy_layout import Branch, Line, lay_out
 from cellstrata.tasks.figures.labels import write_all
 from cellstrata.tasks.figures.sheet import FAINT, HEADING, RULE, SMALL, Sheet, boxes, text_size
 from cellstrata.tasks.imports.turns import IMPORTING
+from cellstrata.tasks.kernels.stability import LOW
 
 ROW = 24  # pixels
 INDENT = 34
 BAR = 90  # the longest bar of a number of cells
+STABLE = 30  # the bar of a stability of 1
+LOST = "#c2410c"  # of a cluster that other seeds do not find again
 
 
 def hierarchy(top: Sequence[Branch], colors: Mapping[str, Mapping[str, str]], title: str, about: str) -> Sheet:
     """Draw the clusters below one another, each under its parent; `colors` is a palette.
 
-    A bar is as long as the square root of the cells; beside it their number, and why the cluster was not split.
+    A bar is as long as the square root of the cells; beside it their number, and why the cluster was not split. Where
+    ensembles made clusters, a thin bar before it is as long as their stability.
     """
     lines = lay_out(list(top))
     pages = max((line.page for line in lines), default=0) + 1
@@ -29,7 +33,9 @@ def hierarchy(top: Sequence[Branch], colors: Mapping[str, Mapping[str, str]], ti
     deepest = max((line.branch.level for line in lines), default=1)
     texts = [_text(line.branch) for line in lines]
     names = max((text_size(line.branch.label, SMALL, "bold")[0] for line in lines), default=0)
-    page = INDENT * (deepest - 1) + 14 + names + 14 + BAR + 8
+    rated = any(line.branch.stability is not None for line in lines)
+    before = 14 + names + 14 + (STABLE + 12 if rated else 0)
+    page = INDENT * (deepest - 1) + before + BAR + 8
     page += max((text_size(text, SMALL)[0] for text in texts), default=0) + 44
     rows = max((line.row for line in lines), default=0) + 1
     sheet = Sheet(max(16 + page * pages, 620), HEADING + rows * ROW + 24)
@@ -40,9 +46,12 @@ def hierarchy(top: Sequence[Branch], colors: Mapping[str, Mapping[str, str]], ti
     fills = [colors[line.branch.column][line.branch.label] for line in lines]
     _links(axes, lines, x, y)
     axes.scatter(x, y, s=46, c=fills, linewidth=0, zorder=2)
-    start = left + INDENT * (deepest - 1) + 14 + names + 14
+    start = left + INDENT * (deepest - 1) + before
     end = start + np.maximum(BAR * np.sqrt([line.branch.n_cells / largest for line in lines]), 1.5)
     boxes(axes, np.column_stack([start, y - 5, end, y + 5]), fills)
+    if rated:
+        _stabilities(axes, lines, start - STABLE - 12, y)
+        about += f"; thin bars: stability, orange below {LOW}"
     split = np.array([bool(line.branch.children) for line in lines], bool)
     for weight, those in (("bold", split), ("normal", ~split)):
         labels = [line.branch.label for line, own in zip(lines, those, strict=True) if own]
@@ -63,6 +72,16 @@ def _links(axes: Any, lines: Sequence[Line], x: npt.NDArray[np.float64], y: npt.
             top = (line.parent_row + 0.5) * ROW + 9 if line.parent_row is not None else low - ROW / 2
             paths.append([(right - INDENT, top), (right - INDENT, low), (right - 8, low)])
     axes.add_collection(LineCollection(paths, colors=RULE, linewidths=0.9, zorder=1), autolim=False)
+
+
+def _stabilities(axes: Any, lines: Sequence[Line], left: npt.NDArray[np.float64], y: npt.NDArray[np.float64]) -> None:
+    """Draw how far each cluster is found again, on a paler bar of 1; nothing for single runs."""
+    of = np.array([np.nan if line.branch.stability is None else line.branch.stability for line in lines])
+    known = np.isfinite(of)
+    left, y, of = left[known], y[known], of[known]
+    boxes(axes, np.column_stack([left, y - 2, left + STABLE, y + 2]), [RULE] * len(of))
+    fills = [LOST if value < LOW else FAINT for value in of]
+    boxes(axes, np.column_stack([left, y - 2, left + STABLE * of, y + 2]), fills)
 
 
 def _text(branch: Branch) -> str:

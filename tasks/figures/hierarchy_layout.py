@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,7 +17,7 @@ ROWS = 3.5  # times the root of the number of clusters: the page becomes about a
 class Branch:
     """A cluster, and those of the next level that it was split into; of an only child, its children.
 
-    `stopped` says why it was split no further, empty at the last level.
+    `stopped` says why it was split no further, empty at the last level. `stability` is None for a single run.
     """
 
     label: str
@@ -24,6 +25,7 @@ class Branch:
     level: int
     n_cells: int
     stopped: str = ""
+    stability: float | None = None
     children: list[Branch] = field(default_factory=list)
 
     def count(self) -> int:
@@ -52,6 +54,7 @@ def branches(rows: TreeRows, columns: list[str]) -> list[Branch]:
 
     def grow(row: Mapping[str, Any], depth: int) -> Branch:
         found = Branch(str(row["cluster"]), columns[depth], depth + 1, int(row["n_cells"]))
+        found.stability = float(row["stability"]) if math.isfinite(row["stability"]) else None
         reason = str(row["reason"] or "")
         while depth + 1 < len(columns):  # past only children, down to where it was split or ends
             children = below[columns[depth + 1]].get(str(row["cluster"]), [])

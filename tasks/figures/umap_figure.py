@@ -100,11 +100,18 @@ def write_labels(axes: Any, umap: Map, of: Categories, texts: Sequence[str]) -> 
     return int((np.isfinite(middles).all(axis=1) & ~np.isfinite(found).all(axis=1)).sum())
 
 
-def by_number(umap: Map, of: Numbers, about: str) -> Sheet:
-    """Draw cells by a number, with a colour bar; a diverging map around 0 if any is negative."""
+def by_number(
+    umap: Map, of: Numbers, about: str, ends: tuple[float, float] | None = None, named: Categories | None = None
+) -> Sheet:
+    """Draw cells by a number, with a colour bar; a diverging map around 0 if any is negative.
+
+    `ends` are those of the bar, whatever the numbers are; `named` are the clusters whose labels are written.
+    """
     sheet = Sheet(16 + umap.side + 24 + 190, HEADING + umap.side + 16)
-    colors = Scale(of.values)
-    _panel(sheet, umap, umap.image(colors.rgb(of.values), np.isnan(of.values)), 16, HEADING)
+    colors = Scale(of.values, ends)
+    axes = _panel(sheet, umap, umap.image(colors.rgb(of.values), np.isnan(of.values)), 16, HEADING)
+    if named is not None:
+        write_labels(axes, umap, named, named.labels)
     sheet.heading(of.name, about)
     left = 16 + umap.side + 24
     colors.bar(sheet, left, HEADING + 40, 22, umap.side * 0.45)
@@ -131,13 +138,15 @@ def by_genes(umap: Map, genes: Sequence[Numbers], title: str, about: str) -> She
 
 
 class Scale:
-    """From numbers to colours: from the smallest to the largest, but for the outermost half percents."""
+    """From numbers to colours: from the smallest to the largest, but for the outermost half percents, or as `fixed`."""
 
-    def __init__(self, values: npt.NDArray[np.float64]) -> None:
+    def __init__(self, values: npt.NDArray[np.float64], fixed: tuple[float, float] | None = None) -> None:
         there = values[~np.isnan(values)]
         self.lowest, self.highest = (float(there.min()), float(there.max())) if len(there) else (0.0, 1.0)
         low, high = np.quantile(there, [0.005, 0.995]) if len(there) else (0.0, 1.0)
-        if low == high:
+        if fixed is not None:
+            low, high = self.lowest, self.highest = fixed
+        elif low == high:
             low, high = self.lowest, self.highest
         ends = (float(low), float(high))
         self.diverging = self.lowest < 0

@@ -19,7 +19,9 @@ from cellstrata.tasks.figures.names import file_name
 from cellstrata.tasks.figures.request import STYLE
 from cellstrata.tasks.figures.sheet import Sheet
 from cellstrata.tasks.figures.umap_figure import GENES, MOST_LABELS, Map, by_category, by_genes, by_number
+from cellstrata.tasks.kernels.stability import LOW
 from cellstrata.tasks.stores.digest import digest_array, digest_values
+from cellstrata.tasks.trees.labels import STABILITY_SUFFIX
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,12 @@ class Gallery:
                 partial(self._clusters, of, above),
                 preview=f"UMAP by {of.name}" if of.name == shown else "",
             )  # fmt: skip
+            if of.name in cells.stability:
+                stability, named = cells.stability[of.name], above or of
+                yield Wanted(
+                    f"umap/{file_name(stability.name)}", self._digest("stability", stability, named, places=places),
+                    partial(self._stability, stability, named),
+                )  # fmt: skip
         for shade in [*cells.covariates, *cells.colors]:
             labelled = shade.name in cells.centroids
             depends = self._digest("umap", shade, places=places, labelled=labelled)
@@ -99,6 +107,11 @@ class Gallery:
 
     def _clusters(self, of: Categories, above: Categories | None) -> Sheet:
         return by_category(self._map, of, self.cells.about, labelled=True, whole=True, above=above)
+
+    def _stability(self, of: Numbers, named: Categories) -> Sheet:
+        note = "" if of.name == f"{named.name}{STABILITY_SUFFIX}" else f"; labels: {named.name}"
+        said = f"{self.cells.about}; below {LOW}, other seeds do not find a cluster again{note}"
+        return by_number(self._map, of, said, (0.0, 1.0), named)
 
     def _covariate(self, of: Covariate, labelled: bool) -> Sheet:
         if isinstance(of, Numbers):

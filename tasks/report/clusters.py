@@ -122,7 +122,19 @@ def document(tree: Grown, colors: Sequence[str]) -> dict[str, object]:
         "modularity": [_finite(row["modularity"], 4) for row in tree.clusters],
         "seconds": [_finite(row["seconds"], 4) for row in tree.clusters],
         "cached": [int(row["from_cache"]) for row in tree.clusters],
+        **_of_runs(tree.clusters),
         "color": list(colors),
+    }
+
+
+def _of_runs(rows: Sequence[Row]) -> dict[str, object]:
+    """What is said of the runs of ensembles, nothing where there was none."""
+    if not any(row.get("runs", 0) > 1 or math.isfinite(row.get("stability", math.nan)) for row in rows):
+        return {}
+    return {
+        "stability": [_finite(row["stability"]) for row in rows],
+        "runs": [int(row["runs"]) for row in rows],
+        "agreement": [_finite(row["agreement"], 3) for row in rows],
     }
 
 

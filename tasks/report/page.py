@@ -10,6 +10,7 @@ from markupsafe import Markup
 from cellstrata.tasks.colours.palette import tree_palette
 from cellstrata.tasks.evaluation.clustree_edges import clustree_edges
 from cellstrata.tasks.evaluation.covariates import Covariate, Numbers
+from cellstrata.tasks.kernels.stability import LOW
 from cellstrata.tasks.report import cells as shown_cells
 from cellstrata.tasks.report.clusters import Grown, grown_trees
 from cellstrata.tasks.report.clusters import document as tree_document
@@ -17,6 +18,7 @@ from cellstrata.tasks.report.compared import Binned, Compared, agreements, binne
 from cellstrata.tasks.report.compared import document as covariate_document
 from cellstrata.tasks.report.documents import document, embedded
 from cellstrata.tasks.report.packing import packed, smallest
+from cellstrata.tasks.report.stability import Colored, colored, single_runs, unstable
 from cellstrata.tasks.report.subject import Subject
 from cellstrata.tasks.report.tables import agreement_table, columns_table, reasons_table
 from cellstrata.tasks.trees.rows import TreeRows
@@ -33,9 +35,11 @@ def page(subject: Subject, key: str) -> bytes:
     compared = [compare(tree, *pair) for tree in trees for pair in zip(subject.covariates, bins, strict=True)]
     genes = [binned(gene) for gene in subject.genes]
     told = _told(subject, trees, compared)
-    room = shown_cells.room_for(len(trees) + len(bins), len(genes))
+    stable = colored(trees, subject.stability)
+    halves = -(-len(stable) // 2)  # of so few values half of a byte is deflated
+    room = shown_cells.room_for(len(trees) + len(bins), len(genes) + halves)
     while True:
-        facts, arrays = _drawn(subject, trees, bins, genes, compared, room)
+        facts, arrays = _drawn(subject, trees, bins, genes, stable, compared, room)
         found = document("report.html", key, SCRIPTS, facts=facts, arrays=arrays, **told).encode()
         if len(found) <= MOST_BYTES or room < 1000:
             return found
@@ -53,7 +57,8 @@ def _told(subject: Subject, trees: list[Grown], compared: list[Compared]) -> dic
     return {
         "name": subject.name,
         "notices": subject.notices,
-        "overview": subject.overview,
+        "unstable": unstable(trees),
+        "overview": [*subject.overview, *([("Single runs", alone)] if (alone := single_runs(trees)) else [])],
         "settings": [(name, _shown(value)) for name, value in subject.settings],
         "versions": list(subject.versions.items()),
         "tables": [table for table in tables if table[2] is not None],
@@ -65,12 +70,18 @@ def _shown(value: object) -> str:
 
 
 def _drawn(
-    subject: Subject, trees: list[Grown], bins: list[Binned], genes: list[Binned], compared: list[Compared], room: int
+    subject: Subject,
+    trees: list[Grown],
+    bins: list[Binned],
+    genes: list[Binned],
+    stable: list[Colored],
+    compared: list[Compared],
+    room: int,
 ) -> tuple[Markup, str]:
     """The facts as JSON and the arrays as text."""
     palette = tree_palette(subject.tree, subject.facts)
     arrays: dict[str, np.ndarray] = {}
-    view = _view(subject, trees, bins, genes, room, arrays)
+    view = _view(subject, trees, bins, genes, stable, room, arrays)
     for number, one in enumerate(compared):
         entries = one.entries()
         for part, values in zip(("clusters", "values", "cells"), entries, strict=True):
@@ -85,6 +96,8 @@ def _drawn(
         "covariates": [covariate_document(covariate, found)
                        for covariate, found in zip(subject.covariates, bins, strict=True)],
         "genes": [covariate_document(gene, found) for gene, found in zip(subject.genes, genes, strict=True)],
+        "stability": [of.document() for of in stable] if view else [],
+        "low": LOW,
         "sums": [None if one.sums is None else [round(float(value), 6) for value in one.sums] for one in compared],
         "edges": _edges(trees),
         "arrays": directory,
@@ -97,6 +110,7 @@ def _view(
     trees: list[Grown],
     bins: list[Binned],
     genes: list[Binned],
+    stable: list[Colored],
     room: int,
     arrays: dict[str, np.ndarray],
 ) -> dict[str, object] | None:
@@ -116,6 +130,8 @@ def _view(
         arrays[f"covariate/{number}"] = _codes(covariate, found, rows)
     for number, (gene, found) in enumerate(zip(subject.genes, genes, strict=True)):
         arrays[f"gene/{number}"] = _codes(gene, found, rows)
+    for number, of in enumerate(stable):
+        arrays[f"stability/{number}"] = of.codes(rows)
     return {
         "title": subject.view.title,
         "note": subject.view.note,

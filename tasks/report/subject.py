@@ -19,6 +19,7 @@ from cellstrata.tasks.report.covariates import read_covariates
 from cellstrata.tasks.report.places import shown_place
 from cellstrata.tasks.results.provenance import column_facts, tree_table, versions
 from cellstrata.tasks.results.result import Finished, columns
+from cellstrata.tasks.results.stability import Values, cell_stability
 from cellstrata.tasks.trees.column_facts import ColumnFacts
 
 if TYPE_CHECKING:
@@ -40,8 +41,8 @@ class View:
 @dataclass(frozen=True)
 class Subject:
     """A result: its tree (`tree_table`), the facts of its columns, the labels of its n cells by column, and
-    what they are compared with; `genes` colour the plot alone; `overview`, `settings` and `notices` are said as they
-    are."""
+    what they are compared with; `genes` colour the plot alone, and so does `stability`, (n,) float32 by column of those
+    that ensembles made; `overview`, `settings` and `notices` are said as they are."""
 
     name: str
     n_cells: int
@@ -55,6 +56,7 @@ class Subject:
     settings: tuple[tuple[str, object], ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
     notices: tuple[str, ...] = ()
+    stability: Mapping[str, Values] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,7 @@ def subject_of(finished: Finished, run: RunFacts, cache: Cache) -> Subject:
         settings=tuple(_settings(finished, settings)),
         versions=versions(),
         notices=run.notices,
+        stability=cell_stability(finished.trees, cache),
     )
 
 

@@ -6,11 +6,14 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from cellstrata.tasks.kernels.stability import LOW
 from cellstrata.tasks.report.clusters import Grown
 from cellstrata.tasks.report.compared import Agreeing
+from cellstrata.tasks.report.stability import dissolved, runs_of
 from cellstrata.tasks.trees.column_facts import ColumnFacts
 
 SPLIT = "split further"
+OF_RUNS = ("runs", "agreement", f"stability below {LOW}")
 
 
 class Cell(NamedTuple):
@@ -39,17 +42,20 @@ class Table(NamedTuple):
 
 
 def columns_table(trees: Sequence[Grown], facts: Mapping[str, ColumnFacts]) -> Table:
-    """Return a table of the cluster columns: sizes, splits, engine, time."""
+    """Return a table of the cluster columns: sizes, splits, what the runs of ensembles know, engine, time."""
+    joined = any(runs_of(row) > 1 for tree in trees for column in tree.columns for row in tree.splits(column))
     names = ("column", "level", "clusters", "smallest", "median", "largest", "resolutions used", "modularity",
-             "splits", "computed", "from cache", "seconds", "engine")  # fmt: skip
-    rows = [_column(tree, column, facts.get(column)) for tree in trees for column in tree.columns]
+             *(OF_RUNS if joined else ()), "splits", "computed", "from cache", "seconds", "engine")  # fmt: skip
+    rows = [_column(tree, column, facts.get(column), joined) for tree in trees for column in tree.columns]
     caption = (
         "Cluster columns. Modularity is that of level 1; seconds are what the splits took when they were computed."
     )
+    if joined:
+        caption += " Agreement is the mean adjusted Rand index between the runs of level 1."
     return Table(caption, names, rows)
 
 
-def _column(tree: Grown, column: str, fact: ColumnFacts | None) -> list[Cell]:
+def _column(tree: Grown, column: str, fact: ColumnFacts | None, joined: bool) -> list[Cell]:
     sizes = sorted(int(row["n_cells"]) for row in tree.clusters if row["column"] == column)
     splits = tree.splits(column)
     cached = sum(bool(row["from_cache"]) for row in splits)
@@ -60,9 +66,20 @@ def _column(tree: Grown, column: str, fact: ColumnFacts | None) -> list[Cell]:
     return [
         Cell(column), _count(level), _count(len(sizes)), _count(sizes[0]), _count(sizes[len(sizes) // 2]),
         _count(sizes[-1]), Cell(used, used), Cell("" if modularity is None else f"{modularity:.3f}", modularity or 0.0),
-        _count(len(splits)), _count(len(splits) - cached), _count(cached),
-        _seconds(sum(float(row["seconds"]) for row in splits)), Cell(engine, engine),
+        *(_of_runs(tree, column, fact) if joined else ()), _count(len(splits)),
+        _count(len(splits) - cached), _count(cached), _seconds(sum(float(row["seconds"]) for row in splits)),
+        Cell(engine, engine),
     ]  # fmt: skip
+
+
+def _of_runs(tree: Grown, column: str, fact: ColumnFacts | None) -> list[Cell]:
+    runs = sorted({runs_of(row) for row in tree.splits(column)} - {0})
+    agreement, known = fact and fact.agreement, any(number > 1 for number in runs)
+    return [
+        Cell(", ".join(map(str, runs)), max(runs, default=0)),
+        Cell("" if agreement is None else f"{agreement:.2f}", agreement or 0.0),
+        _count(len(dissolved(tree, column))) if known else Cell("", -1),
+    ]
 
 
 def reasons_table(trees: Sequence[Grown]) -> Table:

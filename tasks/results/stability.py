@@ -1,12 +1,16 @@
-"""How far its runs have the cluster of each cell, for every column: read from the splits that made it."""
+"""How far its runs have the cluster of each cell, for every column: from the splits that made it, or from a result."""
 
 from __future__ import annotations
+
+import json
 
 import numpy as np
 import numpy.typing as npt
 
 from cellstrata.tasks.cache.cache import Cache, DamagedEntry
-from cellstrata.tasks.trees.labels import column_name
+from cellstrata.tasks.elements.reading import Root, n_obs, obsm_shapes, read_obsm
+from cellstrata.tasks.results.record import ResultRecord
+from cellstrata.tasks.trees.labels import STABILITY, column_name
 from cellstrata.tasks.trees.split import find_split
 from cellstrata.tasks.trees.tree import Tree
 
@@ -33,6 +37,20 @@ def cell_stability(trees: tuple[Tree, ...], cache: Cache) -> dict[str, Values]:
             values = _of_level(tree, level, values, cache)
             found[column_name(tree.plan.algorithm, tree.plan.resolution, level)] = values
     return found
+
+
+def read_stability(record: ResultRecord, root: Root) -> dict[str, Values]:
+    """Return what `cell_stability` found of a result, read from its obsm; empty where it has none, or another shape.
+
+    Raises
+    ------
+    DataError
+        If the entry is there and cannot be read.
+    """
+    names = json.loads(record.texts.get("stability", "[]"))
+    if obsm_shapes(root).get(STABILITY) != (n_obs(root), len(names)):
+        return {}
+    return dict(zip(names, read_obsm(root, STABILITY).T, strict=True))
 
 
 def _of_level(tree: Tree, level: int, above: Values, cache: Cache) -> Values:

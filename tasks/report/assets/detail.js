@@ -7,7 +7,9 @@ function drawDetail() {
   const of = parent < 0 ? null : tree.cells[i] / tree.cells[parent], column = tree.columns[tree.level[i]];
   const crumbs = el("ol", { class: "crumbs", "aria-label": "Path" }, el("li", {}, el("button", { type: "button", onclick: () => choose(state.tree, -1) }, "all cells")), ...pathOf(tree, i).map((at) => el("li", {}, at === i ? el("strong", { "aria-current": "true" }, `${tree.label[at]} (${count(tree.cells[at])})`) : el("button", { type: "button", onclick: () => choose(state.tree, at) }, `${tree.label[at]} (${count(tree.cells[at])})`))));
   const pairs = [["Cells", `${count(tree.cells[i])}, ${percent(share)} of all${of === null ? "" : `, ${percent(of)} of ${tree.label[parent]}`}`], ["Split", why ? `no: ${why}` : `into ${tree.children[i]}`]];
+  if (tree.stability && tree.stability[i] !== null) pairs.push(["Stability", `${rounded(tree.stability[i])} of 1${tree.stability[i] < facts.low ? ": other seeds do not find it again" : ""}`]);
   if (tree.resolution[i] !== null) {
+    if (tree.runs && tree.runs[i]) pairs.push(["Runs of its split", tree.runs[i] > 1 ? `${tree.runs[i]}, joined; they agree with ARI ${tree.agreement[i].toFixed(2)}` : "1"]);
     pairs.push(["Modularity of its split", tree.modularity[i] === null ? "" : tree.modularity[i].toFixed(3)]);
     pairs.push(["Time of its split", `${brief(tree.seconds[i])} s, ${tree.cached[i] ? "from the cache" : "computed in this run"}`]);
     pairs.push(["Split tried with", [`resolution ${tree.resolution[i]}`, tree.graphs[tree.graph[i]], tree.engines[tree.engine[i]]].filter(Boolean).join(", ")]);

@@ -3,7 +3,7 @@ if (plot) {
   let centres = [];
   const middle = (values) => { values.sort((a, b) => a - b); return values[values.length >> 1]; };
   function find() {
-    const means = plot.means(), layer = plot.layer(), found = new Map();
+    const means = plot.means()?.named || plot.means(), layer = plot.layer(), found = new Map();
     centres = [];
     if (!means || !means.entries || means.entries.length > 400) return;
     const every = Math.max(1, Math.floor(plot.n / 60000));

@@ -9,7 +9,8 @@ function drawLegend() {
   if (!means.entries) {
     const stops = Array.from({ length: 9 }, (_, i) => hexOf(ramp(i / 8))).join(",");
     const beyond = covariate.least < covariate.low || covariate.most > covariate.high;
-    list.append(el("div", { class: "ramp", style: `background:linear-gradient(90deg,${stops})` }), el("div", { class: "ends" }, el("span", {}, brief(covariate.low)), el("span", {}, brief(covariate.high))));
+    list.append(el("div", { class: "ramp", style: `background:linear-gradient(90deg,${stops})` }), el("div", { class: "ends" }, el("span", {}, brief(covariate.low)), isStability(color) ? el("span", {}, brief(facts.low)) : null, el("span", {}, brief(covariate.high))));
+    if (isStability(color)) list.append(el("p", { class: "hint" }, `How far runs with other seeds have the cluster of each cell. ${stabilitySaid}`));
     if (beyond) list.append(el("p", { class: "hint" }, `The outermost 0.5 % at either end, from ${brief(covariate.least)} to ${brief(covariate.most)}, have the end colours.`));
   } else {
     const most = 200, order = [...means.entries];

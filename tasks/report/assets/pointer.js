@@ -71,6 +71,7 @@ if (plot) {
     }
     facts.covariates.forEach((covariate, v) => { const code = arrays[`covariate/${v}`][i]; lines.push(`${covariate.name}: ${code ? meaning({ covariate: v }).label(code) : "missing"}`); });
     if (color && color.gene !== undefined) lines.push(`${color.name}: ${meaning(color).label(arrays[`gene/${color.gene}`][i])}`);
+    if (isStability(color)) { const code = arrays[`stability/${color.stable}`][i]; lines.push(`stability: ${code ? meaning(color).label(code) : "a single run"}`); }
     tip.textContent = lines.join("\n");
     const [w] = plot.size(), left = px / plot.ratio(), right = left > w / plot.ratio() / 2;
     tip.style.cssText = `top:${py / plot.ratio() + 12}px;${right ? `right:${w / plot.ratio() - left + 8}px` : `left:${left + 12}px`}`;

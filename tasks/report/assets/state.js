@@ -13,10 +13,16 @@ function change(what) {
 function choose(tree, cluster, follow = true) {
   const color = state.color;
   const recolor = follow && cluster >= 0 && color && color.tree !== undefined && color.tree !== tree;
-  change({ tree, cluster, ...(recolor ? { color: colorings.find((c) => c.tree === tree && c.level === trees[tree].level[cluster]) } : {}) });
+  change({ tree, cluster, ...(recolor ? { color: coloringOf(tree, trees[tree].level[cluster], isStability(color)) } : {}) });
+}
+// The colouring by the clusters of a column, or by their stability where there is one.
+function coloringOf(tree, level, stability) {
+  const found = colorings.filter((c) => c.tree === tree && c.level === level);
+  return found.find((c) => isStability(c) === stability) || found[0];
 }
 const colorings = [
   ...trees.flatMap((tree, t) => tree.columns.map((name, level) => ({ name, tree: t, level }))),
+  ...facts.stability.map(({ name, tree, level }, stable) => ({ name, tree, level, stable })),
   ...facts.covariates.map((covariate, v) => ({ name: covariate.name, covariate: v })),
   ...(facts.view ? facts.genes.map((gene, g) => ({ name: gene.name, gene: g })) : []),
 ];

@@ -5,13 +5,16 @@ function drawTree() {
   treeItems = new Map();
   root.replaceChildren(...(tree ? tree.tops.map((i, at) => treeItem(tree, i, at, tree.tops.length, tree.label.length <= 40)) : []));
   root.setAttribute("aria-label", tree ? `Clusters of ${tree.name}` : "No clusters");
+  root.classList.toggle("rated", Boolean(tree && tree.stability));
+  byId("tree-note").hidden = !tree || !tree.stability;
+  byId("tree-note").textContent = `Bars at the right: stability, 0 to 1. ${stabilitySaid}`;
   if (root.firstElementChild) root.firstElementChild.tabIndex = 0;
 }
 function treeItem(tree, i, at, of, open) {
   const below = tree.below[i], parent = tree.parent[i], share = tree.cells[i] / (parent < 0 ? tree.total : tree.cells[parent]);
-  const why = tree.reasons[tree.reason[i]], same = parent >= 0 && tree.below[parent].length === 1;
-  const row = el("div", { class: "row", title: why || `split into ${tree.children[i]}` }, el("span", { class: "twist", "aria-hidden": "true" }), swatch(tree.color[i]), el("span", { class: "name" }, tree.label[i], el("span", { class: "share", "aria-hidden": "true" }, el("i", { style: `width:${100 * share}%` }))), el("span", { class: "count" }, count(tree.cells[i])));
-  const item = el("li", { role: "treeitem", tabindex: "-1", class: same ? "same" : null, "aria-level": tree.level[i] + 1, "aria-setsize": of, "aria-posinset": at + 1, "aria-selected": String(i === state.cluster), "aria-label": `${tree.label[i]}, ${count(tree.cells[i])} cells, ${percent(share)} of ${parent < 0 ? "all" : tree.label[parent]}, ${why || `split into ${tree.children[i]}`}`, "data-cluster": i }, row);
+  const why = tree.reasons[tree.reason[i]], same = parent >= 0 && tree.below[parent].length === 1, stability = tree.stability ? tree.stability[i] : null;
+  const row = el("div", { class: "row", title: why || `split into ${tree.children[i]}` }, el("span", { class: "twist", "aria-hidden": "true" }), swatch(tree.color[i]), el("span", { class: "name" }, tree.label[i], el("span", { class: "share", "aria-hidden": "true" }, el("i", { style: `width:${100 * share}%` }))), tree.stability ? stabilityBar(stability) : null, el("span", { class: "count" }, count(tree.cells[i])));
+  const item = el("li", { role: "treeitem", tabindex: "-1", class: same ? "same" : null, "aria-level": tree.level[i] + 1, "aria-setsize": of, "aria-posinset": at + 1, "aria-selected": String(i === state.cluster), "aria-label": `${tree.label[i]}, ${count(tree.cells[i])} cells, ${percent(share)} of ${parent < 0 ? "all" : tree.label[parent]}, ${why || `split into ${tree.children[i]}`}${stability === null ? "" : `, stability ${rounded(stability)}`}`, "data-cluster": i }, row);
   treeItems.set(i, item);
   if (below.length) { item.setAttribute("aria-expanded", "false"); toggle(item, open); }
   return item;

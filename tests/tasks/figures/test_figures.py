@@ -17,10 +17,12 @@ from cellstrata.tasks.colours.palette import MISSING, category_palette
 from cellstrata.tasks.elements.reading import open_anndata
 from cellstrata.tasks.evaluation.covariates import Categories, Numbers
 from cellstrata.tasks.evaluation.gene_values import read_genes
+from cellstrata.tasks.figures.cells import read_cells
 from cellstrata.tasks.figures.draw import draw_figures
 from cellstrata.tasks.figures.entropy_figure import entropies, stacked
 from cellstrata.tasks.figures.evaluation_figures import bars
-from cellstrata.tasks.figures.hierarchy_layout import Branch, lay_out
+from cellstrata.tasks.figures.hierarchy_figure import LOST
+from cellstrata.tasks.figures.hierarchy_layout import Branch, branches, lay_out
 from cellstrata.tasks.figures.label_places import anchors, hides, place_labels
 from cellstrata.tasks.figures.legend import Legend, entries
 from cellstrata.tasks.figures.raster import draw_order, paint, positions
@@ -28,6 +30,8 @@ from cellstrata.tasks.figures.record import DrawnFigures, find_figures
 from cellstrata.tasks.figures.request import FigureRequest
 from cellstrata.tasks.figures.sheet import shortened, text_size, unknown_letters
 from cellstrata.tasks.figures.umap_figure import Map, Scale, by_category, by_genes, by_number
+from cellstrata.tasks.figures.wanted import Gallery
+from cellstrata.tasks.kernels.stability import LOW
 from cellstrata.tasks.stores.places import Place
 from tests.tasks.finished_results import make_result
 from tests.tasks.small import nested
@@ -75,6 +79,7 @@ def drawn(request_: FigureRequest) -> DrawnFigures:
 
 def test_every_figure_is_there_under_its_name(request_: FigureRequest, drawn: DrawnFigures) -> None:
     expected = {f"umap/{name}.png" for name in (*COLUMNS, "donor", "score", "genes_group=0", "genes_group=1")}
+    expected |= {f"umap/{column}_stability.png" for column in COLUMNS}  # three runs were made, as `auto` has it
     expected |= {f"evaluation/{column}--{name}.png" for column in COLUMNS for name in ("donor", "score")}
     expected |= {"evaluation/NMI.png", "evaluation/entropy--donor.png"}
     expected |= {
@@ -107,6 +112,51 @@ def test_a_second_time_nothing_is_drawn_and_then_only_what_changed(
     assert draw_figures(fewer).drawn == 1
     (Path(request_.folder) / "figures.json").write_text("{")
     assert find_figures(fewer) is None
+
+
+def cloud(folder: Path, **settings: object) -> FigureRequest:
+    """A result of 700 cells of one cloud, on which no two runs agree."""
+    cells = np.random.default_rng(5).normal(size=(700, 20)).astype(np.float32)
+    adata = ad.AnnData(obs=pd.DataFrame(index=[f"c{i}" for i in range(len(cells))]))
+    adata.obsm["X_pca"], adata.obsm["X_umap"] = cells, cells[:, :2]
+    adata.write_h5ad(folder / "in.h5ad")
+    asked = {"resolutions": [1.0], "hierarchy": 2, "neighbors": {"n_neighbors": 10}} | settings
+    made = make_result(folder, str(folder / "in.h5ad"), asked)
+    return FigureRequest(
+        result=made.url, folder=str(folder / "figures"), name="d/f", key=made.finished.key(),
+        columns=("leiden_1.0_1", "leiden_1.0_2"), covariates=(), colors=(), centroids=(),
+    )  # fmt: skip
+
+
+def test_clusters_that_other_seeds_do_not_find_are_seen(tmp_path: Path) -> None:
+    asked = cloud(tmp_path, ensemble=3)
+    cells = read_cells(asked)
+    stored = np.asarray(ad.read_zarr(asked.result).obsm["clustering_stability"])
+    assert list(cells.stability) == list(asked.columns)
+    np.testing.assert_array_equal(cells.stability["leiden_1.0_2"].values, stored[:, 1].astype(float))
+    wanted = {each.path: each for each in Gallery(cells).figures()}
+    sheet = wanted["umap/leiden_1.0_1_stability"].draw()
+    assert (0.0, 1.0) in [axes.get_ylim() for axes in sheet.figure.axes]  # the bar, whatever the values are
+    labels = [text.get_text() for axes in sheet.figure.axes for text in axes.texts if text.get_gid() == "centroid"]
+    assert set(labels) <= set(cells.columns[0].labels)
+    assert labels
+
+    rows = cells.rows.clusters("leiden_1.0_1")
+    top = branches(cells.rows, ["leiden_1.0_1", "leiden_1.0_2"])
+    assert [branch.stability for branch in top] == [rows[branch.label]["stability"] for branch in top]
+    low = sum(line.branch.stability < LOW for line in lay_out(top))
+    assert low
+    svg = wanted["tree/leiden_1.0"].draw().svg().decode()
+    assert svg.count(f"fill: {LOST}") == low
+    assert "stability" in svg
+
+
+def test_single_runs_have_no_figure_of_stability(tmp_path: Path) -> None:
+    asked = cloud(tmp_path, ensemble=1)
+    cells = read_cells(asked)
+    wanted = {each.path: each for each in Gallery(cells).figures()}
+    assert not [path for path in wanted if "stability" in path]
+    assert "stability" not in wanted["tree/leiden_1.0"].draw().svg().decode()
 
 
 def test_one_figure_that_fails_costs_no_other(

@@ -16,7 +16,7 @@ import pandas as pd
 
 from cellstrata.tasks.report.subject import RunFacts
 from cellstrata.tasks.report.write import WrittenPage, write_report
-from tests.tasks.finished_results import Made, make_result
+from tests.tasks.finished_results import Made, make_result, write_input
 from tests.tasks.small import blobs, cache_at
 
 VOID = {"meta", "input", "link", "br", "hr", "img"}
@@ -99,6 +99,13 @@ def made(folder: Path, *, umap: bool = True, n: int = 300, **settings: Any) -> M
     """Cluster the cells of `write_cells` at two resolutions and three levels."""
     asked = {"resolutions": [0.3, 1.0], "hierarchy": 3, "umap_colors": COLORS, "neighbors": {"n_neighbors": 10}}
     return make_result(folder, write_cells(folder, umap=umap, n=n), asked | settings)
+
+
+def cloud(folder: Path, **settings: Any) -> Made:
+    """Cluster 700 cells of one cloud at two levels: no two runs agree."""
+    cells = np.random.default_rng(5).normal(size=(700, 20)).astype(np.float32)
+    asked = {"resolutions": [1.0], "hierarchy": 2, "neighbors": {"n_neighbors": 10}}
+    return make_result(folder, write_input(folder, cells), asked | settings)
 
 
 def report(folder: Path, result: Made, run: RunFacts = RUN) -> WrittenPage:

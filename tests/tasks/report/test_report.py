@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +25,8 @@ from cellstrata.tasks.report.page import page
 from cellstrata.tasks.report.places import shown_place
 from cellstrata.tasks.report.subject import GENES, Subject, View
 from tests.tasks.finished_results import Made, make_result
-from tests.tasks.report.reports import NAUGHTY, RUN, TYPE, Page, made, parsed, report, write_cells
+from tests.tasks.report.reports import NAUGHTY, RUN, TYPE, Page, cloud, made, parsed, report, write_cells
+from tests.tasks.small import cache_at
 from tests.tasks.small_subjects import subject_of_size
 
 ADDRESS = re.compile(r"(?:https?|wss?|ftp):|[\"'(=]//", re.IGNORECASE)
@@ -143,7 +145,8 @@ def test_the_same_result_is_not_written_again_and_another_is(folder: Path, resul
     assert Path(again.url).read_text() == html
     other = report(folder, result, replace(RUN, notices=()))
     assert other.written
-    assert "No warnings" in Path(other.url).read_text()
+    assert "mind &lt;b&gt;" in html
+    assert "mind &lt;b&gt;" not in Path(other.url).read_text()
 
 
 def test_secrets_stay_out(tmp_path: Path) -> None:
@@ -153,13 +156,14 @@ def test_secrets_stay_out(tmp_path: Path) -> None:
 
 
 def test_a_report_that_cannot_be_written_fails_nothing(
-    tmp_path: Path, result: Made, monkeypatch: pytest.MonkeyPatch
+    folder: Path, tmp_path: Path, result: Made, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "images").write_text("a file where the folder should be")
-    assert "NotADirectoryError" in report(tmp_path, result).problem
+    asked = (result.finished, RUN, str(tmp_path / "images"), cache_at(folder / "cache"), {})
+    assert "NotADirectoryError" in writing.write_report(*asked).problem
     monkeypatch.setattr(writing, "page", lambda *_: 1 / 0)
     (tmp_path / "images").unlink()
-    assert "ZeroDivisionError" in report(tmp_path, result).problem
+    assert "ZeroDivisionError" in writing.write_report(*asked).problem
     assert not list(tmp_path.glob("images/**/*.html"))
 
 
@@ -167,12 +171,97 @@ def test_a_report_that_cannot_be_written_fails_nothing(
 def test_a_million_cells_take_less_than_ten_megabytes(n_trees: int) -> None:
     """Cells at random, as nothing deflates worse; the page has as many of them as of any larger dataset."""
     subject = subject_of_size(260_000, n_trees)
+    stability = np.random.default_rng(0).random(260_000, np.float32)
+    subject = replace(subject, stability=dict.fromkeys(subject.labels, stability))
     html = page(subject, "key")
     assert len(html) < 10_000_000
     found = parsed(html)
+    assert len(found.facts["stability"]) == 2 * n_trees
+    assert found.facts["view"]["shown"] >= 100_000
     assert found.facts["view"]["shown"] <= 250_000 + 20 * len(subject.tree)
     for number, tree in enumerate(found.facts["trees"]):
         assert set(np.flatnonzero(np.array(tree["level"]) == 1)) <= set(found.array(f"tree/{number}").astype(int) - 1)
+
+
+@pytest.fixture(scope="module")
+def unsteady(tmp_path_factory: pytest.TempPathFactory) -> tuple[Page, str, ad.AnnData]:
+    """A report of an ensemble whose runs do not agree, as HTML too, and its result."""
+    folder = tmp_path_factory.mktemp("unsteady")
+    made = cloud(folder, ensemble=3, min_cells=40)
+    html = Path(report(folder, made).url or "").read_text()
+    return parsed(html), html, ad.read_zarr(made.url)
+
+
+def test_it_warns_of_clusters_that_other_seeds_do_not_find(unsteady: tuple[Page, str, ad.AnnData]) -> None:
+    page, html, result = unsteady
+    tree = result.uns["clustering"]["tree"].query("level > 0")
+    whole = {(row.level + 1, row.cluster) for row in tree[tree["reason"] != ""].itertuples()}
+    made = tree[[(row.level, row.parent) not in whole for row in tree.itertuples()]]
+    low = made[made["stability"] < 0.5]
+    assert 0 < len(low) < len(made) < len(tree)
+    said = re.search(r'<li id="unstable">(.*?)<details', html)
+    assert said
+    assert said.group(1) == (
+        f"{len(low)} of {len(made)} clusters have a stability below 0.5: other seeds do not find them again."
+    )
+    warned = "".join(page.text)
+    for row in low[:5].itertuples():
+        assert f"{row.cluster} ({min(row.stability, 0.494):.2f})" in warned
+    assert "No warnings" not in warned
+    assert "Single runs" not in warned
+    assert page.facts["trees"][0]["stability"].count(None) == 0
+
+
+def test_the_columns_tell_of_the_runs_of_level_1(unsteady: tuple[Page, str, ad.AnnData]) -> None:
+    _, html, result = unsteady
+    facts = json.loads(str(result.uns["clustering"]["columns"]))["leiden_1.0_1"]
+    table = html[html.index('id="columns"') :]
+    assert ">runs</th>" in table
+    first, second = (re.search(rf"leiden_1\.0_{level}</th>(.*?)</tr>", table) for level in (1, 2))
+    assert first
+    assert second
+    assert f">{facts['agreement']:.2f}</td>" in first.group(1)
+    runs, agreement = re.findall(r">([^<>]*)</td>", second.group(1))[7:9]
+    assert (runs, agreement) == ("3", "")
+
+
+def test_the_stability_of_a_cell_is_the_results(unsteady: tuple[Page, str, ad.AnnData]) -> None:
+    page, _, result = unsteady
+    assert [(of["name"], of["tree"], of["level"], of["missing"]) for of in page.facts["stability"]] == [
+        ("leiden_1.0_1_stability", 0, 0, 0), ("leiden_1.0_2_stability", 0, 1, 0),
+    ]  # fmt: skip
+    stored = np.asarray(result.obsm["clustering_stability"])
+    for level in range(2):
+        shown = (page.array(f"stability/{level}").astype(float) - 1) / 254
+        assert np.abs(np.sort(shown) - np.sort(stored[:, level])).max() <= 0.0225
+        assert len(np.unique(shown)) <= 26
+
+
+def test_single_runs_are_told_in_one_sentence(tmp_path: Path) -> None:
+    asked = {"algorithm": ["leiden", "louvain"], "ensemble": 3}
+    asked["hierarchy"] = {"levels": {2: {"ensemble": 1}}}
+    html = Path(report(tmp_path, cloud(tmp_path, **asked)).url or "").read_text()
+    (said,) = re.findall(r"<dt>Single runs</dt><dd>(.*?)</dd>", html)
+    assert said == (
+        "One run was made of leiden_1.0_2, louvain 1.0, so it is not known which of these clusters another seed would "
+        "find; of Leiden, the key `ensemble` tells."
+    )
+    page = parsed(html)
+    assert "leiden_1.0_1_stability" in [of["name"] for of in page.facts["stability"]]
+    assert all(of["tree"] == 0 for of in page.facts["stability"])
+    assert "stability" in page.facts["trees"][0]
+    assert "stability" not in page.facts["trees"][1]
+
+
+def test_older_results_tell_nothing_of_runs() -> None:
+    html = page(subject_of_size(500, 2), "key").decode()
+    found = parsed(html)
+    assert found.facts["stability"] == []
+    assert all("stability" not in tree for tree in found.facts["trees"])
+    assert "Single runs" not in html
+    assert 'id="unstable"' not in html
+    assert "No warnings" in html
+    assert ">runs</th>" not in html
 
 
 def test_no_cells_and_no_trees() -> None:

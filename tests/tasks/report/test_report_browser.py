@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from cellstrata.tasks.evaluation.covariates import Numbers
@@ -116,6 +117,83 @@ def test_a_gene_is_a_colour(chromium: Any, tmp_path: Path) -> None:
     assert seen[0] == seen[1]  # the end of the ramp, though other cells have most of it
     assert seen[0][1] > 180 > seen[0][2]
     assert chromium.get_log("browser") == []
+
+
+@pytest.fixture
+def unsteady(chromium: Any, tmp_path: Path) -> Any:
+    """A report of two trees; of the first, cluster 3 and what is below it is lost with other seeds."""
+    subject = subject_of_size(2000, 2)
+    first = subject.tree["column"].isin(["leiden_0.1_1", "leiden_0.1_2"])
+    lost = first & subject.tree["cluster"].str.match("3($|_)")
+    tree = subject.tree.assign(stability=np.where(lost, 0.25, np.where(first, 0.9, np.nan)), runs=8, agreement=0.5)
+    stability = {}
+    for column in ("leiden_0.1_1", "leiden_0.1_2"):
+        of_lost = pd.Series(subject.labels[column].astype(str)).str.match("3($|_)")
+        stability[column] = np.where(of_lost, 0.25, 0.9).astype(np.float32)
+    (tmp_path / "page.html").write_bytes(write_page(replace(subject, tree=tree, stability=stability), "key"))
+    chromium.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme("light")]})
+    chromium.get_log("browser")
+    chromium.get(f"file://{tmp_path}/page.html")
+    wait(chromium, "document.body.dataset.ready")
+    yield chromium
+    assert chromium.get_log("browser") == []
+
+
+def ramp(driver: Any, part: float) -> list[int]:
+    found: list[int] = driver.execute_script(
+        "return getComputedStyle(document.querySelector('#legend .ramp')).backgroundImage.match(/\\d+, \\d+, \\d+/g)"
+        f"[{round(8 * part)}].split(', ').map(Number)"
+    )
+    return found
+
+
+def near(image: np.ndarray[Any, Any], color: list[int]) -> int:
+    """How many pixels have a colour, but for the rounding of its 9 stops."""
+    return int((np.abs(image - color).max(axis=2) < 30).sum())
+
+
+def test_stability_is_a_colour_with_a_legend(unsteady: Any) -> None:
+    from selenium.webdriver.common.keys import Keys
+    from selenium.webdriver.support.ui import Select
+
+    assert "stability below 0.5" in find(unsteady, "#unstable").text
+    groups = unsteady.find_elements("css selector", "#color-choice optgroup")
+    assert [group.get_attribute("label") for group in groups] == ["Clusters", "Stability", "Covariates"]
+    choice = find(unsteady, "#color-choice")
+    Select(choice).select_by_visible_text("leiden_0.1_1_stability")
+    find(unsteady, "#label-choice").click()
+    image = pixels(unsteady)
+    high, low = ramp(unsteady, 0.9), ramp(unsteady, 0.25)
+    assert near(image, high) > 5 * near(image, low) > 50
+    assert find(unsteady, "#legend .ends").text.split() == ["0", "0.5", "1"]
+    assert "other seeds do not find a cluster again" in find(unsteady, "#legend").text
+    find(unsteady, '#tree [aria-label^="3, "] > .row').click()
+    assert near(pixels(unsteady), high) == 0 < near(pixels(unsteady), low)
+    assert "color=leiden_0.1_1_stability" in unsteady.execute_script("return location.hash")
+
+    choice.send_keys(Keys.ARROW_DOWN)
+    assert find(unsteady, "#legend-title").text == "leiden_0.1_2_stability"
+    choice.send_keys(Keys.ARROW_UP, Keys.ARROW_UP, Keys.ARROW_UP)
+    assert find(unsteady, "#legend-title").text == "leiden_0.2_1"
+
+
+def test_stability_stands_in_the_tree_the_table_and_the_panel(unsteady: Any) -> None:
+    from selenium.webdriver.support.ui import Select
+
+    item = find(unsteady, '#tree [aria-label^="3, "]')
+    assert item.get_attribute("aria-label").endswith(", stability 0.25")
+    bars = unsteady.find_elements("css selector", "#tree .stability")
+    assert [float(bar.find_element("css selector", "i").rect["width"]) / bar.rect["width"] for bar in bars[:4]] == (
+        pytest.approx([0.9, 0.9, 0.9, 0.25], abs=0.02)
+    )
+    assert ["low" in (bar.get_attribute("class") or "") for bar in bars[:4]] == [False, False, False, True]
+    item.find_element("css selector", ".row").click()
+    assert "0.25 of 1: other seeds do not find it again" in find(unsteady, "#detail").text
+    assert "8, joined; they agree with ARI 0.50" in find(unsteady, "#detail").text
+    row = find(unsteady, "#clusters-rows tr.chosen").text
+    assert "0.25" in row
+    Select(find(unsteady, "#tree-choice")).select_by_visible_text("leiden 0.2")
+    assert find(unsteady, "#tree [aria-selected]").get_attribute("aria-label").endswith("split into 6")
 
 
 def scheme(name: str) -> dict[str, str]:
