@@ -19,7 +19,8 @@ from cellstrata.tasks.stores import retries
 from tests.flows.conftest import Run
 from tests.flows.relay import Relay
 
-LATENT: dict[str, Any] = {"neighbors": {"use_rep": "X_latent"}, "hierarchy": 2, "resolutions": [1.0]}
+LATENT: dict[str, Any] = {"neighbors": {"use_rep": "X_latent"}, "hierarchy": 2, "resolutions": [1.0],
+                         "ensemble": "auto"}  # fmt: skip
 SMALL = {"grain": 300}
 
 

@@ -18,7 +18,8 @@ from cellstrata.flows.commands.command import main
 from tests import ROOT
 from tests.flows.conftest import Run
 
-LATENT: dict[str, Any] = {"neighbors": {"use_rep": "X_latent"}, "hierarchy": 3, "resolutions": [0.2, 1.0]}
+LATENT: dict[str, Any] = {"neighbors": {"use_rep": "X_latent"}, "hierarchy": 3, "resolutions": [0.2, 1.0],
+                         "ensemble": "auto"}  # fmt: skip
 Plan = Callable[..., tuple[int, dict[str, Any], str]]
 
 
