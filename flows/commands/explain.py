@@ -77,7 +77,7 @@ def _level(level: Level, neighbors_key: str | None) -> Iterator[str]:
         yield _line("sizes", _sizes(level.clusters, level.cluster))
     if level.reason:
         yield _line("reason", level.reason)
-    own = next((each for each in level.clusters if each.cluster == level.cluster), None)
+    own = level.own
     if own is not None and own.stability is not None:
         lost = ", other seeds do not find it again" if own.dissolves else ""
         yield _line("stability", f"{own.stability:.2f} of 1{lost}")
@@ -91,7 +91,7 @@ def _level(level: Level, neighbors_key: str | None) -> Iterator[str]:
 def _head(level: Level) -> str:
     """How the level came to be, and the cluster's part in it."""
     n = len(level.clusters)
-    own = next((each for each in level.clusters if each.cluster == level.cluster), None)
+    own = level.own
     parent = "all cells" if level.parent == "all" else level.parent
     clusters = f"{n} cluster{'s'[: n != 1]} of {level.column}"
     if level.origin == "input":

@@ -98,7 +98,7 @@ def partition(
     make = prepared or _once(lambda: engine.prepare(graph))
     if spec.joins_runs:
         own = run or (lambda number: partition(graph, run_spec(spec, number), engine, make, guard))
-        return _joined(graph, spec, own, make if engine.name == JOINED_BY else None)
+        return _joined(graph, spec, engine, own, make if engine.name == JOINED_BY else None)
     if guard is None or engine.device == "cpu":
         return _numbered(graph, spec, engine, engine.partition(make(), spec))
     found, fault = _watched(graph, spec, engine, make, guard)
@@ -121,23 +121,24 @@ def _once(make: Callable[[], Any]) -> Callable[[], Any]:
 
 
 def _joined(
-    graph: Graph, spec: PartitionSpec, run: Callable[[int], Partition], prepared: Callable[[], Any] | None
+    graph: Graph,
+    spec: PartitionSpec,
+    engine: Engine,
+    run: Callable[[int], Partition],
+    prepared: Callable[[], Any] | None,
 ) -> Partition:
     made = [run(number) for number in range(first_runs(spec))]
     wanted = runs_wanted(spec, [one.labels for one in made])
     made += [run(number) for number in range(len(made), wanted)]
     runs = [one.labels for one in made]
     found = consensus(graph, spec, runs, prepared)
-    labels, sizes = number_by_size(found.labels)
-    return Partition(
-        labels,
-        sizes,
-        graph.modularity(labels),
-        graph.modularity(labels, spec.resolution),
-        engine=made[0].engine,
+    numbered = _numbered(graph, spec, engine, found.labels)
+    return replace(
+        numbered,
+        engine=made[0].engine,  # another one, where the CPU stood in
         engine_version=made[0].engine_version,
         fallback=next((one.fallback for one in made if one.fallback), None),
-        joined=Joined(len(runs), found.agreement, found.cores, stability(labels, runs)),
+        joined=Joined(len(runs), found.agreement, found.cores, stability(numbered.labels, runs)),
     )
 
 

@@ -93,6 +93,11 @@ class Level:
     input: Mapping[str, object] | None
     written: str | None
 
+    @property
+    def own(self) -> Sized | None:
+        """The cluster on the way, with its size."""
+        return next((each for each in self.clusters if each.cluster == self.cluster), None)
+
 
 @dataclass(frozen=True)
 class Explanation:

@@ -108,15 +108,10 @@ class SplitFacts:
 
     def to_json(self) -> dict[str, object]:
         """Return plain JSON values, as a record's body has them; a single run's says nothing of ensembles."""
-        own = {name: value for name, value in vars(self).items() if name not in _OF_ENSEMBLES}
-        joined = {name: getattr(self, name) for name in _OF_ENSEMBLES} if self.runs is not None else {}
-        return {
-            **own,
-            **{name: list(value) if isinstance(value, tuple) else value for name, value in joined.items()},
-            "sizes": list(self.sizes),
-            "children": None if self.children is None else list(self.children),
-            "gpu_check": None if self.gpu_check is None else asdict(self.gpu_check),
-        }
+        lists = {name: list(value) if isinstance(value, tuple) else value for name, value in vars(self).items()}
+        said = {**lists, "gpu_check": None if self.gpu_check is None else asdict(self.gpu_check)}
+        apart = _OF_ENSEMBLES if self.runs is None else ()
+        return {name: value for name, value in said.items() if name not in apart}
 
     @classmethod
     def from_json(cls, body: Mapping[str, object]) -> SplitFacts:
