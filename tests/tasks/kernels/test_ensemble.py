@@ -69,13 +69,17 @@ def test_runs_that_all_give_one_partition_give_that(seed: int, number: int) -> N
     assert found.agreement == 1.0
 
 
-def test_two_cliques_and_a_bridge_are_told_apart_whatever_single_runs_say() -> None:
+def two_cliques() -> tuple[Graph, Labels]:
+    """Two cliques of ten with a bridge, and which one each vertex is of."""
     matrix = np.zeros((20, 20))
     matrix[:10, :10] = matrix[10:, 10:] = 1
     np.fill_diagonal(matrix, 0)
     matrix[9, 10] = matrix[10, 9] = 0.5
-    graph, _ = from_adjacency(matrix)
-    halves = np.repeat([0, 1], 10).astype(np.int32)
+    return from_adjacency(matrix)[0], np.repeat([0, 1], 10).astype(np.int32)
+
+
+def test_two_cliques_and_a_bridge_are_told_apart_whatever_single_runs_say() -> None:
+    graph, halves = two_cliques()
     odd = halves.copy()
     odd[3] = 2  # one run sets a cell apart, another puts all together
     found = consensus(graph, SPEC, [odd, np.zeros(20, np.int32)])
@@ -85,12 +89,7 @@ def test_two_cliques_and_a_bridge_are_told_apart_whatever_single_runs_say() -> N
 
 
 def test_a_cell_that_all_runs_put_into_the_wrong_cluster_finds_its_own() -> None:
-    matrix = np.zeros((20, 20))
-    matrix[:10, :10] = matrix[10:, 10:] = 1
-    np.fill_diagonal(matrix, 0)
-    matrix[9, 10] = matrix[10, 9] = 0.5
-    graph, _ = from_adjacency(matrix)
-    halves = np.repeat([0, 1], 10).astype(np.int32)
+    graph, halves = two_cliques()
     wrong = halves.copy()
     wrong[9] = 1  # one core with its neighbor beyond the bridge, in every run
     other = wrong.copy()

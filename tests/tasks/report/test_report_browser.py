@@ -52,6 +52,14 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     driver.quit()
 
 
+def show(driver: Any, path: Path) -> None:
+    """Open a page in light, what the console said before forgotten, and wait until it is ready."""
+    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme("light")]})
+    driver.get_log("browser")
+    driver.get(f"file://{path}")
+    wait(driver, "document.body.dataset.ready")
+
+
 @pytest.fixture
 def page(chromium: Any, page_path: Path) -> Any:
     """The report, opened anew with the network off; afterwards the console has to be silent."""
@@ -59,10 +67,7 @@ def page(chromium: Any, page_path: Path) -> Any:
     chromium.execute_cdp_cmd("Network.enable", {})
     offline = {"offline": True, "latency": 0, "downloadThroughput": 0, "uploadThroughput": 0}
     chromium.execute_cdp_cmd("Network.emulateNetworkConditions", offline)
-    chromium.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme("light")]})
-    chromium.get_log("browser")
-    chromium.get(f"file://{page_path}")
-    wait(chromium, "document.body.dataset.ready")
+    show(chromium, page_path)
     yield chromium
     assert chromium.get_log("browser") == []
     assert chromium.execute_script("return performance.getEntriesByType('resource').length") == 0
@@ -131,10 +136,7 @@ def unsteady(chromium: Any, tmp_path: Path) -> Any:
         of_lost = pd.Series(subject.labels[column].astype(str)).str.match("3($|_)")
         stability[column] = np.where(of_lost, 0.25, 0.9).astype(np.float32)
     (tmp_path / "page.html").write_bytes(write_page(replace(subject, tree=tree, stability=stability), "key"))
-    chromium.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme("light")]})
-    chromium.get_log("browser")
-    chromium.get(f"file://{tmp_path}/page.html")
-    wait(chromium, "document.body.dataset.ready")
+    show(chromium, tmp_path / "page.html")
     yield chromium
     assert chromium.get_log("browser") == []
 
