@@ -7,7 +7,8 @@ SOURCES := configs tasks flows src/cellstrata/__init__.py tests benchmarks
 LOWEST ?= .venv-lowest
 LOWEST_PYTHON ?= python3.11
 LOWEST_TESTS ?= tests/flows/test_cluster.py tests/flows/test_run.py \
-	tests/flows/ancestor/test_defects.py tests/flows/commands/test_linked.py tests/flows/server/test_database.py
+	tests/flows/ancestor/test_defects.py tests/flows/commands/test_linked.py \
+	tests/flows/server/test_database.py tests/flows/server/test_operations.py
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .PHONY: demo test lowest lint format bench docs clean

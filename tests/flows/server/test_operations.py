@@ -151,8 +151,10 @@ def test_a_retry_computes_only_what_failed(at_work: Operation, tmp_path: Path, b
     ended = at_work.end_of(run)
     assert ended["type"] == "FAILED"
     assert (tmp_path / "out/clustering/dataset~one/file_id~f.zarr").exists()
+    at_work.kill_worker()  # else it may tell of the first process's end after the retry is scheduled
     shutil.copy(tmp_path / "whole.h5ad", tmp_path / "two.h5ad")
     at_work.set_state(run, "SCHEDULED", name="AwaitingRetry")
+    at_work.start_worker()
     wait_until(lambda: at_work.state(run)["type"] in ("COMPLETED", "CRASHED"), 200, at_work.log)
     assert computed_and_cached(at_work.state(run)["message"]) == (0, 2)
     assert (tmp_path / "out/clustering/dataset~two/file_id~f.zarr").exists()
