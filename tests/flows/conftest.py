@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import shutil
 import tempfile
@@ -27,6 +28,15 @@ os.environ.update(
     XDG_CACHE_HOME=str(Path(HOME.name) / "cache"),
 )
 os.environ.pop("PREFECT_API_URL", None)
+
+
+@pytest.fixture(autouse=True)
+def own_log() -> Iterator[None]:
+    """Put back what the command `run`, called in this process, makes of the log."""
+    log = logging.getLogger("cellstrata")
+    handlers, propagate = list(log.handlers), log.propagate
+    yield
+    log.handlers[:], log.propagate = handlers, propagate
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import gc
 import json
-import logging
 import os
 import shlex
 import shutil
@@ -54,14 +53,11 @@ def environment(folder: Path) -> dict[str, str]:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A working folder in which no server is started; what `run` changes in the process is put back."""
-    log = logging.getLogger("cellstrata")
-    handlers, propagate = list(log.handlers), log.propagate
+    """A working folder in which no server is started."""
     monkeypatch.setattr("cellstrata.flows.launch.connection", no_server)
     monkeypatch.chdir(tmp_path)
     with patch.dict(os.environ, environment(tmp_path)):
         yield tmp_path
-    log.handlers[:], log.propagate = handlers, propagate
     assert gc.isenabled()  # as it was before
 
 

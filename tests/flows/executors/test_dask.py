@@ -108,7 +108,11 @@ def test_what_is_refused_before_work_starts(
 ) -> None:
     from cellstrata.flows.commands.command import main
 
-    assert "has no workers" in refused(site, timeout=1)
+    for seconds in (1, 5, 25):  # on a busy machine the scheduler itself answers late
+        said = refused(site, timeout=seconds)
+        if "no Dask scheduler answers" not in said:
+            break
+    assert "has no workers" in said
     site.start_worker()
     assert "name a place that all workers see" in refused(site, cache="memory://cache")
     monkeypatch.chdir(tmp_path)
