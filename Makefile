@@ -39,7 +39,7 @@ bench: $(VENV)/.dev
 
 # The table of keys in docs/configuration.md, and the site. A broken link fails the build.
 docs: $(VENV)/.dev
-	$(BIN)/python -m cellstrata.configs.schema docs/configuration.md
+	$(BIN)/python -m cellstrata.configs.form.reference docs/configuration.md
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
 clean:

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from cellstrata.configs.clustering import ClusteringConfig, NeighborsConfig, PlotsConfig
     from cellstrata.configs.dataset import DatasetConfig
     from cellstrata.configs.errors import ConfigError, Problem
+    from cellstrata.configs.form.reference import json_schema, reference_table
     from cellstrata.configs.hierarchy import Hierarchy, LevelParameters
     from cellstrata.configs.load import load_config
     from cellstrata.configs.model import RunConfig
-    from cellstrata.configs.schema import json_schema, reference_table
 
 __all__ = [
     "ClusteringConfig",
@@ -44,9 +44,9 @@ _WHERE = {
     "PlotsConfig": "clustering",
     "Problem": "errors",
     "RunConfig": "model",
-    "json_schema": "schema",
+    "json_schema": "form.reference",
     "load_config": "load",
-    "reference_table": "schema",
+    "reference_table": "form.reference",
 }
 
 

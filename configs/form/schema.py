@@ -7,8 +7,8 @@ from typing import Any
 from pydantic import GetJsonSchemaHandler
 from pydantic_core import CoreSchema
 
+from cellstrata.configs.form.reference import json_schema
 from cellstrata.configs.form.titles import TITLES, arrange
-from cellstrata.configs.schema import json_schema
 
 
 def form_schema() -> dict[str, object]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from cellstrata.configs.schema import json_schema
+from cellstrata.configs.form.reference import json_schema
 from cellstrata.flows.commands.exit_codes import DONE
 
 

@@ -9,9 +9,9 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from cellstrata.configs import load_config
+from cellstrata.configs.form.reference import json_schema
 from cellstrata.configs.form.schema import form_schema
 from cellstrata.configs.form.titles import TITLES
-from cellstrata.configs.schema import json_schema
 from tests import ROOT
 
 EXAMPLES = sorted((ROOT / "configs" / "examples").glob("*.yaml"))

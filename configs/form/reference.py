@@ -12,10 +12,11 @@ from pydantic_core import PydanticUndefined
 from cellstrata.configs.clustering import ClusteringConfig, NeighborsConfig, PlotsConfig
 from cellstrata.configs.dask import DaskConfig
 from cellstrata.configs.dataset import InputConfig
+from cellstrata.configs.evidence import EvidenceConfig, StopRules
 from cellstrata.configs.model import Defaults, RunConfig
 
 # What may be written and is then normalised, so that validation alone does not show it.
-_ONE_OR_MORE = ("umap_colors", "colors", "plot_centroids", "algorithm", "resolutions")
+_ONE_OR_MORE = ("umap_colors", "batch_keys", "colors", "plot_centroids", "algorithm", "resolutions")
 
 
 def json_schema() -> dict[str, Any]:
@@ -75,10 +76,12 @@ def _rows() -> Iterator[tuple[str, str, str, str]]:
         ("DATASETS.*.clustering.", ClusteringConfig),
         ("DATASETS.*.clustering.neighbors.", NeighborsConfig),
         ("DATASETS.*.clustering.plots.", PlotsConfig),
+        ("DATASETS.*.clustering.evidence.", EvidenceConfig),
+        ("DATASETS.*.clustering.stop.", StopRules),
     ]
     parts = json_schema()
     for prefix, model in sections:
-        described = parts if model is RunConfig else parts["$defs"][model.__name__]
+        described = parts if model is RunConfig else parts["$defs"].get(model.__name__) or model.model_json_schema()
         for key, field in model.model_fields.items():
             default = "required" if field.is_required() else _default(field.get_default(call_default_factory=True))
             yield prefix + key, _kind(described["properties"][key]), default, field.description or ""
