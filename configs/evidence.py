@@ -1,0 +1,97 @@
+"""What is asked of the evidence for splits, and the rules by which a split without it does not stand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, StrictInt, WithJsonSchema
+
+from cellstrata.configs.errors import did_you_mean, shown
+from cellstrata.configs.values import CountFromZero, Share, refuse
+
+FEWEST, MOST = 2, 100  # draws: of one nothing is known of its spread
+
+_STRICT = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+def _draws(value: object) -> object:
+    if isinstance(value, int) and not isinstance(value, bool) and FEWEST <= value <= MOST:
+        return value
+    raise refuse(f"must be a whole number from {FEWEST} to {MOST}, not {shown(value)}")
+
+
+Drawn = Annotated[StrictInt, BeforeValidator(_draws)]
+
+
+class EvidenceConfig(BaseModel):
+    """How much evidence is gathered for each split."""
+
+    model_config = _STRICT
+
+    halves: Drawn = Field(4, description="How often the cells of a split are halved, and the halves clustered apart.")
+    null: Drawn = Field(4, description="How many clouds without groups are treated the same.")
+
+
+class StopRules(BaseModel):
+    """What a split needs to stand; its cells stay whole where it has not. None asks for nothing."""
+
+    model_config = _STRICT
+
+    replicability: Share | None = Field(None, description="Mean agreement (ARI) between halves clustered apart.")
+    excess: Share | None = Field(
+        None, description="How far that is above the one of clouds without groups, as a share of what these leave to 1."
+    )
+    p: Share | None = Field(None, description="How likely a cloud without groups replicates as well, at most.")
+    min_children_cells: CountFromZero | None = Field(None, description="Cells that two of the children have at least.")
+    min_donors: CountFromZero | None = Field(
+        None, description="Groups of the first of `batch_keys` of which two of the children have 10 cells at least."
+    )
+    agreement: Share | None = Field(None, description="Mean agreement (ARI) between the runs of an ensemble.")
+
+    @property
+    def asks_halves(self) -> bool:
+        """Whether halves are to be clustered to know."""
+        return any(bound is not None for bound in (self.replicability, self.excess, self.p))
+
+
+AUTO = StopRules(replicability=0.5, excess=0.4, p=0.01)  # measured: docs/evidence.md
+NEVER = StopRules()
+
+
+def _evidence(value: object) -> object:
+    if value is None or value is False:
+        return None
+    if value is True:
+        return EvidenceConfig()
+    if isinstance(value, Mapping):  # YAML reads the key `null` as nothing
+        return {"null" if key is None else key: number for key, number in value.items()}
+    if isinstance(value, EvidenceConfig):
+        return value
+    raise refuse(f"must be true, false or a mapping such as {{halves: 4, null: 4}}, not {shown(value)}")
+
+
+def _stop(value: Any) -> object:
+    if value is None or isinstance(value, (Mapping, StopRules)):
+        return value
+    if value is False:
+        return NEVER
+    if value == "auto":
+        return AUTO
+    hint = did_you_mean(value, ["auto"]) if isinstance(value, str) else None
+    raise refuse(
+        f"must be `auto`, false or a mapping such as {{replicability: 0.5, p: 0.01}}, not {shown(value)}", hint
+    )
+
+
+def _spelled(rules: StopRules | None) -> object:
+    if rules is None or rules == AUTO:
+        return rules and "auto"
+    return rules.model_dump(exclude_none=True) or False
+
+
+_EVIDENCE_SCHEMA = {"anyOf": [{"type": "boolean"}, EvidenceConfig.model_json_schema(), {"type": "null"}]}
+_STOP_SCHEMA = {"anyOf": [{"const": "auto"}, {"const": False}, StopRules.model_json_schema(), {"type": "null"}]}
+
+AskedEvidence = Annotated[EvidenceConfig | None, BeforeValidator(_evidence), WithJsonSchema(_EVIDENCE_SCHEMA)]
+AskedStop = Annotated[StopRules | None, BeforeValidator(_stop), PlainSerializer(_spelled), WithJsonSchema(_STOP_SCHEMA)]
