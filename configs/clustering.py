@@ -23,6 +23,7 @@ from pydantic import (
 from cellstrata.configs.cluster_ids import TreeId
 from cellstrata.configs.clustering_args import check, folded
 from cellstrata.configs.errors import ConfigError, Problem, did_you_mean, one_of, shown
+from cellstrata.configs.evidence import AUTO, NEVER, AskedEvidence, AskedStop, StopRules
 from cellstrata.configs.hierarchy import Hierarchy
 from cellstrata.configs.hierarchy_schema import HIERARCHY_SCHEMA
 from cellstrata.configs.values import (
@@ -174,6 +175,20 @@ class ClusteringConfig(BaseModel):
         description="Where the result has the stability of each cell: `obsm` (one array), or `obs` too, a column for "
         "each column of clusters.",
     )
+    evidence: AskedEvidence = Field(
+        None,
+        description="Evidence for each split: true, or how many `halves` and `null` clouds. Halves of its cells are "
+        "clustered apart and compared, and so are those of clouds without groups.",
+    )
+    stop: AskedStop = Field(
+        None,
+        description="What a split needs to stand, else its cells stay whole: `auto`, or `replicability`, `p`, "
+        "`min_children_cells`, `min_donors`, `agreement`. Default: nothing; under `hierarchy: until_stable` `auto`.",
+    )
+    batch_keys: TextList = Field(
+        default_factory=list,
+        description="Obs columns of donors and batches: how each cluster is spread over them is told.",
+    )
     clustering_args: Annotated[dict[str, bool], BeforeValidator(check)] = Field(
         default_factory=dict,
         description="Other keys as the ancestor spells them: resolution, n_iterations, seed or random_state, "
@@ -192,6 +207,18 @@ class ClusteringConfig(BaseModel):
         """Whether edges count by their weight."""
         return self.clustering_args.get("use_weights", True)
 
+    @property
+    def stop_rules(self) -> StopRules:
+        """The rules of splits that have none of their own."""
+        return self.stop or (AUTO if self.hierarchy.until_stable else NEVER)
+
+    @property
+    def asks_evidence(self) -> bool:
+        """Whether halves of any split may be clustered."""
+        own = [level.stop for level in [*self.hierarchy.levels.values(), *self.hierarchy.all_parameters()]]
+        rules = [self.stop_rules, *(each for each in own if each is not None)]
+        return self.evidence is not None or any(each.asks_halves for each in rules)
+
     @model_validator(mode="wrap")
     @classmethod
     def _whole(cls, data: object, handler: ModelWrapValidatorHandler[ClusteringConfig]) -> ClusteringConfig:
@@ -203,7 +230,7 @@ class ClusteringConfig(BaseModel):
             config = handler(data)
         except ValidationError as error:
             raise ConfigError([*problems_in(error, cls), *problems]) from None
-        if problems := [*problems, *_trees_not_made(config)]:
+        if problems := [*problems, *_trees_not_made(config), *_without_end(config)]:
             raise ConfigError(problems)
         return config
 
@@ -216,6 +243,22 @@ def _trees_not_made(config: ClusteringConfig) -> list[Problem]:
             made = did_you_mean(str(tree), [str(each) for each in trees])
             suggestion = made or f"this dataset has {', '.join(map(str, trees))}"
             found.append(Problem(("hierarchy",), f"names clusters of {tree}, which is not computed", suggestion))
+    return found
+
+
+def _without_end(config: ClusteringConfig) -> list[Problem]:
+    found = []
+    if config.hierarchy.until_stable and config.stop_rules == NEVER:
+        found.append(
+            Problem(("stop",), "contradicts `hierarchy: until_stable`, which it would not end", "leave it out")
+        )
+    if config.hierarchy.until_stable and not config.overwrite:
+        message = "false contradicts `hierarchy: until_stable`: how many levels there will be is not known"
+        found.append(Problem(("overwrite",), message, "leave it out, or name a number of levels"))
+    rules = [config.stop_rules, *(own.stop for own in config.hierarchy.all_parameters() if own.stop)]
+    if not config.batch_keys and any(each.min_donors for each in rules):
+        message = "`min_donors` asks for a column that says from which donor cells are"
+        found.append(Problem(("stop",), message, "write `batch_keys: [donor]`"))
     return found
 
 

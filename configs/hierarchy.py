@@ -11,9 +11,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cellstrata.configs.cluster_ids import ClusterId, NamedCluster, TreeId, id_hint, named_cluster
 from cellstrata.configs.errors import ConfigError, Problem, did_you_mean, one_of, shown
+from cellstrata.configs.evidence import AskedStop
 from cellstrata.configs.values import Count, CountFromZero, Iterations, Metric, Neighbors, Resolution, Runs, Text
 from cellstrata.configs.wording import problems_in
 
+UNTIL_STABLE = "until_stable"
+MOST_LEVELS = 12  # of a tree that ends by itself: a bound against runaways
 _BOTH = ("levels", "clusters")
 
 
@@ -31,10 +34,12 @@ class LevelParameters(BaseModel):
     n_iterations: Iterations | None = Field(None, description="Iterations of Leiden; -1: until it is stable.")
     seed: CountFromZero | None = Field(None, description="Seed of these splits.")
     ensemble: Runs | None = Field(None, description="Runs of Leiden that are joined into each of these splits.")
+    stop: AskedStop = Field(None, description="What these splits need to stand; `false`: nothing.")
 
     def over(self, below: LevelParameters) -> LevelParameters:
         """Lay these parameters over others."""
-        return below.model_copy(update=self.model_dump(exclude_none=True))
+        own = {name: value for name in type(self).model_fields if (value := getattr(self, name)) is not None}
+        return below.model_copy(update=own)
 
 
 _BASE = LevelParameters()
@@ -56,6 +61,8 @@ class Hierarchy:
     levels: Mapping[int, LevelParameters] = field(default_factory=dict)
     clusters: Mapping[ClusterId, LevelParameters | None] = field(default_factory=dict)
     """Parameters of clusters that differ, laid over their level's; None leaves the cluster whole."""
+    until_stable: bool = False
+    """Whether clusters are split until splits no longer stand; `depth` is a bound then, and not reached."""
     of_trees: Mapping[TreeId, Mapping[ClusterId, LevelParameters | None]] = field(default_factory=dict)
     """The same of clusters that are named in one tree alone, in the place of those of this id in all trees."""
 
@@ -68,6 +75,8 @@ class Hierarchy:
             return cls(written)
         if isinstance(written, Mapping):
             return _from_mapping(written)
+        if written == UNTIL_STABLE:
+            return cls(written, MOST_LEVELS, MOST_LEVELS, until_stable=True)
         depth = _depth(written)
         return cls(written, depth, depth)
 
@@ -113,6 +122,8 @@ def _depth(written: Any) -> int:
     if isinstance(written, str) and written.isascii() and written.isdigit():
         written = int(written)
     if not isinstance(written, int):
+        if isinstance(written, str) and (near := did_you_mean(written, [UNTIL_STABLE])):
+            raise _refusal(f"must be a number of levels or a mapping, not {shown(written)}", near)
         whole = isinstance(written, float) and written.is_integer() and written >= 1
         suggestion = f"write {int(written)}" if whole else "write for example `hierarchy: 3`"
         raise _refusal(f"must be a number of levels or a mapping, not {shown(written)}", suggestion)
@@ -154,7 +165,7 @@ def _from_mapping(written: Mapping[Any, object]) -> Hierarchy:
         of_trees.setdefault(tree, {})[path] = laid
     everywhere = of_trees.pop(None)
     qualified = {tree: named for tree, named in of_trees.items() if tree is not None}
-    return Hierarchy(copy.deepcopy(dict(written)), depth, blanket, levels, everywhere, qualified)
+    return Hierarchy(copy.deepcopy(dict(written)), depth, blanket, levels, everywhere, of_trees=qualified)
 
 
 def _beside(key: Any) -> str:

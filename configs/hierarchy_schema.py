@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cellstrata.configs.cluster_ids import ID, TREE
-from cellstrata.configs.hierarchy import LevelParameters
+from cellstrata.configs.hierarchy import UNTIL_STABLE, LevelParameters
 
 _ID = f"^(?:{TREE}:)?{ID}$"
 _PARAMETERS = {
@@ -19,6 +19,7 @@ HIERARCHY_SCHEMA: dict[str, object] = {
         {"type": "null", "description": "One level."},
         {"const": False, "description": "One level."},
         {"type": "integer", "minimum": 1, "description": "Split every cluster down to this level."},
+        {"const": UNTIL_STABLE, "description": "Split until splits no longer stand, as `stop` says."},
         {"type": "string", "pattern": "^[1-9][0-9]*$", "description": "The same, as text."},
         {
             "type": "object",

@@ -105,9 +105,10 @@ def intact(cache: Cache, key: str) -> Record | None:
         members = record.body.get("splits")
         if not isinstance(members, list):
             return None
-        cache.look_ahead(map(str, members))
+        evidence = record.body.get("evidence", [])
+        cache.look_ahead(map(str, [*members, *evidence]))
         whole = all(cache.find(str(member), "split") for member in members)
-        return record if whole else None
+        return record if whole and all(cache.find(str(member), "evidence") for member in evidence) else None
     return cache.find(key, record.kind)  # type: ignore[arg-type]
 
 

@@ -96,6 +96,7 @@ async def _through(steps: DatasetSteps) -> DatasetSummary:
     trees = steps.trees(embeddings, graph)
     async with LiveArtifacts(steps.name, steps.run.progress) as live:
         umap = await steps.grow(trees, beside=steps.umap(embeddings, graph))
+        trees = [tree.ended() for tree in trees]
         finished = Finished.of(steps.source, trees, graph, umap, embeddings, steps.run.config)
         published = await steps.publish(finished)
         pages = await steps.draw(finished, published)

@@ -18,13 +18,15 @@ from prefect.utilities.annotations import quote
 
 from cellstrata.flows.executors.executor import ClusterLost
 from cellstrata.flows.monitor.progress import Counts
-from cellstrata.tasks.cache.cache import Cache
+from cellstrata.tasks.cache.cache import Cache, DamagedEntry
 from cellstrata.tasks.cache.claims import Claims
 from cellstrata.tasks.cache.known_entries import KnownEntries
 from cellstrata.tasks.cache.recent_entries import listed_as
 from cellstrata.tasks.trees.jobs import Job, JobReport, bundle_key
+from cellstrata.tasks.trees.judgement import Judgement
 from cellstrata.tasks.trees.runs import next_runs
-from cellstrata.tasks.trees.split import first_nodes, node_key, split
+from cellstrata.tasks.trees.split import NodeSplit, first_nodes, node_key, split
+from cellstrata.tasks.trees.split_evidence import evidence_key, judge, lacks_evidence
 from cellstrata.tasks.trees.tree import Node, Pending, Tree
 
 LOOK_AGAIN = 0.3  # seconds, at what another run is computing
@@ -45,6 +47,9 @@ class _Work:
     key: str = ""
     claimed: bool = False
     joins: _Work | None = None  # the ensemble of which this is a run
+    evidence_for: NodeSplit | None = None  # the split of its node
+    held: bool = False  # the children of that split wait for what comes of it
+    made: bool = False  # that split was computed by this run
     runs_made: int = 0
     runs_open: int = 0
 
@@ -141,15 +146,20 @@ class Driver:
         job = Job(
             key=key, plan=plan, nodes=work.nodes, cache=self.cache, recurse=work.recurse, refresh=self.refresh,
             looked_up=absent, listed=passed, runs_made=work.runs_made or None,
+            evidence=work.evidence_for is not None,
         )  # fmt: skip
         parents = [work.parent] if work.parent else None
         return self.submit(name=work.name, key=key, job=quote(job), wait_for=parents)
 
     def _key(self, work: _Work) -> str:
         if not work.key:
-            plan = work.tree.plan
-            made = bundle_key(plan, work.nodes, self.cache) if work.recurse else None
-            work.key = made or node_key(plan, work.nodes[0], self.cache)
+            plan, node = work.tree.plan, work.nodes[0]
+            if work.evidence_for is not None:
+                work.key = evidence_key(plan, node, work.evidence_for)
+            else:
+                work.key = (
+                    bundle_key(plan, work.nodes, self.cache) if work.recurse else node_key(plan, node, self.cache)
+                )
         return work.key
 
     def _written_since(self, key: str, listed: bool) -> bool:
@@ -168,6 +178,9 @@ class Driver:
             from_cache = future.state.name == "Cached"
             if report.more_runs:
                 self._open_runs(work, more=True)
+            elif work.evidence_for is not None:
+                self._listing.saw([work.key])
+                await asyncio.to_thread(self._take_evidence, work, future)
             elif work.joins is not None:
                 self._listing.saw([work.key])
                 self._made(work.joins)
@@ -193,7 +206,7 @@ class Driver:
 
     def _begun(self, work: _Work) -> bool:
         """Begin with an ensemble's runs, where they are pieces of work; False where there is nothing to begin."""
-        if work.recurse or not next_runs(work.nodes[0], work.runs_made):
+        if work.recurse or work.evidence_for is not None or not next_runs(work.nodes[0], work.runs_made):
             return False
         there = not work.runs_made and not self.refresh and self.cache.read_record(self._key(work)) is not None
         if not there:
@@ -219,7 +232,9 @@ class Driver:
     def _name(self, tree: Tree, nodes: Sequence[Pending]) -> str:
         first, cells = tree.label(nodes[0].path), sum(node.n_cells for node in nodes)
         what = first if len(nodes) == 1 else f"{first} and {len(nodes) - 1} more"
-        return f"{self.dataset} · {tree.plan.name} · {what} · {cells:,} cells"
+        again = nodes[0].node.attempt if len(nodes) == 1 else 0
+        how = f" · resolution {nodes[0].spec.partition.resolution:g}" if again else ""
+        return f"{self.dataset} · {tree.plan.name} · {what}{how} · {cells:,} cells"
 
     def _take(self, work: _Work, future: object, executed: Sequence[str]) -> None:
         """Take a finished task's splits into the tree."""
@@ -227,7 +242,7 @@ class Driver:
         waiting = list(work.nodes)
         if work.recurse and (bundle := self.cache.read_record(work.key)) is not None:
             self._listing.saw([work.key])
-            self.cache.look_ahead(bundle.body["splits"])
+            self.cache.look_ahead([*bundle.body["splits"], *bundle.body.get("evidence", ())])
         while waiting:
             pending = waiting.pop()
             found = split(tree.plan, pending, self.cache)
@@ -236,11 +251,43 @@ class Driver:
             made.discard(found.key)  # the same cells again, further down, are found and not computed
             self.counts.executed += computed
             self.counts.cached += not computed
-            children = tree.close(pending, found.key, found.facts, found.labels(self.cache), executed=computed)
             if work.recurse:
+                judged = _judged(tree, pending, found, self.cache)
+                children = self._close(tree, pending, found, judged, executed=computed)
                 waiting.extend(opened for child in children if (opened := tree.open(child)))
-            else:
-                self._open(tree, children, future)
+                continue
+            judged = judge(tree.plan, pending, found, self.cache, anew=self.refresh)
+            if judged.wanted or lacks_evidence(tree.plan, found, judged):
+                held = judged.wanted or judged.reason is not None  # an attempt may follow
+                name = f"{work.name} · evidence"
+                self._push(_Work(tree, (pending,), False, name, future, evidence_for=found, held=held, made=computed))
+                if held:
+                    continue
+            self._open(tree, self._close(tree, pending, found, judged, executed=computed), future)
+
+    def _take_evidence(self, work: _Work, future: object) -> None:
+        """Take the evidence for a split: its children have waited for it, or it is noted beside them."""
+        tree, pending, found = work.tree, work.nodes[0], work.evidence_for
+        assert found is not None
+        judged = _judged(tree, pending, found, self.cache)
+        if work.held:
+            self._open(tree, self._close(tree, pending, found, judged, executed=work.made), future)
+        else:
+            tree.learn(pending.path, judged)
+
+    def _close(
+        self, tree: Tree, pending: Pending, found: NodeSplit, judged: Judgement, *, executed: bool
+    ) -> list[Node]:
+        labels = found.labels(self.cache)
+        return tree.close(pending, found.key, found.facts, labels, executed=executed, judged=judged)
+
+
+def _judged(tree: Tree, pending: Pending, found: NodeSplit, cache: Cache) -> Judgement:
+    """Judge a split whose evidence, where any is needed, has been gathered."""
+    judged = judge(tree.plan, pending, found, cache)
+    if judged.wanted:
+        raise DamagedEntry(f"the evidence for the split {found.key} in {cache.store.url} is gone since the run began")
+    return judged
 
 
 def _packed(nodes: Sequence[Pending], grain: int) -> list[tuple[Pending, ...]]:

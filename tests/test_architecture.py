@@ -16,7 +16,7 @@ PACKAGES = ("configs", "tasks", "flows")
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("configs", "tasks.imports"),
     ("configs.form", "configs.migration", "tasks.stores", "tasks.kernels"),
-    ("tasks.cache", "tasks.overlays"),
+    ("tasks.cache", "tasks.evidence", "tasks.overlays"),
     ("tasks.elements", "tasks.trees", "tasks.cache_care"),
     ("tasks.inputs", "tasks.publishing", "tasks.colours", "tasks.workers"),
     ("tasks.results", "tasks.evaluation", "tasks.forecast"),
@@ -188,7 +188,7 @@ def test_the_deployment_names_a_flow_that_is_there() -> None:
 
 
 def test_the_documentation_has_the_table_of_keys() -> None:
-    from cellstrata.configs.schema import END, START, reference_table
+    from cellstrata.configs.form.reference import END, START, reference_table
 
     text = (ROOT / "docs" / "configuration.md").read_text()
     assert text.partition(START)[2].partition(END)[0] == reference_table()

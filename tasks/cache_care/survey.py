@@ -120,9 +120,10 @@ def _take_record(found: Survey, stored: StoredObject, raw: bytes | None) -> None
 
 
 def _related(record: Record) -> frozenset[str]:
-    """The keys of other entries that a record names: a split's graph, an input's, a bundle's splits."""
-    splits = record.body.get("splits") if record.kind == "bundle" else None
-    said: list[object] = [record.body.get("graph"), *(splits if isinstance(splits, list) else ())]
+    """The keys of other entries that a record names: its graph, a bundle's splits, the split that evidence is for."""
+    members = [record.body.get(name) for name in ("splits", "evidence")] if record.kind == "bundle" else []
+    listed = [member for each in members if isinstance(each, list) for member in each]
+    said: list[object] = [record.body.get("graph"), record.body.get("split"), *listed]
     return frozenset(key for key in said if isinstance(key, str))
 
 

@@ -17,6 +17,7 @@ from cellstrata.tasks.cache.cache import ArrayRef, Cache
 from cellstrata.tasks.elements import reading as elements
 from cellstrata.tasks.elements.opening import DataError, Opened, reading
 from cellstrata.tasks.elements.own_metadata import older_than, take_own
+from cellstrata.tasks.inputs.batches import read_batches, stage_batches
 from cellstrata.tasks.inputs.checks import (
     OPTIONS,
     Check,
@@ -36,7 +37,7 @@ from cellstrata.tasks.kernels.engines import PartitionSpec
 from cellstrata.tasks.kernels.knn import METRICS, effective_neighbors
 from cellstrata.tasks.stores.places import Place
 from cellstrata.tasks.stores.store import absolute, join
-from cellstrata.tasks.trees.plan import EmbeddingChoice, NeighborsSpec, lay_over
+from cellstrata.tasks.trees.plan import Batches, EmbeddingChoice, NeighborsSpec, lay_over
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +65,7 @@ class Input:
     umap: Literal["stored", "compute", "none"]
     kept_columns: frozenset[str] = frozenset()
     earlier_columns: frozenset[str] = frozenset()
+    batches: tuple[Batches, ...] = ()
     notices: tuple[str, ...] = ()
     foremost: tuple[str, ...] = ()
 
@@ -187,7 +189,7 @@ def _inspect(
     with reading(check.url, "obsm"):
         base = base_neighbors(config, recorded, check, stored)
     computed = whole and (not stored or config.recompute_neighbors)
-    wanted = _wanted(config, base, computed=computed, umap=umap == "compute")
+    wanted = _wanted(config, base, root=computed or (whole and config.asks_evidence), umap=umap == "compute")
     for spec in wanted:
         if spec.metric not in METRICS:
             check.wrong(
@@ -213,6 +215,7 @@ def _inspect(
                 f"its graph has no edges, so no UMAP can be drawn of it: {check.wording.graph}, or "
                 "leave out `recompute_umap`",
             )
+    batches = read_batches(check) if level is None else {}
     with reading(check.url, "obs"):
         kept = kept_columns(check) if level is None else frozenset()
     with reading(check.url, "uns['clustering']"):
@@ -242,16 +245,17 @@ def _inspect(
         umap=umap,
         kept_columns=kept,
         earlier_columns=earlier,
+        batches=stage_batches(batches, cache),
         notices=(*check.foremost, *check.notices),
         foremost=tuple(check.foremost),
     )
 
 
-def _wanted(config: ClusteringConfig, base: NeighborsSpec, *, computed: bool, umap: bool) -> list[NeighborsSpec]:
+def _wanted(config: ClusteringConfig, base: NeighborsSpec, *, root: bool, umap: bool) -> list[NeighborsSpec]:
     """List the graph parameters of every split that the hierarchy can ask for."""
     asked = config.hierarchy
     unused = PartitionSpec("leiden", 1.0)
-    paths = [()] if computed else []
+    paths = [()] if root else []
     specs = [lay_over(unused, base, p).neighbors for path in paths if (p := asked.parameters(path))]
     for level in range(2, asked.deepest_blanket + 1):
         parameters = asked.levels.get(level)

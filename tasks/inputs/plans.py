@@ -9,6 +9,7 @@ from cellstrata.configs.clustering import ClusteringConfig
 from cellstrata.tasks.cache.cache import ArrayRef
 from cellstrata.tasks.elements.own_metadata import take_own
 from cellstrata.tasks.elements.reading import read_obs_column
+from cellstrata.tasks.evidence.evidence import Draws
 from cellstrata.tasks.inputs.inspection import Input
 from cellstrata.tasks.kernels.engines import PartitionSpec
 from cellstrata.tasks.kernels.gpu import GpuStatus
@@ -43,7 +44,8 @@ def tree_plans(
     EngineUnavailable
         If a GPU is required and there is none, or the engine that is asked for is not installed.
     """
-    placement = placement_of(settings, use_gpu, status)
+    placement, asked = placement_of(settings, use_gpu, status), settings.evidence
+    draws = None if asked is None else Draws(halves=asked.halves, null=asked.null)
     plans = [
         TreePlan(
             algorithm=algorithm,
@@ -65,6 +67,9 @@ def tree_plans(
             root_graph=graph,
             root_graph_stored=source.stored_graph is not None,
             resolutions=tuple(settings.resolutions),
+            evidence=draws,
+            stop=settings.stop_rules,
+            batches=source.batches,
         )
         for algorithm in settings.algorithm
         for resolution in settings.resolutions

@@ -6,13 +6,15 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from cellstrata.configs.evidence import NEVER
 from cellstrata.configs.hierarchy import LevelParameters
 from cellstrata.tasks.cache.cache import Cache, Record
-from cellstrata.tasks.stores.digest import digest_values
+from cellstrata.tasks.stores.digest import digest_array, digest_values
 from cellstrata.tasks.stores.json_values import JsonObject
 from cellstrata.tasks.trees.plan import TreePlan
 from cellstrata.tasks.trees.runs import RunsWanted
 from cellstrata.tasks.trees.split import node_key, split
+from cellstrata.tasks.trees.split_evidence import gather_evidence, judge, lacks_evidence
 from cellstrata.tasks.trees.tree import Pending, Tree
 
 
@@ -22,7 +24,8 @@ class Job:
 
     Picklable and small: a plan, row numbers, and the address of the cache. `looked_up` says that just now
     the cache had no entry of its key; `listed` are the entries that it had, where that is known. `runs_made` are
-    those of an ensemble that have just now been made, where its runs are jobs of their own.
+    those of an ensemble that have just now been made, where its runs are jobs of their own. With `evidence` it is
+    that for the split of its one node, which the cache has, that is gathered.
     """
 
     key: str
@@ -34,6 +37,7 @@ class Job:
     looked_up: bool = False
     listed: frozenset[str] | None = None
     runs_made: int | None = None
+    evidence: bool = False
 
     @property
     def n_cells(self) -> int:
@@ -98,16 +102,18 @@ def run_job(job: Job) -> JobReport:
         if job.looked_up:
             cache.note_absent(job.key)
         try:
-            entries, executed = _grown(job, cache)
+            entries, executed = _evidence(job, cache) if job.evidence else _grown(job, cache)
         except RunsWanted:
             return JobReport(key=job.key, executed=(), splits=0, seconds=0.0, more_runs=True)
         seconds = round(time.perf_counter() - started, 4)
-        splits = len(entries)
+        made = [record.key for record in entries if record.kind == "split"]
         if job.recurse:
-            facts = {"splits": [record.key for record in entries], "n_cells": job.n_cells, "seconds": seconds}
-            entries.append(cache.write_record("bundle", job.key, facts))  # whose splits are looked up one by one
+            others = [record.key for record in entries if record.kind == "evidence"]
+            facts = {"splits": made, "n_cells": job.n_cells, "seconds": seconds}
+            body = {**facts, "evidence": others} if others else facts
+            entries.append(cache.write_record("bundle", job.key, body))  # whose splits are looked up one by one
         cache.settle()
-    return JobReport(key=job.key, executed=tuple(executed), splits=splits, seconds=seconds, entries=tuple(entries))
+    return JobReport(key=job.key, executed=tuple(executed), splits=len(made), seconds=seconds, entries=tuple(entries))
 
 
 def _grown(job: Job, cache: Cache) -> tuple[list[Record], list[str]]:
@@ -123,9 +129,22 @@ def _grown(job: Job, cache: Cache) -> tuple[list[Record], list[str]]:
         if found.computed:
             executed.append(found.key)
         if job.recurse:
-            children = tree.close(pending, found.key, found.facts, found.labels(cache), executed=found.computed)
+            judged = judge(job.plan, pending, found, cache, anew=job.refresh)
+            if judged.wanted or lacks_evidence(job.plan, found, judged):
+                gathered = gather_evidence(job.plan, pending, found, cache, refresh=job.refresh)
+                entries.append(gathered.record)
+                judged = judge(job.plan, pending, found, cache)
+            labels = found.labels(cache)
+            children = tree.close(pending, found.key, found.facts, labels, executed=found.computed, judged=judged)
             waiting += _looked_ahead(job, cache, [opened for child in children if (opened := tree.open(child))])
     return entries, executed
+
+
+def _evidence(job: Job, cache: Cache) -> tuple[list[Record], list[str]]:
+    """Return the record of the evidence for a node's split, and its key where it was gathered just now."""
+    (pending,) = job.nodes
+    gathered = gather_evidence(job.plan, pending, split(job.plan, pending, cache), cache, refresh=job.refresh)
+    return [gathered.record], [gathered.record.key] if gathered.computed else []
 
 
 def _looked_ahead(job: Job, cache: Cache, nodes: Sequence[Pending]) -> list[Pending]:
@@ -133,6 +152,9 @@ def _looked_ahead(job: Job, cache: Cache, nodes: Sequence[Pending]) -> list[Pend
     if not job.refresh and len(nodes) > 1:
         cache.look_ahead(node_key(job.plan, node, cache) for node in nodes)
     return list(nodes)
+
+
+_NEWER = ("ensemble", "stop")  # parameters that keys say nothing of where they are not given
 
 
 def bundle_key(plan: TreePlan, nodes: tuple[Pending, ...], cache: Cache) -> str:
@@ -153,10 +175,26 @@ def bundle_key(plan: TreePlan, nodes: tuple[Pending, ...], cache: Cache) -> str:
     place = plan.placement  # on which side of its threshold are those below?
     gpu = {"n_cell_cpu": place.n_cell_cpu} if any(place.choose(node.n_cells).on_gpu for node in nodes) else {}
     return digest_values(
-        kind="bundle", parts=parts, hierarchy=below, base=base, neighbors=neighbors, embeddings=others, **gpu, **joined
-    )
+        kind="bundle", parts=parts, hierarchy=below, base=base, neighbors=neighbors, embeddings=others,
+        **gpu, **joined, **_judged_by(plan, nodes),
+    )  # fmt: skip
+
+
+def _judged_by(plan: TreePlan, nodes: tuple[Pending, ...]) -> dict[str, object]:
+    """Return what decides below which splits there are others, where anything does."""
+    rules = [plan.stop, *(own.stop for own in plan.hierarchy.all_parameters() if own.stop is not None)]
+    said: dict[str, object] = {}
+    if plan.evidence is not None:
+        said["evidence"] = [plan.evidence.halves, plan.evidence.null]
+    if any(each != NEVER for each in rules):
+        said["stop"] = plan.stop.model_dump(exclude_none=True)
+        if plan.batches:
+            said["donors"] = [plan.batches[0].codes.digest, [digest_array(node.node.rows) for node in nodes]]
+    if plan.hierarchy.until_stable:
+        said["until_stable"] = True
+    return said
 
 
 def _said(level: LevelParameters) -> dict[str, object]:
     """Return a level's parameters as the key has them: what is newer than the key only where it is given."""
-    return {name: value for name, value in level.model_dump().items() if name != "ensemble" or value is not None}
+    return {name: value for name, value in level.model_dump().items() if name not in _NEWER or value is not None}

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from cellstrata.configs.evidence import NEVER, StopRules
 from cellstrata.configs.hierarchy import Hierarchy, LevelParameters
 from cellstrata.tasks.cache.cache import ArrayRef
+from cellstrata.tasks.evidence.evidence import Draws
 from cellstrata.tasks.kernels.engines import Algorithm, PartitionSpec
 from cellstrata.tasks.kernels.placement import Placement
 from cellstrata.tasks.trees.labels import Path, label_of
 
 NOT_ASKED = "not asked for"
 LAST_LEVEL = "last level"
+ATTEMPTS = (1.0, 0.5, 2.0, 0.25, 4.0)  # times the resolution: how a split that does not stand is tried again
 ONE_COMMUNITY = "one community"
 
 
@@ -45,12 +48,23 @@ class SplitSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Batches:
+    """An obs column that says from where cells are: (n,) int32 codes in the cache, -1 for none, and its groups."""
+
+    column: str
+    codes: ArrayRef
+    groups: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class TreePlan:
     """One algorithm at one base resolution on one dataset.
 
     `placement` says which engine splits how many cells, and why; `resolutions` are all those at which
     level 1's graph is partitioned. `embeddings` gives the address of each (n, d) float32 embedding in the
     cache; `root_graph` is the key of level 1's graph and `root_graph_stored` tells that it came with the input.
+    `evidence` is how much of it is gathered for each split, None where that is left to the rules of `stop`;
+    `batches` are the columns whose spread over clusters is told, the first for the rule on donors.
     """
 
     algorithm: Algorithm
@@ -65,6 +79,14 @@ class TreePlan:
     root_graph: str
     root_graph_stored: bool
     resolutions: tuple[float, ...] = ()
+    evidence: Draws | None = None
+    stop: StopRules = NEVER
+    batches: tuple[Batches, ...] = ()
+
+    @property
+    def draws(self) -> Draws:
+        """How much evidence is gathered where it is."""
+        return self.evidence or Draws()
 
     @property
     def name(self) -> str:
@@ -76,11 +98,20 @@ class TreePlan:
         """The number of levels."""
         return self.hierarchy.depth
 
-    def decide(self, path: Path, n_cells: int) -> SplitSpec | str:
+    @property
+    def attempts(self) -> tuple[float, ...]:
+        """By what the resolution is multiplied, one after the other, until a split stands: once, by 1, as a rule.
+
+        Where the tree is to end by itself, all are tried before a cluster counts as one.
+        """
+        return ATTEMPTS if self.hierarchy.until_stable else (1.0,)
+
+    def decide(self, path: Path, n_cells: int, attempt: int = 0) -> SplitSpec | str:
         """Return how the cluster at `path` is split, or the reason why it is left whole.
 
         The one place that knows: the last level, clusters not asked for, and those with fewer than
-        max(min_cells, 2 × n_neighbors) cells. Level 1 is always tried, on the whole graph.
+        max(min_cells, 2 × n_neighbors) cells. Level 1 is always tried, on the whole graph. `attempt` counts those at
+        this cluster, from 0.
         """
         if len(path) >= self.depth:
             return LAST_LEVEL
@@ -93,7 +124,15 @@ class TreePlan:
         needed = max(level.min_cells if level.min_cells is not None else self.min_cells, 2 * spec.neighbors.n_neighbors)
         if path and n_cells < needed:
             return f"too small: {n_cells} cells, {needed} needed"
-        return spec
+        if not attempt:
+            return spec
+        resolution = spec.partition.resolution * self.attempts[attempt]
+        return replace(spec, partition=replace(spec.partition, resolution=resolution))
+
+    def stop_rules(self, path: Path) -> StopRules:
+        """Return the rules by which the split of the cluster at `path` does not stand."""
+        level = self.hierarchy.parameters(path)
+        return self.stop if level is None or level.stop is None else level.stop
 
     def spec(self, level: LevelParameters) -> SplitSpec:
         """Lay a level's parameters over the base ones."""

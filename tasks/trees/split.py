@@ -203,6 +203,18 @@ def rows_of(plan: TreePlan, pending: Pending, cache: Cache) -> npt.NDArray[np.fl
     return rows
 
 
+def graph_of(plan: TreePlan, pending: Pending, cache: Cache, rows: npt.NDArray[np.float32]) -> Graph:
+    """Read or build the graph of a node from its rows, (n, d) float32.
+
+    Raises
+    ------
+    DamagedEntry
+        If the graph of all cells is gone from the cache.
+    """
+    key = _graph_key_of(plan, pending, _cells_of(plan, pending, cache))
+    return _found_or_built(plan, pending, cache, key, rows if pending.path else None, refresh=False)[0]
+
+
 def child_digests(rows: npt.NDArray[np.float32], labels: npt.NDArray[np.int32], sizes: list[int]) -> tuple[str, ...]:
     """Return the digest of each child's rows, in the order of the clusters."""
     order = np.argsort(labels, kind="stable")

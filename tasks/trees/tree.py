@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from cellstrata.tasks.trees.facts import SplitFacts
+from cellstrata.tasks.trees.judgement import NOTHING, Judgement
 from cellstrata.tasks.trees.labels import Path, label_of
 from cellstrata.tasks.trees.plan import LAST_LEVEL, ONE_COMMUNITY, SplitSpec, TreePlan
 
@@ -23,11 +24,13 @@ Rows = npt.NDArray[np.int32]
 @dataclass(frozen=True)
 class Node:
     """A set of cells: ascending row numbers, (n,) int32. `digest` is that of their rows in the
-    embedding with which they will be split, None where it is not known yet."""
+    embedding with which they will be split, None where it is not known yet. `attempt` counts those to split it
+    that do not stand."""
 
     path: Path
     rows: Rows
     digest: str | None = None
+    attempt: int = 0
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,8 @@ class Pending:
 @dataclass(frozen=True)
 class Outcome:
     """What became of one cluster. `reason` says why it has no children of its own, None if it was
-    split; `spec`, `key` and `facts` are those of the split, None where none was tried."""
+    split; `spec`, `key` and `facts` are those of the split, None where none was tried; `judged` is what else is
+    known of it, and says why it does not stand where it was tried and refused."""
 
     path: Path
     n_cells: int
@@ -61,6 +65,12 @@ class Outcome:
     key: str | None = None
     facts: SplitFacts | None = None
     executed: bool = False
+    judged: Judgement = NOTHING
+
+    @property
+    def n_children(self) -> int:
+        """The clusters that were made of it: one where it was left whole, or its split does not stand."""
+        return len(self.facts.sizes) if self.facts is not None and self.reason is None else 1
 
 
 @dataclass(frozen=True)
@@ -79,7 +89,9 @@ class Tree:
     """The outcomes of one tree so far, and the leaf of each cell.
 
     `codes` is (n,) int32, the index in `leaves` of each cell, -1 where not yet reached; `settled` counts
-    cells times levels that are done, n times the depth in the end; `settled_at` the cells that are, by level.
+    cells times levels that are done, n times the depth in the end; `settled_at` the cells that are, by level. `tried`
+    are attempts at clusters that did not stand, where others followed; `deepest` is the last level that has clusters of
+    its own so far.
     """
 
     plan: TreePlan
@@ -88,6 +100,8 @@ class Tree:
     leaves: list[Path] = field(default_factory=list)
     settled: int = 0
     settled_at: Counter[int] = field(default_factory=Counter)
+    tried: dict[Path, list[Outcome]] = field(default_factory=dict)
+    deepest: int = 1
     codes: npt.NDArray[np.int32] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -107,7 +121,8 @@ class Tree:
         """The last level of which every cluster is settled, 0 before the first."""
         cells = sum(len(node.rows) for node in self.given.nodes) if self.given else self.plan.n_cells
         open_levels = (level for level in self.levels if self.settled_at[level] < cells)
-        return next(open_levels, self.plan.depth + 1) - 1
+        found = next(open_levels, self.plan.depth + 1) - 1
+        return min(found, self.deepest) if self.plan.hierarchy.until_stable else found
 
     def label(self, path: Path) -> str:
         """Return a cluster's label: below a given one that one's, and its own numbers."""
@@ -121,17 +136,23 @@ class Tree:
         above = self.given is not None and len(path) <= self.given.level and self.label(path) != label_of(path)
         return "" if len(path) < 2 or above else self.label(path[:-1])
 
-    def stability(self, path: Path) -> float | None:
-        """Return how far the runs of the split that made a cluster have it, 0 to 1; None where that was a single run.
+    def made_by(self, path: Path) -> tuple[Outcome, int] | None:
+        """Return the split that made a cluster, and its number there; None for the root, and without such a split.
 
-        A cluster that was left whole has what the last split above it found.
+        A cluster that was left whole was made by the last split above it.
         """
         while path:
             above = self.outcomes.get(path[:-1])
-            if above is not None and above.facts is not None:
-                return None if above.facts.stability is None else above.facts.stability[path[-1]]
+            if above is not None and above.facts is not None and above.reason is None:
+                return above, path[-1]
             path = path[:-1]
         return None
+
+    def stability(self, path: Path) -> float | None:
+        """Return how far the runs of the split that made a cluster have it, 0 to 1; None for a single run."""
+        made = self.made_by(path)
+        facts = made[0].facts if made else None
+        return facts.stability[made[1]] if made and facts and facts.stability is not None else None
 
     def root(self, digest: str | None) -> Node:
         """Return the root: all cells."""
@@ -141,7 +162,7 @@ class Tree:
         """Follow a node down while it is left whole; return it where it is to be split, or None
         when it has become a leaf of the last level."""
         while True:
-            decision = self.plan.decide(node.path, len(node.rows))
+            decision = self._decision(node)
             if isinstance(decision, SplitSpec) and len(node.rows):
                 return Pending(node, decision)
             reason = decision if isinstance(decision, str) else "no cells"
@@ -162,26 +183,64 @@ class Tree:
         labels: npt.NDArray[np.int32],
         *,
         executed: bool,
+        judged: Judgement = NOTHING,
     ) -> list[Node]:
-        """Record a split and return its children, which are to be opened."""
+        """Record a split and return its children, to be opened; one, of all cells, where it does not stand."""
         sizes = facts.sizes
-        reason = (facts.note or ONE_COMMUNITY) if len(sizes) < 2 else None
-        self._settle(Outcome(pending.path, pending.n_cells, reason, pending.spec, key, facts, executed))
+        reason = (facts.note or ONE_COMMUNITY) if len(sizes) < 2 else judged.reason
+        outcome = Outcome(pending.path, pending.n_cells, reason, pending.spec, key, facts, executed, judged)
+        if reason is not None and pending.node.attempt + 1 < len(self.plan.attempts):
+            self.tried.setdefault(pending.path, []).append(outcome)
+            return [replace(pending.node, attempt=pending.node.attempt + 1)]
+        if reason is not None:
+            outcome = max([*self.tried.get(pending.path, ()), outcome], key=_replicability)
+        self._settle(outcome)
+        if reason is not None and len(sizes) > 1:
+            return [self._child((*pending.path, 0), pending.node.rows, pending.node.digest, pending.spec)]
         order = np.argsort(labels, kind="stable")
         parts = np.split(pending.node.rows[order], np.cumsum(sizes)[:-1])
         digests = facts.children or [None] * len(sizes)
-        children = []
-        for number, (rows, digest) in enumerate(zip(parts, digests, strict=True)):
-            path = (*pending.path, number)
-            following = self._next_embedding(path, len(rows))
-            known = following is None or following == pending.spec.neighbors.embedding
-            children.append(Node(path, rows, digest if known else None))
-        return children
+        return [
+            self._child((*pending.path, number), rows, digest, pending.spec)
+            for number, (rows, digest) in enumerate(zip(parts, digests, strict=True))
+        ]
+
+    def learn(self, path: Path, judged: Judgement) -> None:
+        """Take what has become known of a split that is recorded, and that stands or not as before."""
+        self.outcomes[path] = replace(self.outcomes[path], judged=judged)
+
+    def ended(self) -> Tree:
+        """Return the tree with as many levels as it came to, where no number of them was asked for."""
+        if not self.plan.hierarchy.until_stable:
+            return self
+        depth = self.deepest
+        hierarchy = replace(self.plan.hierarchy, depth=depth, deepest_blanket=depth)
+        cut = Tree(replace(self.plan, hierarchy=hierarchy), self.given)
+        cut.outcomes = {path: outcome for path, outcome in self.outcomes.items() if len(path) <= depth}
+        cut.leaves = [leaf[:depth] for leaf in self.leaves]
+        cut.codes = self.codes
+        cut.settled = self.plan.n_cells * depth
+        return cut
+
+    def _decision(self, node: Node) -> SplitSpec | str:
+        decision = self.plan.decide(node.path, len(node.rows), node.attempt)
+        above = self.outcomes.get(node.path[:-1]) if node.path else None
+        asked = isinstance(decision, SplitSpec) and self.plan.hierarchy.until_stable
+        if asked and above is not None and above.reason is not None:
+            return above.reason  # the same cells in the same way
+        return decision
+
+    def _child(self, path: Path, rows: Rows, digest: str | None, spec: SplitSpec) -> Node:
+        following = self._next_embedding(path, len(rows))
+        known = following is None or following == spec.neighbors.embedding
+        return Node(path, rows, digest if known else None)
 
     def _settle(self, outcome: Outcome) -> None:
         self.outcomes[outcome.path] = outcome
         self.settled += outcome.n_cells
         self.settled_at[len(outcome.path) + 1] += outcome.n_cells
+        if outcome.reason is None:
+            self.deepest = max(self.deepest, len(outcome.path) + 1)
 
     def _next_embedding(self, path: Path, n_cells: int) -> object:
         """The embedding of the next split that will be tried at or below `path`, None without one."""
@@ -191,3 +250,8 @@ class Tree:
                 return decision.neighbors.embedding
             path = (*path, 0)
         return None
+
+
+def _replicability(outcome: Outcome) -> float:
+    """How far an attempt came, by which of several the first of the best is told."""
+    return outcome.judged.evidence.replicability if outcome.judged.evidence is not None else -1.0

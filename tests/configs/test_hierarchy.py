@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cellstrata.configs.errors import ConfigError
-from cellstrata.configs.hierarchy import Hierarchy, LevelParameters
+from cellstrata.configs.evidence import AUTO, NEVER
+from cellstrata.configs.hierarchy import MOST_LEVELS, Hierarchy, LevelParameters
 
 NONE = LevelParameters()
 
@@ -226,3 +227,23 @@ def test_levels_beside_clusters(
     again = Hierarchy.parse(hierarchy.spelling)
     assert again == hierarchy
     assert pickle.loads(pickle.dumps(hierarchy)) == hierarchy
+
+
+@given(PATHS)
+def test_until_stable_has_a_bound_and_no_number(path: tuple[int, ...]) -> None:
+    hierarchy = Hierarchy.parse("until_stable")
+    assert hierarchy.until_stable
+    assert hierarchy.depth == MOST_LEVELS
+    assert hierarchy.parameters(path) == NONE
+    assert Hierarchy.parse(hierarchy.spelling) == hierarchy
+    assert not Hierarchy.parse(MOST_LEVELS).until_stable
+
+
+def test_rules_of_a_level_and_of_a_cluster() -> None:
+    hierarchy = Hierarchy.parse(
+        {"levels": {1: {}, 2: {"stop": "auto"}, 3: 0.3}, "clusters": {"0": {"stop": False}, "1": 0.7}}
+    )
+    assert [hierarchy.parameters(path).stop for path in [(), (2,), (0,), (1,), (1, 1)]] == [
+        None, AUTO, NEVER, AUTO, None,
+    ]  # fmt: skip
+    assert Hierarchy.parse(hierarchy.spelling) == hierarchy

@@ -258,7 +258,7 @@ def test_schema() -> None:
     assert json.loads(json.dumps(schema)) == schema
     for part in [schema, *schema["$defs"].values()]:
         assert all("description" in inner for inner in part.get("properties", {}).values())
-    assert len(schema["$defs"]["ClusteringConfig"]["properties"]["hierarchy"]["anyOf"]) == 6
+    assert len(schema["$defs"]["ClusteringConfig"]["properties"]["hierarchy"]["anyOf"]) == 7
 
 
 def test_reference_table() -> None:
