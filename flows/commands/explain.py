@@ -81,6 +81,11 @@ def _level(level: Level, neighbors_key: str | None) -> Iterator[str]:
     if own is not None and own.stability is not None:
         lost = ", other seeds do not find it again" if own.dissolves else ""
         yield _line("stability", f"{own.stability:.2f} of 1{lost}")
+    if own is not None and own.purity is not None and own.separation is not None:
+        far = f"{own.separation:.1f} standard deviations from the nearest"
+        yield _line("apart", f"{_percent(own.purity)} of its neighborhoods are its own; {far}")
+    for name, spread in own.batches.items() if own is not None else ():
+        yield _line("cells of", _spread(name, spread))
     if level.split is not None:
         yield from _split(level.split, neighbors_key)
     if level.input:
@@ -118,6 +123,8 @@ def _split(split: Split, neighbors_key: str | None) -> Iterator[str]:
     yield _line("partition", ", ".join(filter(None, parts)))
     if split.runs is not None:
         yield _line("runs", _runs(split))
+    if split.replicability is not None:
+        yield _line("evidence", _evidence(split))
     if split.graph == "stored":
         yield _line("graph", f"stored in the input, uns[{neighbors_key or 'neighbors'!r}]")
     else:
@@ -140,6 +147,20 @@ def _runs(split: Split) -> str:
         return "one: another seed may give other clusters; an `ensemble` of several tells how far"
     cores = f"; {' → '.join(f'{number:,}' for number in split.cores)} cores" if split.cores else ""
     return f"{split.runs}, joined; they agree with ARI {split.agreement:.2f}{cores}"
+
+
+def _evidence(split: Split) -> str:
+    """How far halves of the cells agree, and what a cloud without groups would do."""
+    clouds = "" if split.expected is None else f"; those of clouds without groups {split.expected:z.2f}"
+    likely = "" if split.p is None else f", p {split.p:.1g}"
+    return f"halves clustered apart agree with ARI {split.replicability:z.2f}{clouds}{likely}"
+
+
+def _spread(name: str, spread: Mapping[str, Any]) -> str:
+    """From which donors or batches a cluster's cells are."""
+    groups = int(spread["groups"])
+    most = f"{_percent(float(spread['largest']))} from {spread['of']}" if spread["of"] is not None else "none known"
+    return f"{name}: {most}, {groups} group{'s'[: groups != 1]} with 10 cells or more, entropy {spread['entropy']:.2f}"
 
 
 def _check(check: GpuCheck) -> str:

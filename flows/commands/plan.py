@@ -156,12 +156,17 @@ def _tree_rows(tree: TreeForecast) -> Iterator[list[str]]:
     for level in range(1, tree.kept + 1):
         yield [what, str(level), "kept", "", "", "", "", ""]
     for forecast in tree.levels.values():
+        if forecast.is_empty and tree.ends_by_itself:
+            continue
         yield [what, str(forecast.level), *_level_cells(forecast)]
 
 
 def _level_cells(level: LevelForecast) -> list[str]:
     whole = ", ".join(f"{count:,} {reason}" for reason, count in sorted(level.whole.items()))
     counts = (level.cached, level.to_compute, level.to_compute_cells, level.unknown_cells)
+    if level.evidence_to_gather:
+        told = f"{level.evidence_to_gather:,} without evidence yet"
+        whole = ", ".join(filter(None, [whole, told]))
     return [*map(_number, counts), whole, f"{level.seconds:.1f}" if level.computes else ""]
 
 

@@ -25,7 +25,7 @@ from cellstrata.flows.monitor.progress import Progress, ProgressFeed
 from cellstrata.tasks.results.result import Published
 from cellstrata.tasks.stores.store import is_local, local_path
 from cellstrata.tasks.trees.labels import column_name
-from cellstrata.tasks.trees.tree import Tree
+from cellstrata.tasks.trees.tree import Outcome, Tree
 
 EVERY = 4.0  # seconds between two updates
 PATIENCE = 5.0  # seconds for all that is told at the end
@@ -135,7 +135,11 @@ def readable_place(url: str) -> str:
 
 
 def column_rows(published: Published, trees: Sequence[Tree]) -> list[dict[str, object]]:
-    """Return a row for each column: clusters, level 1's modularity, splits, their seconds, how many were cached."""
+    """Return a row for each column: clusters, level 1's modularity, splits, their seconds, how many were cached.
+
+    Where evidence was gathered, also the mean replicability of the splits that stand, and how many do not.
+    """
+    told = any(outcome.judged.evidence for tree in trees for outcome in tree.outcomes.values())
     rows: list[dict[str, object]] = []
     for tree in trees:
         for level in tree.levels:
@@ -150,6 +154,13 @@ def column_rows(published: Published, trees: Sequence[Tree]) -> list[dict[str, o
                     "splits": len(splits),
                     "seconds": round(sum(o.facts.seconds for o in splits if o.facts), 2),
                     "cached": sum(not o.executed for o in splits),
+                    **(_evidence(splits) if told else {}),
                 }
             )
     return rows
+
+
+def _evidence(splits: Sequence[Outcome]) -> dict[str, object]:
+    stand = [o.judged.evidence.replicability for o in splits if o.reason is None and o.judged.evidence is not None]
+    refused = sum(o.judged.reason is not None for o in splits)
+    return {"replicability": round(sum(stand) / len(stand), 3) if stand else None, "do not stand": refused}

@@ -16,6 +16,7 @@ import numpy as np
 
 from cellstrata.tasks.cache.cache import Cache, DamagedEntry, Record
 from cellstrata.tasks.cache.record import SCHEME, parse_record
+from cellstrata.tasks.evidence.halves import MOST_CELLS
 from cellstrata.tasks.kernels.engines import Algorithm
 from cellstrata.tasks.stores.json_values import WrongJson
 from cellstrata.tasks.trees.facts import SplitFacts
@@ -95,6 +96,11 @@ class SplitTimes:
         if runs > 1 and joined not in self.seconds:
             return self._of(what, n_cells) * _built_in(joined, n_cells) / _built_in(what, n_cells)
         return self._of(joined if runs > 1 else what, n_cells)
+
+    def evidence(self, n_cells: int, algorithm: Algorithm, draws: int) -> float:
+        """Return the seconds of the evidence for a split: two halves, or of a large cluster less, at each draw."""
+        half = min(n_cells, MOST_CELLS) // 2
+        return 2 * draws * self.split(half, algorithm, with_graph=True)
 
     def step(self, name: str, n_cells: int) -> float:
         """Return the seconds of `neighbors` (level 1's graph), `umap` or `pca`."""

@@ -18,6 +18,7 @@ from cellstrata.tasks.kernels.ensemble import all_runs
 from cellstrata.tasks.trees.labels import Path
 from cellstrata.tasks.trees.plan import LAST_LEVEL, TreePlan
 from cellstrata.tasks.trees.split import find_split, first_nodes, node_key
+from cellstrata.tasks.trees.split_evidence import judge, lacks_evidence
 from cellstrata.tasks.trees.tree import Node, Pending, Tree
 
 Seen = set[Hashable]
@@ -37,8 +38,9 @@ class LevelForecast:
     """The splits that make one level, and their cells, by what a run does with them.
 
     `whole` counts the clusters that are left whole, by why. `unknown_cells` are those for which it is not
-    known into which splits they will come; every cell is in one of the four. `seconds` are those of one
-    core, guessed where splits are unknown.
+    known into which splits they will come; every cell is in one of the four. `evidence` counts the splits for which it
+    is known, `evidence_to_gather` those for which it is to be gathered. `seconds` are those of one core, guessed where
+    splits are unknown.
     """
 
     level: int
@@ -49,12 +51,19 @@ class LevelForecast:
     whole: Counter[str] = field(default_factory=Counter)
     whole_cells: int = 0
     unknown_cells: int = 0
+    evidence: int = 0
+    evidence_to_gather: int = 0
     seconds: float = 0.0
 
     @property
     def computes(self) -> bool:
         """Tell whether anything is or may be computed."""
-        return self.to_compute > 0 or self.unknown_cells > 0
+        return self.to_compute > 0 or self.unknown_cells > 0 or self.evidence_to_gather > 0
+
+    @property
+    def is_empty(self) -> bool:
+        """Tell whether no split of it is known or expected, which only a tree that ends by itself has."""
+        return not self.cached and not self.computes
 
     def to_json(self) -> dict[str, object]:
         """Return plain JSON values."""
@@ -67,6 +76,8 @@ class LevelForecast:
             "left_whole": dict(self.whole),
             "left_whole_cells": self.whole_cells,
             "unknown_cells": self.unknown_cells,
+            "evidence": self.evidence,
+            "evidence_to_gather": self.evidence_to_gather,
             "seconds": round(self.seconds, 3),
         }
 
@@ -75,7 +86,8 @@ class LevelForecast:
 class TreeForecast:
     """One algorithm at one resolution. The first `kept` levels are taken from the input as they are.
 
-    `chain` is the seconds of the longest chain of splits that wait for one another.
+    `chain` is the seconds of the longest chain of splits that wait for one another. `ends_by_itself` tells that the
+    number of its levels is a bound.
     """
 
     algorithm: Algorithm
@@ -84,6 +96,7 @@ class TreeForecast:
     levels: dict[int, LevelForecast]
     missing: list[MissingSplit] = field(default_factory=list)
     chain: float = 0.0
+    ends_by_itself: bool = False
 
     def to_json(self) -> dict[str, object]:
         """Return plain JSON values."""
@@ -102,6 +115,7 @@ def forecast_tree(
     plan = tree.plan
     levels = {level: LevelForecast(level) for level in tree.levels}
     forecast = TreeForecast(plan.algorithm, plan.resolution, tree.given.level if tree.given else 0, levels)
+    forecast.ends_by_itself = plan.hierarchy.until_stable
     waiting = [(node, 0.0) for node in _first_nodes(tree)]
     while waiting:
         node, before = waiting.pop()
@@ -121,15 +135,23 @@ def forecast_tree(
         if found is not None:
             asked, graph = pending.spec.partition, bool(pending.path)
             own = times.split(n_cells, asked.algorithm, with_graph=graph, runs=all_runs(asked)) if refresh else 0.0
+            judged = judge(plan, pending, found, cache)
+            if judged.wanted or lacks_evidence(plan, found, judged):
+                own += times.evidence(n_cells, asked.algorithm, draws=plan.draws.halves + plan.draws.null)
+                level.evidence_to_gather += 1
+            level.evidence += judged.evidence is not None
             level.seconds += own
             forecast.chain = max(forecast.chain, before + own)
-            children = tree.close(pending, found.key, found.facts, found.labels(cache), executed=False)
+            labels = found.labels(cache)
+            children = tree.close(pending, found.key, found.facts, labels, executed=False, judged=judged)
             waiting += [(child, before + own) for child in children]
         else:
             guess = Guess(plan, times, grain, set() if refresh else seen)
             expected = guess.of(pending.path, n_cells, pending.spec, key or (plan.name, id(tree), pending.path))
             _add_unknown(forecast, plan, pending, expected, before, grain)
     for path, outcome in tree.outcomes.items():
+        if outcome.judged.reason is not None and outcome.key is not None:
+            levels[len(path) + 1].whole[outcome.judged.reason.partition(":")[0]] += 1  # its cells count with its split
         if outcome.key is None and outcome.reason is not None and outcome.reason != LAST_LEVEL:
             level = levels[len(path) + 1]
             level.whole[outcome.reason.partition(":")[0]] += 1

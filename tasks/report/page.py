@@ -17,6 +17,7 @@ from cellstrata.tasks.report.clusters import document as tree_document
 from cellstrata.tasks.report.compared import Binned, Compared, agreements, binned, compare
 from cellstrata.tasks.report.compared import document as covariate_document
 from cellstrata.tasks.report.documents import document, embedded
+from cellstrata.tasks.report.evidence import evidence_document, evidence_table, of_one_batch
 from cellstrata.tasks.report.packing import packed, smallest
 from cellstrata.tasks.report.stability import Colored, colored, single_runs, unstable
 from cellstrata.tasks.report.subject import Subject
@@ -52,12 +53,14 @@ def _told(subject: Subject, trees: list[Grown], compared: list[Compared]) -> dic
     tables = [
         ("columns", "Columns", columns_table(trees, subject.facts) if trees else None),
         ("reasons", "Why clusters were not split", reasons_table(trees) if trees else None),
+        ("evidence", "Evidence for splits", evidence_table(trees)),
         ("agreement", "Agreement with covariates", agreement_table(agreeing) if agreeing else None),
     ]
     return {
         "name": subject.name,
         "notices": subject.notices,
         "unstable": unstable(trees),
+        "one_batch": of_one_batch(trees),
         "overview": [*subject.overview, *([("Single runs", alone)] if (alone := single_runs(trees)) else [])],
         "settings": [(name, _shown(value)) for name, value in subject.settings],
         "versions": list(subject.versions.items()),
@@ -92,7 +95,7 @@ def _drawn(
         "cells": subject.n_cells,
         "view": view,
         "trees": [tree_document(tree, [palette[row["column"]][row["cluster"]] for row in tree.clusters])
-                  for tree in trees],
+                  | evidence_document(tree.clusters) for tree in trees],
         "covariates": [covariate_document(covariate, found)
                        for covariate, found in zip(subject.covariates, bins, strict=True)],
         "genes": [covariate_document(gene, found) for gene, found in zip(subject.genes, genes, strict=True)],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from cellstrata.configs.cluster_ids import named_cluster
@@ -23,12 +23,19 @@ from cellstrata.tasks.trees.rows import Row, TreeRows
 
 @dataclass(frozen=True)
 class Sized:
-    """A cluster, its number of cells, its share of its parent's, 0 to 1, and its stability, None for a single run."""
+    """A cluster, its number of cells, its share of its parent's, 0 to 1, and its stability, None for a single run.
+
+    `purity` is the share of its neighborhoods that lies within it, `separation` how many standard deviations it lies
+    from the nearest sister, None where no evidence was gathered. `batches` tells how its cells are spread.
+    """
 
     cluster: str
     n_cells: int
     share: float
     stability: float | None
+    purity: float | None = None
+    separation: float | None = None
+    batches: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def dissolves(self) -> bool:
@@ -44,7 +51,8 @@ class Split:
     `cells` is the digest of what was split; `n_neighbors`, `embedding` and
     `metric` are None for a graph that came with the input. `from_cache` tells whether the run that wrote
     the column found it there. `runs` were joined, with the mean adjusted Rand index `agreement` over pairs and so many
-    `cores` by round (None and none for a single run).
+    `cores` by round (None and none for a single run). `replicability`, `expected` of a cloud without groups, and `p`
+    are its evidence, None where none was gathered.
     """
 
     algorithm: str | None
@@ -69,6 +77,9 @@ class Split:
     created: str | None
     seconds: float | None
     from_cache: bool | None
+    replicability: float | None = None
+    expected: float | None = None
+    p: float | None = None
 
 
 @dataclass(frozen=True)
@@ -213,7 +224,15 @@ def _level(rows: TreeRows, column: str, clusters: Sequence[Row], own: Row | None
         n_cells=n_cells,
         cluster=None if own is None else str(own["cluster"]),
         clusters=tuple(
-            Sized(str(row["cluster"]), int(row["n_cells"]), _share(row["n_cells"], n_cells), _finite(row["stability"]))
+            Sized(
+                str(row["cluster"]),
+                int(row["n_cells"]),
+                _share(row["n_cells"], n_cells),
+                _finite(row["stability"]),
+                _finite(row["purity"]),
+                _finite(row["separation"]),
+                json.loads(row["batches"] or "{}"),
+            )
             for row in clusters
         ),
         split=_split(parent, facts) if parent is not None and tried else None,
@@ -248,6 +267,9 @@ def _split(row: Row, facts: ColumnFacts) -> Split:
         created=str(row["created"]) or None,
         seconds=_finite(row["seconds"]),
         from_cache=bool(row["from_cache"]) if recorded else None,
+        replicability=_finite(row["replicability"]),
+        expected=_finite(row["expected"]),
+        p=_finite(row["p"]),
     )
 
 

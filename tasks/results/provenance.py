@@ -45,8 +45,11 @@ def tree_table(trees: Iterable[Tree]) -> pd.DataFrame:
     `GpuCheck` as JSON, empty where there was none), how many `runs` of Leiden or Louvain were made (0 where no engine
     was asked), their `agreement` (mean adjusted Rand index over pairs; NaN for a single run) and the numbers of
     `cores` by round (`120, 14, 9`; empty for a single run). `stability` is the cluster's own: the mean over the runs of
-    the split that made it of its best Jaccard index (NaN where that was a single run). The rows of `cluster` `all`
-    describe level 1 itself.
+    the split that made it of its best Jaccard index (NaN where that was a single run). `replicability`, `expected` (of
+    a cloud without groups) and `p` are the evidence for the split that was tried, `purity` and `separation` those of
+    the cluster itself among its sisters, NaN where none was gathered. `batches` tells of each of the columns
+    `batch_keys` how the cluster's cells are spread (a JSON text, empty without such columns). The rows of `cluster`
+    `all` describe level 1 itself.
     """
     with IMPORTING:
         import pandas as pd
@@ -61,10 +64,12 @@ _ROW = {
     "engine": "", "key": "", "seconds": float("nan"), "n_iterations": 0, "seed": 0, "cells": "", "created": "",
     "from_cache": False, "knn": "", "engine_reason": "", "fallback": "", "gpu_check": "",
     "runs": 0, "agreement": float("nan"), "cores": "", "stability": float("nan"),
+    "replicability": float("nan"), "expected": float("nan"), "p": float("nan"), "purity": float("nan"),
+    "separation": float("nan"), "batches": "",
 }  # fmt: skip
 _NEWER = frozenset(
     {"n_iterations", "seed", "cells", "created", "from_cache", "knn", "engine_reason", "fallback", "gpu_check",
-     "runs", "agreement", "cores", "stability"}
+     "runs", "agreement", "cores", "stability", "replicability", "expected", "p", "purity", "separation", "batches"}
 )  # fmt: skip  # absent in older tables
 
 
@@ -91,11 +96,12 @@ def _row(tree: Tree, outcome: Outcome) -> dict[str, object]:
         parent=tree.parent_label(outcome.path),
         level=level,
         n_cells=outcome.n_cells,
-        n_children=(len(facts.sizes) if facts else 0) or int(outcome.reason != LAST_LEVEL),
+        n_children=0 if outcome.reason == LAST_LEVEL or level == plan.depth else outcome.n_children,
         reason=outcome.reason or "",
     )
     if (stability := tree.stability(outcome.path)) is not None:
         row["stability"] = stability
+    row |= _evidence(tree, outcome)
     if outcome.spec is not None and facts is not None:
         stored = not level and plan.root_graph_stored
         row |= {
@@ -120,6 +126,25 @@ def _row(tree: Tree, outcome: Outcome) -> dict[str, object]:
             "agreement": float("nan") if facts.agreement is None else facts.agreement,
             "cores": ", ".join(map(str, facts.cores or ())),
         }
+    return row
+
+
+def _evidence(tree: Tree, outcome: Outcome) -> dict[str, object]:
+    """Return what is known of a cluster among its sisters, and of the split that was tried of it."""
+    row: dict[str, object] = {}
+    if (own := outcome.judged.evidence) is not None:
+        said = {"replicability": own.replicability, "expected": own.expected, "p": own.p}
+        row |= {name: value for name, value in said.items() if value is not None}
+    made = tree.made_by(outcome.path)
+    if made is None:
+        return row
+    above, number = made[0].judged, made[1]
+    if above.evidence is not None:
+        row |= {"purity": above.evidence.purity[number], "separation": above.evidence.separation[number]}
+    if above.batches:
+        groups = {batch.column: batch.groups for batch in tree.plan.batches}
+        spread = {column: children[number].to_json(groups[column]) for column, children in above.batches}
+        row["batches"] = json.dumps(spread, sort_keys=True)
     return row
 
 

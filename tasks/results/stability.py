@@ -63,7 +63,7 @@ def _of_level(tree: Tree, level: int, above: Values, cache: Cache) -> Values:
     starts = np.searchsorted(parent[cells], np.arange(len(parents) + 1))
     for number, path in enumerate(parents):
         outcome = tree.outcomes.get(path)
-        if outcome is None or outcome.facts is None or outcome.key is None:
+        if outcome is None or outcome.facts is None or outcome.key is None or outcome.judged.reason:
             continue  # it was left whole
         own = cells[starts[number] : starts[number + 1]]
         values[own] = np.nan if outcome.facts.runs is None else _of_split(outcome.key, cache)

@@ -17,10 +17,12 @@ if TYPE_CHECKING:
 
 def note_use(cache: Cache, name: str, finished: Finished) -> None:
     """Note what the published result of the dataset called `name` is made of; never fails."""
-    keys = {outcome.key for tree in finished.trees for outcome in tree.outcomes.values() if outcome.key}
+    outcomes = [outcome for tree in finished.trees for outcome in tree.outcomes.values()]
+    keys = {key for outcome in outcomes for key in (outcome.key, outcome.judged.evidence_key) if key}
     if finished.graph:
         keys |= {finished.graph, knn_key(finished.graph)}
-    refs = [*finished.source.embeddings.values(), finished.pca, finished.umap]
+    batches = [batch.codes for tree in finished.trees for batch in tree.plan.batches]
+    refs = [*finished.source.embeddings.values(), finished.pca, finished.umap, *batches]
     output = finished.source.output
     note = {
         "name": name,

@@ -57,7 +57,7 @@ def folder(run: Run, data: Path, tmp_path: Path) -> Path:
     """Where a run has written all that it can: the result, a result that refers, figures, report, cache."""
     clustering = {"algorithm": "leiden", "resolutions": [0.5], "hierarchy": 2, "recompute_umap": True}
     clustering |= {"umap_colors": ["bulk_labels", "CD8A"], "neighbors": {"use_rep": "X_pca"}}
-    clustering |= {"ensemble": 2, "stability": "obs"}
+    clustering |= {"ensemble": 2, "stability": "obs", "evidence": True, "batch_keys": ["bulk_labels"]}
     datasets = {"d": {"input": {"clustering": {"f": str(data)}}, "clustering": clustering}}
     places = {"cache": str(tmp_path / "cache"), "images": str(tmp_path / "images"), "DATASETS": datasets, "grain": 100}
     run(output_dir=str(tmp_path / "out"), figures=True, link="copy", **places)

@@ -6,18 +6,22 @@ function drawTree() {
   root.replaceChildren(...(tree ? tree.tops.map((i, at) => treeItem(tree, i, at, tree.tops.length, tree.label.length <= 40)) : []));
   root.setAttribute("aria-label", tree ? `Clusters of ${tree.name}` : "No clusters");
   root.classList.toggle("rated", Boolean(tree && tree.stability));
-  byId("tree-note").hidden = !tree || !tree.stability;
-  byId("tree-note").textContent = `Bars at the right: stability, 0 to 1. ${stabilitySaid}`;
+  byId("tree-note").hidden = !tree || !(tree.stability || tree.replicability);
+  byId("tree-note").textContent = [tree && tree.stability ? `Bars at the right: stability, 0 to 1. ${stabilitySaid}` : "", tree && tree.replicability ? "Dots: replicability of a cluster's own split, full at 1; a ring is a split that does not stand." : ""].filter(Boolean).join(" ");
   if (root.firstElementChild) root.firstElementChild.tabIndex = 0;
 }
 function treeItem(tree, i, at, of, open) {
   const below = tree.below[i], parent = tree.parent[i], share = tree.cells[i] / (parent < 0 ? tree.total : tree.cells[parent]);
   const why = tree.reasons[tree.reason[i]], same = parent >= 0 && tree.below[parent].length === 1, stability = tree.stability ? tree.stability[i] : null;
-  const row = el("div", { class: "row", title: why || `split into ${tree.children[i]}` }, el("span", { class: "twist", "aria-hidden": "true" }), swatch(tree.color[i]), el("span", { class: "name" }, tree.label[i], el("span", { class: "share", "aria-hidden": "true" }, el("i", { style: `width:${100 * share}%` }))), tree.stability ? stabilityBar(stability) : null, el("span", { class: "count" }, count(tree.cells[i])));
-  const item = el("li", { role: "treeitem", tabindex: "-1", class: same ? "same" : null, "aria-level": tree.level[i] + 1, "aria-setsize": of, "aria-posinset": at + 1, "aria-selected": String(i === state.cluster), "aria-label": `${tree.label[i]}, ${count(tree.cells[i])} cells, ${percent(share)} of ${parent < 0 ? "all" : tree.label[parent]}, ${why || `split into ${tree.children[i]}`}${stability === null ? "" : `, stability ${rounded(stability)}`}`, "data-cluster": i }, row);
+  const row = el("div", { class: "row", title: why || `split into ${tree.children[i]}` }, el("span", { class: "twist", "aria-hidden": "true" }), swatch(tree.color[i]), el("span", { class: "name" }, tree.label[i], tree.replicability ? evidenceDot(tree, i, why) : null, el("span", { class: "share", "aria-hidden": "true" }, el("i", { style: `width:${100 * share}%` }))), tree.stability ? stabilityBar(stability) : null, el("span", { class: "count" }, count(tree.cells[i])));
+  const item = el("li", { role: "treeitem", tabindex: "-1", class: same ? "same" : null, "aria-level": tree.level[i] + 1, "aria-setsize": of, "aria-posinset": at + 1, "aria-selected": String(i === state.cluster), "aria-label": `${tree.label[i]}, ${count(tree.cells[i])} cells, ${percent(share)} of ${parent < 0 ? "all" : tree.label[parent]}, ${why || `split into ${tree.children[i]}`}${stability === null ? "" : `, stability ${rounded(stability)}`}${tree.replicability && tree.replicability[i] !== null ? `, replicability ${tree.replicability[i].toFixed(2)}` : ""}`, "data-cluster": i }, row);
   treeItems.set(i, item);
   if (below.length) { item.setAttribute("aria-expanded", "false"); toggle(item, open); }
   return item;
+}
+function evidenceDot(tree, i, why) {
+  const value = tree.replicability[i];
+  return value === null ? null : el("span", { class: `dot${why ? " refused" : ""}`, style: `--full:${Math.max(0, Math.min(1, value)).toFixed(2)}`, title: `replicability of its split ${value.toFixed(2)}`, "aria-hidden": "true" });
 }
 function toggle(item, open) {
   if (!item.hasAttribute("aria-expanded")) return;

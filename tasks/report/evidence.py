@@ -1,0 +1,119 @@
+"""The evidence for splits as a page tells it: a table of them, and the clusters whose cells come from one batch."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cellstrata.tasks.report.clusters import Grown
+from cellstrata.tasks.report.tables import Cell, Table
+from cellstrata.tasks.trees.rows import Row
+
+NEARLY_ALL = 0.9  # the share of one group from which a cluster counts as its own
+NAMED = 20  # clusters of a column that a warning names
+
+
+@dataclass(frozen=True)
+class OneBatch:
+    """How many clusters are of one batch, in words, and which they are, as text by column."""
+
+    said: str
+    which: tuple[tuple[str, str], ...]
+
+
+def evidence_table(trees: Sequence[Grown]) -> Table | None:
+    """Return a table of the splits for which evidence was gathered, None without any."""
+    rows = [_split(tree, row) for tree in trees for row in _tried(tree)]
+    names = ("tree", "cluster", "cells", "children", "replicability", "of a cloud", "p", "why not split")
+    caption = (
+        "Evidence for splits. Replicability: halves of the cells, clustered apart, agree with this adjusted Rand "
+        "index; beside it that of clouds without groups that have the same mean and covariance, and how likely one of "
+        "these would do as well (p)."
+    )
+    return Table(caption, names, rows) if rows else None
+
+
+def of_one_batch(trees: Sequence[Grown]) -> OneBatch | None:
+    """Return which clusters have nearly all cells from one group of a batch column, None without any.
+
+    A column of which all cells have one group says nothing.
+    """
+    which: list[tuple[str, str]] = []
+    number = 0
+    for tree in trees:
+        for column in tree.columns:
+            rows = [row for row in tree.clusters if row["column"] == column]
+            found = [(str(row["cluster"]), *one) for row in rows for one in _of_one(row, _told(rows))]
+            number += len(found)
+            named = [f"{cluster} ({key} {group}: {share:.0%})" for cluster, key, group, share in found[:NAMED]]
+            more = f" and {len(found) - NAMED:,} more" if len(found) > NAMED else ""
+            if found:
+                which.append((column, f"{', '.join(named)}{more}"))
+    if not number:
+        return None
+    said = f"{number:,} time{'s'[: number != 1]} nearly all cells of a cluster are from one batch or donor."
+    return OneBatch(said, tuple(which))
+
+
+def evidence_document(rows: Sequence[Row]) -> dict[str, object]:
+    """Return what the page says of clusters' evidence, a list for each thing; nothing where none was gathered."""
+    names = ("replicability", "expected", "p", "purity", "separation")
+    if not any(math.isfinite(_number(row, name)) for row in rows for name in names):
+        return {}
+    return {name: [_rounded(_number(row, name)) for row in rows] for name in names}
+
+
+def _tried(tree: Grown) -> Iterator[Row]:
+    rows = [*([tree.root] if tree.root is not None else []), *tree.clusters]
+    return (row for row in rows if math.isfinite(_number(row, "replicability")))
+
+
+def _split(tree: Grown, row: Row) -> list[Cell]:
+    found, expected, p = (_number(row, name) for name in ("replicability", "expected", "p"))
+    return [
+        Cell(tree.name),
+        Cell(str(row["cluster"])),
+        Cell(f"{int(row['n_cells']):,}", int(row["n_cells"])),
+        Cell(f"{int(row['n_children']):,}", int(row["n_children"])),
+        Cell(f"{found:z.2f}", round(found, 4), max(found, 0.0)),
+        Cell(
+            f"{expected:z.2f}" if math.isfinite(expected) else "", round(expected, 4) if expected == expected else 0.0
+        ),
+        Cell(f"{p:.1g}" if math.isfinite(p) else "", p if math.isfinite(p) else 1.0),
+        Cell(str(row["reason"]), str(row["reason"])),
+    ]
+
+
+def _told(rows: Sequence[Row]) -> frozenset[str]:
+    """The batch columns of which clusters have more than one group as their largest, or share their cells."""
+    seen: dict[str, set[object]] = {}
+    mixed: set[str] = set()
+    for row in rows:
+        for key, spread in _spread(row).items():
+            seen.setdefault(key, set()).add(spread["of"])
+            if float(spread["largest"]) < NEARLY_ALL:
+                mixed.add(key)
+    return frozenset(mixed | {key for key, groups in seen.items() if len(groups) > 1})
+
+
+def _of_one(row: Row, told: frozenset[str]) -> Iterator[tuple[str, str, float]]:
+    for key, spread in _spread(row).items():
+        if key in told and float(spread["largest"]) >= NEARLY_ALL:
+            yield key, str(spread["of"]), float(spread["largest"])
+
+
+def _spread(row: Row) -> Mapping[str, Mapping[str, Any]]:
+    text = row.get("batches") or ""
+    found = json.loads(str(text)) if text else {}
+    return found if isinstance(found, dict) else {}
+
+
+def _number(row: Row, name: str) -> float:
+    return float(row.get(name, math.nan))
+
+
+def _rounded(value: float) -> float | None:
+    return float(f"{value:.4g}") if math.isfinite(value) else None
