@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 COMMAND = "cluster"
+OF_ITSELF = ("stability", "purity", "separation", "batches")  # what a row tells of how its cluster was made
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,22 +135,23 @@ def _with_parent(record: Mapping[str, Any], source: Opened, parent: str) -> dict
         of_ours = record["tree"]
         # A cluster's row says how it was split: here, not where it was still a leaf.
         split_here = tree["column"].eq(parent) & tree["cluster"].isin(of_ours["cluster"])
-        of_ours = _with_stability(of_ours, parent, tree[split_here])
+        of_ours = _with_what_made_them(of_ours, parent, tree[split_here])
         table = pd.concat([tree[tree["column"].isin(list(above)) & ~split_here], of_ours], ignore_index=True)
     else:
         table = record["tree"]
     return {"columns": json.dumps({**above, **made}, sort_keys=True), "tree": table}
 
 
-def _with_stability(ours: pd.DataFrame, parent: str, theirs: pd.DataFrame) -> pd.DataFrame:
-    """Return our rows with the stability of the parent's clusters, which what made those told; a cluster that was left
-    whole has it one level down too."""
-    known = theirs.set_index("cluster")["stability"]
+def _with_what_made_them(ours: pd.DataFrame, parent: str, theirs: pd.DataFrame) -> pd.DataFrame:
+    """Return our rows with what was told of the parent's clusters when these were made: their stability, how far they
+    lie from their sisters, from where their cells are. A cluster that was left whole has it one level down too."""
     above = ours["column"].eq(parent)
     whole = ours.loc[above & ours["key"].eq(""), "cluster"]
     below = ~above & ours["parent"].isin(whole)
-    found = ours["cluster"].where(above, ours["parent"]).map(known)
-    return ours.assign(stability=ours["stability"].mask(above | below, found))
+    told = ours["cluster"].where(above, ours["parent"])
+    known = theirs.set_index("cluster")
+    taken = {name: ours[name].mask(above | below, told.map(known[name])) for name in OF_ITSELF}
+    return ours.assign(**{**taken, "batches": taken["batches"].fillna("")})
 
 
 def _their_record(root: Root) -> dict[str, object]:

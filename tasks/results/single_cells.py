@@ -14,6 +14,7 @@ def nearly_all_alone(tree: Tree) -> str:
         (outcome, alone)
         for outcome in tree.outcomes.values()
         if outcome.facts is not None
+        and outcome.judged.reason is None
         and outcome.n_cells >= FEW
         and (alone := sum(size == 1 for size in outcome.facts.sizes)) >= NEARLY_ALL * outcome.n_cells
     ]

@@ -149,10 +149,16 @@ class Tree:
         return None
 
     def stability(self, path: Path) -> float | None:
-        """Return how far the runs of the split that made a cluster have it, 0 to 1; None for a single run."""
-        made = self.made_by(path)
-        facts = made[0].facts if made else None
-        return facts.stability[made[1]] if made and facts and facts.stability is not None else None
+        """Return how far the runs of the split that made a cluster have it, 0 to 1; None for a single run.
+
+        A cluster that was left whole has what the last split above it found, which may be that it is one community.
+        """
+        while path:
+            above = self.outcomes.get(path[:-1])
+            if above is not None and above.facts is not None and above.judged.reason is None:
+                return None if above.facts.stability is None else above.facts.stability[path[-1]]
+            path = path[:-1]
+        return None
 
     def root(self, digest: str | None) -> Node:
         """Return the root: all cells."""

@@ -37,7 +37,14 @@ SETTINGS = {
 }
 NEWER = ["n_iterations", "seed", "cells", "created", "from_cache", "knn", "engine_reason", "fallback", "gpu_check",
          "runs", "agreement", "cores", "stability"]  # fmt: skip
-UNTOLD = {"fallback", "gpu_check", "agreement"}  # None where no GPU was asked, and of single runs
+UNTOLD = {
+    "fallback",
+    "gpu_check",
+    "agreement",
+    "replicability",
+    "expected",
+    "p",
+}  # None where no GPU was asked, and of single runs
 
 
 @pytest.fixture(scope="module")
