@@ -30,9 +30,8 @@ def null_table(document: dict[str, Any]) -> list[str]:
         way = "auto" if row["way"] == "stop: auto" else "until stable"
         found, excess, shape, n_cells, n_dims = row["most_replicable"][0]
         most = f"{found:.2f}, excess {excess:z.2f} ({shape}, {n_cells:,} cells, {n_dims} dimensions)"
-        lines.append(
-            f"| {row['resolution']}, {way} | {row['clouds']} | {row['split_without']:.0%} | {row['split']:.1%} | {most} |"
-        )
+        shares = f"{row['split_without']:.0%} | {row['split']:.1%}"
+        lines.append(f"| {row['resolution']}, {way} | {row['clouds']} | {shares} | {most} |")
     return lines
 
 

@@ -182,8 +182,8 @@ class ClusteringConfig(BaseModel):
     )
     stop: AskedStop = Field(
         None,
-        description="What a split needs to stand, else its cells stay whole: `auto`, or `replicability`, `p`, "
-        "`min_children_cells`, `min_donors`, `agreement`. Default: nothing; under `hierarchy: until_stable` `auto`.",
+        description="What a split needs to stand, else its cells stay whole: `auto`, or `replicability`, `excess`, "
+        "`p`, `min_children_cells`, `min_donors`, `agreement`. Default: nothing, or `auto` under `until_stable`.",
     )
     batch_keys: TextList = Field(
         default_factory=list,
@@ -215,8 +215,7 @@ class ClusteringConfig(BaseModel):
     @property
     def asks_evidence(self) -> bool:
         """Whether halves of any split may be clustered."""
-        own = [level.stop for level in [*self.hierarchy.levels.values(), *self.hierarchy.all_parameters()]]
-        rules = [self.stop_rules, *(each for each in own if each is not None)]
+        rules = [self.stop_rules, *self.hierarchy.all_rules()]
         return self.evidence is not None or any(each.asks_halves for each in rules)
 
     @model_validator(mode="wrap")
@@ -248,14 +247,13 @@ def _trees_not_made(config: ClusteringConfig) -> list[Problem]:
 
 def _without_end(config: ClusteringConfig) -> list[Problem]:
     found = []
-    if config.hierarchy.until_stable and config.stop_rules == NEVER:
-        found.append(
-            Problem(("stop",), "contradicts `hierarchy: until_stable`, which it would not end", "leave it out")
-        )
+    if config.hierarchy.until_stable and not config.stop_rules.ends_trees:
+        message = "contradicts `hierarchy: until_stable`, which it would not end"
+        found.append(Problem(("stop",), message, "leave it out, or ask for `replicability`, `excess` or `p` too"))
     if config.hierarchy.until_stable and not config.overwrite:
         message = "false contradicts `hierarchy: until_stable`: how many levels there will be is not known"
         found.append(Problem(("overwrite",), message, "leave it out, or name a number of levels"))
-    rules = [config.stop_rules, *(own.stop for own in config.hierarchy.all_parameters() if own.stop)]
+    rules = [config.stop_rules, *config.hierarchy.all_rules()]
     if not config.batch_keys and any(each.min_donors for each in rules):
         message = "`min_donors` asks for a column that says from which donor cells are"
         found.append(Problem(("stop",), message, "write `batch_keys: [donor]`"))

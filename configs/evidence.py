@@ -21,7 +21,7 @@ def _draws(value: object) -> object:
     raise refuse(f"must be a whole number from {FEWEST} to {MOST}, not {shown(value)}")
 
 
-Drawn = Annotated[StrictInt, BeforeValidator(_draws)]
+Drawn = Annotated[StrictInt, BeforeValidator(_draws), Field(ge=FEWEST, le=MOST)]
 
 
 class EvidenceConfig(BaseModel):
@@ -54,8 +54,13 @@ class StopRules(BaseModel):
         """Whether halves are to be clustered to know."""
         return any(bound is not None for bound in (self.replicability, self.excess, self.p))
 
+    @property
+    def ends_trees(self) -> bool:
+        """Whether clouds without groups are refused, at whatever depth."""
+        return bool(self.replicability or self.excess) or (self.p is not None and self.p < 1)
 
-AUTO = StopRules(replicability=0.5, excess=0.4, p=0.01)  # measured: docs/evidence.md
+
+AUTO = StopRules(replicability=0.5, excess=0.4, p=0.05)  # measured: docs/evidence.md
 NEVER = StopRules()
 
 
@@ -80,7 +85,7 @@ def _stop(value: Any) -> object:
         return AUTO
     hint = did_you_mean(value, ["auto"]) if isinstance(value, str) else None
     raise refuse(
-        f"must be `auto`, false or a mapping such as {{replicability: 0.5, p: 0.01}}, not {shown(value)}", hint
+        f"must be `auto`, false or a mapping such as {{replicability: 0.5, p: 0.05}}, not {shown(value)}", hint
     )
 
 

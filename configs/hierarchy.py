@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cellstrata.configs.cluster_ids import ClusterId, NamedCluster, TreeId, id_hint, named_cluster
 from cellstrata.configs.errors import ConfigError, Problem, did_you_mean, one_of, shown
-from cellstrata.configs.evidence import AskedStop
+from cellstrata.configs.evidence import AskedStop, StopRules
 from cellstrata.configs.values import Count, CountFromZero, Iterations, Metric, Neighbors, Resolution, Runs, Text
 from cellstrata.configs.wording import problems_in
 
@@ -105,6 +105,11 @@ class Hierarchy:
         """List the parameters of all clusters that are named, in whatever tree."""
         named = [self.clusters, *self.of_trees.values()]
         return [own for clusters in named for own in clusters.values() if own is not None]
+
+    def all_rules(self) -> list[StopRules]:
+        """List the rules to stop by of all levels and clusters that have their own."""
+        own = [*self.levels.values(), *self.all_parameters()]
+        return [parameters.stop for parameters in own if parameters.stop is not None]
 
     @property
     def looks_like_levels(self) -> bool:

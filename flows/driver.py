@@ -18,7 +18,7 @@ from prefect.utilities.annotations import quote
 
 from cellstrata.flows.executors.executor import ClusterLost
 from cellstrata.flows.monitor.progress import Counts
-from cellstrata.tasks.cache.cache import Cache, DamagedEntry
+from cellstrata.tasks.cache.cache import Cache
 from cellstrata.tasks.cache.claims import Claims
 from cellstrata.tasks.cache.known_entries import KnownEntries
 from cellstrata.tasks.cache.recent_entries import listed_as
@@ -26,7 +26,7 @@ from cellstrata.tasks.trees.jobs import Job, JobReport, bundle_key
 from cellstrata.tasks.trees.judgement import Judgement
 from cellstrata.tasks.trees.runs import next_runs
 from cellstrata.tasks.trees.split import NodeSplit, first_nodes, node_key, split
-from cellstrata.tasks.trees.split_evidence import evidence_key, judge, lacks_evidence
+from cellstrata.tasks.trees.split_evidence import evidence_key, gather_evidence, judge, lacks_evidence
 from cellstrata.tasks.trees.tree import Node, Pending, Tree
 
 LOOK_AGAIN = 0.3  # seconds, at what another run is computing
@@ -283,10 +283,11 @@ class Driver:
 
 
 def _judged(tree: Tree, pending: Pending, found: NodeSplit, cache: Cache) -> Judgement:
-    """Judge a split whose evidence, where any is needed, has been gathered."""
+    """Judge a split whose evidence, where any is needed, was gathered; what has gone since is gathered again here."""
     judged = judge(tree.plan, pending, found, cache)
-    if judged.wanted:
-        raise DamagedEntry(f"the evidence for the split {found.key} in {cache.store.url} is gone since the run began")
+    if judged.wanted or lacks_evidence(tree.plan, found, judged):
+        gather_evidence(tree.plan, pending, found, cache)
+        judged = judge(tree.plan, pending, found, cache)
     return judged
 
 

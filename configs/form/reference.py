@@ -122,8 +122,9 @@ def main(path: str) -> None:
         text = file.read()
     head, _, rest = text.partition(START)
     _, _, tail = rest.partition(END)
+    table = reference_table()  # before the file is opened, and empty
     with open(path, "w", encoding="utf-8") as file:
-        file.write(f"{head}{START}{reference_table()}{END}{tail}")
+        file.write(f"{head}{START}{table}{END}{tail}")
 
 
 if __name__ == "__main__":

@@ -66,6 +66,8 @@ def lines(found: Explanation) -> Iterator[str]:
     if not whole:
         yield ""
         yield _line("then", _fate(found))
+        if found.attempt is not None:
+            yield _line("tried", f"at resolution {found.attempt.resolution}: {_evidence(found.attempt)}")
 
 
 def _level(level: Level, neighbors_key: str | None) -> Iterator[str]:
@@ -189,7 +191,7 @@ def _asked(settings: Mapping[str, object]) -> str:
     if not settings:
         return UNKNOWN
     base = " at ".join(_plain(settings.get(name, UNKNOWN)).strip("[]") for name in ("algorithm", "resolutions"))
-    names = ("neighbors", "n_iterations", "seed", "ensemble", "min_cells", "recompute_neighbors")
+    names = ("neighbors", "n_iterations", "seed", "ensemble", "min_cells", "recompute_neighbors", "stop", "batch_keys")
     more = {name: _plain(settings[name]) for name in names if settings.get(name)}
     return "; ".join([base, *(f"{name} {text}" for name, text in more.items() if text != "{}")])
 

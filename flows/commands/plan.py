@@ -156,7 +156,7 @@ def _tree_rows(tree: TreeForecast) -> Iterator[list[str]]:
     for level in range(1, tree.kept + 1):
         yield [what, str(level), "kept", "", "", "", "", ""]
     for forecast in tree.levels.values():
-        if forecast.is_empty and tree.ends_by_itself:
+        if tree.ends_by_itself and forecast.level > 1 and not (forecast.cached or forecast.to_compute):
             continue
         yield [what, str(forecast.level), *_level_cells(forecast)]
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from cellstrata.tasks.evidence.effect import Labels, purity, separation
 from cellstrata.tasks.evidence.halves import MOST_CELLS, Clustering, replicability
-from cellstrata.tasks.evidence.null_cloud import null_cloud
+from cellstrata.tasks.evidence.null_cloud import null_clouds
 from cellstrata.tasks.imports.turns import IMPORTING
 from cellstrata.tasks.kernels.faiss_search import Floats
 from cellstrata.tasks.kernels.graph import Graph
@@ -129,7 +129,7 @@ def evidence_for(
     """
     seeds = [(seed * STRIDE + number) % SEEDS for number in range(max(draws.halves, draws.null))]
     size = min(len(points), MOST_CELLS)
-    clouds = (null_cloud(points, size, each) for each in seeds[: draws.null])
+    clouds = null_clouds(points, size, seeds[: draws.null])
     return Evidence(
         halves=tuple(replicability(points, cluster, n_voters, metric, each) for each in seeds[: draws.halves]),
         null=tuple(

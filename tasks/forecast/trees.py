@@ -37,10 +37,10 @@ class MissingSplit:
 class LevelForecast:
     """The splits that make one level, and their cells, by what a run does with them.
 
-    `whole` counts the clusters that are left whole, by why. `unknown_cells` are those for which it is not
-    known into which splits they will come; every cell is in one of the four. `evidence` counts the splits for which it
-    is known, `evidence_to_gather` those for which it is to be gathered. `seconds` are those of one core, guessed where
-    splits are unknown.
+    `whole` counts the clusters that are left whole, by why. `unknown_cells` are those for which it is not known into
+    which splits they will come; every cell is in one of the four, and where a cluster is tried again at other
+    resolutions once for each attempt. `evidence` counts the splits for which it is known, `evidence_to_gather` those
+    for which it is to be gathered. `seconds` are those of one core, guessed where splits are unknown.
     """
 
     level: int
@@ -59,11 +59,6 @@ class LevelForecast:
     def computes(self) -> bool:
         """Tell whether anything is or may be computed."""
         return self.to_compute > 0 or self.unknown_cells > 0 or self.evidence_to_gather > 0
-
-    @property
-    def is_empty(self) -> bool:
-        """Tell whether no split of it is known or expected, which only a tree that ends by itself has."""
-        return not self.cached and not self.computes
 
     def to_json(self) -> dict[str, object]:
         """Return plain JSON values."""
@@ -135,7 +130,7 @@ def forecast_tree(
         if found is not None:
             asked, graph = pending.spec.partition, bool(pending.path)
             own = times.split(n_cells, asked.algorithm, with_graph=graph, runs=all_runs(asked)) if refresh else 0.0
-            judged = judge(plan, pending, found, cache)
+            judged = judge(plan, pending, found, cache, anew=refresh)
             if judged.wanted or lacks_evidence(plan, found, judged):
                 own += times.evidence(n_cells, asked.algorithm, draws=plan.draws.halves + plan.draws.null)
                 level.evidence_to_gather += 1

@@ -47,5 +47,5 @@ def _codes(check: Check, name: str) -> tuple[np.ndarray, tuple[str, ...]]:
     with IMPORTING:
         import pandas as pd
 
-    values = pd.Categorical(elements.read_obs_column(check.root, name))
+    values = pd.Categorical(elements.read_obs_column(check.root, name)).remove_unused_categories()
     return np.ascontiguousarray(values.codes, dtype=np.int32), tuple(map(str, values.categories))

@@ -25,7 +25,8 @@ def earlier_columns(check: Check) -> frozenset[str]:
     """
     if check.config.overwrite is False:
         return frozenset()
-    made = columns_of(check.config)
+    open_end = check.config.hierarchy.until_stable  # how many levels there will be is not known, but the first is made
+    made = [name for name in columns_of(check.config) if not open_end or name.endswith("_1")]
     there = [name for name in elements.obs_columns(check.root) if name not in made]
     if "clustering" not in elements.uns_keys(check.root) and any(map(OF_A_LEVEL.fullmatch, there)):
         take_own(check.root, "uns/clustering")  # it may be younger than the consolidated metadata
@@ -33,7 +34,8 @@ def earlier_columns(check: Check) -> frozenset[str]:
     earlier = [name for name in there if name.removesuffix(STABILITY_SUFFIX) in told]
     gone = [name for name in earlier if name.removesuffix(STABILITY_SUFFIX) not in made]
     if gone:
-        check.notices.append(f"left out, since an earlier run made them and this one does not: {', '.join(gone)}")
+        why = "unless this one makes them too" if open_end else "and this one does not"
+        check.notices.append(f"left out, since an earlier run made them {why}: {', '.join(gone)}")
     trees = {name.rpartition("_")[0] for name in made}
     unknown = [n for n in there if n not in told and OF_A_LEVEL.fullmatch(n) and n.rpartition("_")[0] in trees]
     if unknown:

@@ -114,13 +114,13 @@ def base_neighbors(config: ClusteringConfig, recorded: Mapping[str, Any], check:
     if use_rep is None and plain.get("n_pcs") == 0:
         use_rep = "X"  # what scanpy means by it
     kept = stored and not config.recompute_neighbors
-    if use_rep is None and kept and config.hierarchy.depth > 1:
+    if use_rep is None and kept and (config.hierarchy.depth > 1 or config.asks_evidence):
         if isinstance(several, Mapping):
             of = ", ".join(f"{name}: {_scalar(rep)}" for name, rep in several.items())
             check.wrong(
                 f"uns[{config.neighbors_key or 'neighbors'!r}]",
                 f"its graph was built from several embeddings ({of}), so it does not say which one deeper levels "
-                f"are to use: {check.wording.neighbors_key('use_rep')}",
+                f"and evidence are to use: {check.wording.neighbors_key('use_rep')}",
             )
         else:
             use_rep = _unrecorded(check, scanpys="n_neighbors" in plain)
@@ -128,7 +128,8 @@ def base_neighbors(config: ClusteringConfig, recorded: Mapping[str, Any], check:
     if n_pcs is None and not (asked and asked.use_rep) and use_rep != "X":
         n_pcs = _count(plain.get("n_pcs"))
     given = asked.model_dump(exclude_none=True) if asked else {}
-    if given and stored and config.hierarchy.depth == 1 and not (config.recompute_neighbors or config.recompute_umap):
+    alone = config.hierarchy.depth == 1 and not config.asks_evidence
+    if given and stored and alone and not (config.recompute_neighbors or config.recompute_umap):
         check.notices.append(
             f"the stored graph is clustered as it is, without regard to {', '.join(given)}; {check.wording.graph}"
         )

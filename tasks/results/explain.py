@@ -116,7 +116,8 @@ class Explanation:
     result that tells of it, another one only where `result` was collected.
 
     `share` is that of all cells of the column. `n_children` and `reason` say what became of the cluster:
-    into how many it was split (one where it was left whole), and why it was not.
+    into how many it was split (one where it was left whole), and why it was not; `attempt` is its own split where one
+    was tried and does not stand, of several the most replicable.
     """
 
     result: str
@@ -134,6 +135,7 @@ class Explanation:
     levels: tuple[Level, ...]
     n_children: int
     reason: str
+    attempt: Split | None
     notices: tuple[str, ...]
 
     def to_json(self) -> dict[str, object]:
@@ -192,6 +194,7 @@ def explain(
         levels=tuple(levels),
         n_children=int(own["n_children"]) if own is not None else 0,
         reason=str(own["reason"]) if own is not None else "",
+        attempt=_attempt(rows, own),
         notices=tuple(_notices(record, name, found, rows)),
     )
 
@@ -239,6 +242,12 @@ def _level(rows: TreeRows, column: str, clusters: Sequence[Row], own: Row | None
         input=facts.input,
         written=facts.written,
     )
+
+
+def _attempt(rows: TreeRows, own: Row | None) -> Split | None:
+    if own is None or not own["reason"] or not own["key"] or not math.isfinite(own["replicability"]):
+        return None
+    return _split(own, rows.facts.get(str(own["column"]), ColumnFacts()))
 
 
 def _split(row: Row, facts: ColumnFacts) -> Split:

@@ -176,7 +176,7 @@ def column_facts(trees: Iterable[Tree]) -> dict[str, ColumnFacts]:
                 use_weights=plan.partition.use_weights,
                 ensemble=plan.partition.ensemble if plan.algorithm == "leiden" else 1,
                 graph="stored" if level == 1 and plan.root_graph_stored else "computed",
-                modularity=splits[0].modularity if level == 1 and splits else None,
+                modularity=splits[0].modularity if level == 1 and splits and not tried[0].judged.reason else None,
                 agreement=splits[0].agreement if level == 1 and splits else None,
                 gpu=GpuSummary.of(splits),
             )

@@ -182,6 +182,7 @@ def publish_result(finished: Finished, cache: Cache) -> Published:
     if there and refers_rightly(output):
         return published
     labels = columns(finished.trees)
+    gone = source.earlier_columns - set(labels)
     created = datetime.now(UTC).isoformat(timespec="seconds")
     obsm, obsp, uns = computed_elements(finished, cache)
     stability = cell_stability(finished.trees, cache)
@@ -195,8 +196,8 @@ def publish_result(finished: Finished, cache: Cache) -> Published:
     publish(
         source.opened, output, obs={**labels, **stability_in_obs(finished, stability)},
         obsm=obsm | stability_in_obsm(stability), obsp=obsp, uns=uns, link=finished.link, reuse=reuse,
-        left_out=source.earlier_columns,
-        removed=[*(f"uns/{name}_colors" for name in source.earlier_columns), f"obsm/{STABILITY}"],
+        left_out=gone,
+        removed=[*(f"uns/{name}_colors" for name in gone), f"obsm/{STABILITY}"],
     )  # fmt: skip
     with source.opened.root() as root:
         names = obs_names(root)

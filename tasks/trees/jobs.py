@@ -6,9 +6,10 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from cellstrata.configs.evidence import NEVER
+from cellstrata.configs.evidence import NEVER, StopRules
 from cellstrata.configs.hierarchy import LevelParameters
 from cellstrata.tasks.cache.cache import Cache, Record
+from cellstrata.tasks.evidence.evidence import SCHEME
 from cellstrata.tasks.stores.digest import digest_array, digest_values
 from cellstrata.tasks.stores.json_values import JsonObject
 from cellstrata.tasks.trees.plan import TreePlan
@@ -182,12 +183,14 @@ def bundle_key(plan: TreePlan, nodes: tuple[Pending, ...], cache: Cache) -> str:
 
 def _judged_by(plan: TreePlan, nodes: tuple[Pending, ...]) -> dict[str, object]:
     """Return what decides below which splits there are others, where anything does."""
-    rules = [plan.stop, *(own.stop for own in plan.hierarchy.all_parameters() if own.stop is not None)]
+    rules = [plan.stop, *plan.hierarchy.all_rules()]
     said: dict[str, object] = {}
+    if plan.evidence is not None or any(each.asks_halves for each in rules):
+        said["scheme"] = SCHEME
     if plan.evidence is not None:
         said["evidence"] = [plan.evidence.halves, plan.evidence.null]
     if any(each != NEVER for each in rules):
-        said["stop"] = plan.stop.model_dump(exclude_none=True)
+        said["stop"] = _bounds(plan.stop)
         if plan.batches:
             said["donors"] = [plan.batches[0].codes.digest, [digest_array(node.node.rows) for node in nodes]]
     if plan.hierarchy.until_stable:
@@ -197,4 +200,9 @@ def _judged_by(plan: TreePlan, nodes: tuple[Pending, ...]) -> dict[str, object]:
 
 def _said(level: LevelParameters) -> dict[str, object]:
     """Return a level's parameters as the key has them: what is newer than the key only where it is given."""
-    return {name: value for name, value in level.model_dump().items() if name not in _NEWER or value is not None}
+    said = {name: value for name, value in level.model_dump().items() if name not in _NEWER or value is not None}
+    return said if level.stop is None else {**said, "stop": _bounds(level.stop)}
+
+
+def _bounds(rules: StopRules) -> dict[str, object]:
+    return rules.model_dump(exclude_none=True)

@@ -134,6 +134,10 @@ class TreePlan:
         level = self.hierarchy.parameters(path)
         return self.stop if level is None or level.stop is None else level.stop
 
+    def asks_evidence(self, path: Path) -> bool:
+        """Tell whether halves of the cluster at `path` may be clustered, for its own sake or for a rule."""
+        return self.evidence is not None or self.stop_rules(path).asks_halves
+
     def spec(self, level: LevelParameters) -> SplitSpec:
         """Lay a level's parameters over the base ones."""
         return lay_over(self.partition, self.neighbors, level)

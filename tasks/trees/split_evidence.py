@@ -16,6 +16,7 @@ from cellstrata.tasks.evidence.evidence import SCHEME, Evidence, evidence_for
 from cellstrata.tasks.evidence.halves import MOST_CELLS
 from cellstrata.tasks.evidence.stop import reason_at_once, reason_of_evidence
 from cellstrata.tasks.kernels.connectivities import connectivities
+from cellstrata.tasks.kernels.engines import engine_version
 from cellstrata.tasks.kernels.faiss_search import Floats
 from cellstrata.tasks.kernels.knn import method_for
 from cellstrata.tasks.kernels.knn_cuvs import neighbors_by
@@ -30,21 +31,18 @@ from cellstrata.tasks.trees.tree import Pending
 log = logging.getLogger("cellstrata.cache")
 
 
-def asks_evidence(plan: TreePlan, pending: Pending) -> bool:
-    """Tell whether evidence is to be gathered for a split at all, for its own sake or for a rule."""
-    return plan.evidence is not None or plan.stop_rules(pending.path).asks_halves
-
-
 def evidence_key(plan: TreePlan, pending: Pending, split: NodeSplit) -> str:
     """Return the key of a split's evidence: the split, the rows that are halved, how they are searched, how often."""
     draws, neighbors = plan.draws, pending.spec.neighbors
     points = split.facts.cells if pending.path else plan.embeddings[neighbors.embedding].digest
+    half, place = min(pending.n_cells, MOST_CELLS) // 2, plan.placement
     return digest_values(
         kind="evidence",
         scheme=SCHEME,
         split=split.key,
         points=points,
-        neighbors=[neighbors.n_neighbors, neighbors.metric, method_for(min(pending.n_cells, MOST_CELLS))],
+        neighbors=[neighbors.n_neighbors, neighbors.metric, place.knn_method(half) or method_for(half)],
+        engine=engine_version(place.engine_for(half)),
         halves=draws.halves,
         null=draws.null,
     )
@@ -113,7 +111,10 @@ def judge(plan: TreePlan, pending: Pending, split: NodeSplit, cache: Cache, *, a
     batches = _batches(plan, pending, split, cache)
     donors = batches[0][1] if batches else ()
     reason = reason_at_once(rules, facts.sizes, facts.agreement, donors)
-    found = find_evidence(plan, pending, split, cache) if asks_evidence(plan, pending) and not anew else None
+    asked = plan.evidence is not None or (
+        reason is None and rules.asks_halves
+    )  # by no rule of what happens to be there
+    found = find_evidence(plan, pending, split, cache) if asked and not anew else None
     evidence = found.evidence if found else None
     key = found.record.key if found else None
     if reason is None and rules.asks_halves:

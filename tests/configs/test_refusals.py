@@ -119,6 +119,9 @@ def test_run_keys(refused: Callable[..., str], top: str, words: list[str]) -> No
         ("stop: {min_donors: 3}", [C + "stop (line 9)", "`batch_keys: [donor]`"]),
         ("hierarchy: {levels: {2: {stop: {p: 3}}}}", [C + "hierarchy.levels.2.stop.p (line 9)", "from 0 to 1"]),
         ('hierarchy: {"3": {stop: {min_donors: 2}}}', [C + "stop", "batch_keys"]),
+        ("hierarchy: {levels: {2: {stop: {min_donors: 2}}}}", [C + "stop", "batch_keys"]),
+        ("hierarchy: until_stable\n      stop: {agreement: 0.6}", [C + "stop (line 10)", "would not end"]),
+        ("hierarchy: until_stable\n      stop: {p: 1, replicability: 0}", [C + "stop (line 10)", "would not end"]),
         ("batch_keys: {a: 1}", [C + "batch_keys", "list"]),
     ],
 )

@@ -5,7 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cellstrata.tasks.evidence.null_cloud import null_cloud
+from cellstrata.tasks.evidence.null_cloud import Floats, null_clouds
+
+
+def null_cloud(points: Floats, n_cells: int, seed: int) -> Floats:
+    (cloud,) = null_clouds(points, n_cells, [seed])
+    return cloud
 
 
 def test_it_has_the_mean_and_the_covariance() -> None:

@@ -9,14 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cellstrata.configs.evidence import StopRules
+from cellstrata.configs.evidence import AUTO, StopRules
+from cellstrata.configs.hierarchy import Hierarchy
 from cellstrata.tasks.cache.cache import Cache
 from cellstrata.tasks.evidence.evidence import Evidence
 from cellstrata.tasks.kernels.placement import Placement
 from cellstrata.tasks.trees.facts import SplitFacts
 from cellstrata.tasks.trees.jobs import bundle_key
 from cellstrata.tasks.trees.judgement import NOTHING, Judgement
-from cellstrata.tasks.trees.plan import ATTEMPTS, LAST_LEVEL, TreePlan
+from cellstrata.tasks.trees.plan import ATTEMPTS, LAST_LEVEL, Batches, TreePlan
 from cellstrata.tasks.trees.split import find_split, node_key, root_node, split
 from cellstrata.tasks.trees.split_evidence import evidence_key, gather_evidence, judge
 from cellstrata.tasks.trees.tree import Node, Pending, Tree
@@ -130,11 +131,31 @@ def test_what_the_keys_of_evidence_depend_on(cache: Cache) -> None:
     bound = keys(replace(plan, stop=StopRules(p=0.5)), cache)
     assert bound[:2] == base[:2]
     assert bound[2] != base[2]  # other splits may be below
+    rules = {2: {"stop": {"replicability": 0.4}}}
+    of_level = [
+        keys(replace(plan, hierarchy=Hierarchy.parse({"levels": {2: {"stop": stop}}})), cache)[2]
+        for stop in ({"replicability": 0.4}, {"replicability": 0.5}, "auto", AUTO.model_dump(exclude_none=True))
+    ]
+    assert len({base[2], *of_level[:3]}) == 4
+    assert of_level[2] == of_level[3]  # the bounds are meant, not the word
+    donors = [Batches(column="d", codes=cache.put(np.arange(300, dtype=np.int32) % n), groups=("a",)) for n in (2, 3)]
+    level = replace(plan, hierarchy=Hierarchy.parse({"levels": rules}))
+    assert len({keys(replace(level, batches=(each,)), cache)[2] for each in donors}) == 2
+    assert keys(replace(plan, batches=(donors[0],)), cache) == base  # where no rule asks, nothing depends on it
     more = keys(replace(plan, evidence=replace(plan.draws, halves=9)), cache)
     assert more[0] == base[0]
     assert more[1] != base[1]
     other = replace(plan, partition=replace(plan.partition, seed=5))
     assert len({base[1], more[1], keys(other, cache)[1]}) == 3
+
+
+def test_evidence_says_what_clusters_the_halves(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = plan_for(cache, CELLS, 1)
+    pending = opened(Tree(plan), root_node(plan))
+    found = split(plan, pending, cache)
+    here = evidence_key(plan, pending, found)
+    monkeypatch.setattr(Placement, "knn_method", lambda self, n: "cuvs" if n == 150 else None)
+    assert evidence_key(plan, pending, found) != here
 
 
 def test_evidence_is_found_again_and_judged_by_any_bound(cache: Cache) -> None:
@@ -152,6 +173,7 @@ def test_evidence_is_found_again_and_judged_by_any_bound(cache: Cache) -> None:
     assert (judged.reason, judged.wanted, judged.evidence_key) == (None, False, gathered.record.key)
     strict = replace(plan, stop=StopRules(min_children_cells=101))
     assert str(judge(strict, pending, found, cache).reason).startswith("children too small: 100 cells")
+    assert judge(strict, pending, found, cache).evidence is None  # nothing depends on what happens to be in the cache
     assert judge(replace(plan, stop=StopRules()), pending, found, cache) == NOTHING
 
 
