@@ -185,7 +185,7 @@ def _opened(url: str | None, env: Mapping[str, str]) -> Cache:
         store = Store.at(place, with_blocks(sealed.options))
         store.exists()
     except Exception as error:  # an unknown protocol, one whose package is not installed, wrong options
-        why = missing_package(place, error) or f"cannot be reached ({error})"
+        why = missing_package(place, error) or f"cannot be reached ({str(error) or type(error).__name__})"
         raise ConfigError([Problem((), f"{place} {why}")]) from None
     return Cache(store)
 

@@ -174,6 +174,7 @@ def vanished(error: BaseException) -> str | None:
 
 
 def shortly(error: Exception) -> str:
-    """Return the first 300 characters of what an error says, on one line: zarr names its remedy late."""
-    text = " ".join(str(error).split())
+    """Return the first 300 characters of what an error says, on one line: zarr names its remedy late. The name of
+    one that says nothing."""
+    text = " ".join(str(error).split()) or type(error).__name__
     return text if len(text) <= 300 else f"{text[:300]}…"

@@ -29,7 +29,8 @@ def unusable(place: Place) -> str | None:
     except StoreError as error:
         return f"{url} cannot be used ({error})"
     except Exception as error:  # an unknown protocol, one whose package is not installed, wrong options
-        return f"{place.url} {missing_package(place.url, error) or f'cannot be reached ({error})'}"
+        why = str(error) or type(error).__name__
+        return f"{place.url} {missing_package(place.url, error) or f'cannot be reached ({why})'}"
     if there is not None and not there.is_dir():
         return f"{there} is a file, not a folder"
     if there is None or there == path:

@@ -68,3 +68,13 @@ def test_a_folder_that_takes_nothing_is_found_before_work_starts(
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="this system has no /proc: run it on Linux")
 def test_proc_is_no_output() -> None:
     assert "/proc" in str(unusable(Place("/proc/nope")))
+
+
+def test_an_error_that_says_nothing_is_told_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Storage packages that are too old for their SDK raise errors without a word."""
+
+    def silent(*_: Any, **__: Any) -> None:
+        raise NotImplementedError
+
+    monkeypatch.setattr("cellstrata.tasks.stores.store.Store.at", silent)
+    assert unusable(Place("az://lab/out")) == "az://lab/out cannot be reached (NotImplementedError)"
