@@ -14,7 +14,6 @@ The file has what was measured of all parts so far, each row in place of the one
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -24,12 +23,11 @@ import numpy as np
 
 from benchmarks.evidence_clouds import SHAPES, Planted, cloud, plant
 from benchmarks.evidence_trees import Asked, grown, levels
-from cellstrata.configs.evidence import NEVER
-from cellstrata.tasks.evidence.evidence import Draws
-from cellstrata.tasks.results.provenance import versions
+from benchmarks.rows import KNOWN, runs, write_row
+from cellstrata.configs.evidence import NEVER, EvidenceConfig
 from cellstrata.tasks.trees.tree import Tree
 
-KNOWN = ("ann_level_3", "ann_level_4", "cell_type", "level1", "level2")
+SAME = ("data", "separation", "resolution", "way", "ensemble")  # what tells rows apart
 FOUND = 0.75  # the Jaccard index from which a planted group counts as found
 CLEAR = 0.95  # how well an oracle tells cells, for a planted split to count
 Row = dict[str, object]
@@ -42,7 +40,7 @@ def main() -> None:
         for row in PARTS[part](options):
             print(part, row, flush=True)
             if options.json:
-                _write(Path(options.json), part, row)
+                write_row(Path(options.json), part, row, SAME)
 
 
 def _options() -> argparse.Namespace:
@@ -56,14 +54,10 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--most_cells", type=int, default=10_000, help="of a planted tree")
     parser.add_argument("--trees", type=int, default=20, help="how many planted trees of each separation")
     parser.add_argument("--separations", type=float, nargs="+", default=[3.5, 4.0, 5.0, 7.0])
-    parser.add_argument("--ensemble", type=_runs, default="auto", help="runs of each split")
+    parser.add_argument("--ensemble", type=runs, default="auto", help="runs of each split")
     parser.add_argument("--known", nargs="*", default=list(KNOWN), help="obs columns of known labels")
     parser.add_argument("--json", metavar="FILE", help="write the measurements here")
     return parser.parse_args()
-
-
-def _runs(text: str) -> int | str:
-    return text if text == "auto" else int(text)
 
 
 def _null(options: argparse.Namespace) -> Iterator[Row]:
@@ -179,22 +173,6 @@ def _real(options: argparse.Namespace) -> Iterator[Row]:
                     yield row
 
 
-def _told(tree: Tree) -> Row:
-    """What the tree itself tells: its levels, its splits that stand, and why others do not."""
-    stand = [one.judged.evidence for one in tree.outcomes.values() if one.reason is None and one.judged.evidence]
-    reasons: dict[str, int] = {}
-    for path, one in tree.outcomes.items():
-        if path in set(tree.leaves) or (one.reason and one.key):
-            kind = str(one.reason).partition(":")[0]
-            reasons[kind] = reasons.get(kind, 0) + (path in set(tree.leaves))
-    return {
-        "levels": tree.plan.depth,
-        "splits": len(stand),
-        "replicability": sorted(round(each.replicability, 3) for each in stand),
-        "reasons": reasons,
-    }
-
-
 def _cost(options: argparse.Namespace) -> Iterator[Row]:
     import anndata
 
@@ -204,7 +182,7 @@ def _cost(options: argparse.Namespace) -> Iterator[Row]:
             for ensemble in (1, "auto"):
                 with tempfile.TemporaryDirectory() as folder:
                     seconds = []
-                    for draws in (None, Draws()):
+                    for draws in (None, EvidenceConfig()):
                         started = time.process_time()
                         asked = Asked(resolution=resolution, hierarchy=3, stop=NEVER, draws=draws, ensemble=ensemble)
                         grown(points, asked, folder)
@@ -221,19 +199,6 @@ PARTS: dict[str, Callable[[argparse.Namespace], Iterator[Row]]] = {
     "real": _real,
     "cost": _cost,
 }
-
-
-def _write(path: Path, part: str, row: Row) -> None:
-    document = json.loads(path.read_text()) if path.exists() else {}
-    document["versions"] = versions()
-    own = document.setdefault(part, [])
-    at = next((at for at, other in enumerate(own) if _key(other) == _key(row)), len(own))
-    own[at : at + 1] = [row]
-    path.write_text(json.dumps(document, indent=1) + "\n")
-
-
-def _key(row: Row) -> list[object]:
-    return [row.get(name) for name in ("data", "separation", "resolution", "way", "ensemble")]
 
 
 if __name__ == "__main__":

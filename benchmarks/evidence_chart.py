@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-TITLES = {"hlca_mesenchyme_36k": "lung", "codex_spleen_158k": "spleen", "zeisel_3005": "brain"}
+from benchmarks.rows import KNOWN, data_title
+
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
-KNOWN = ("ann_level_3", "ann_level_4", "cell_type", "level1", "level2")
 Row = dict[str, Any]
 
 
@@ -61,7 +61,7 @@ def real_table(document: dict[str, Any]) -> list[str]:
     for row in rows:
         cells = [f"{row[name]['ari']:.3f}, {row[name]['nmi']:.3f}" if name in row else "" for name in known]
         levels = f" ({row['levels']} levels)" if "levels" in row else ""
-        name = TITLES.get(row["data"], row["data"])
+        name = data_title(row["data"])
         lines.append(
             f"| {name} | {row['resolution']} | {row['way']}{levels} | {row['clusters']} | {' | '.join(cells)} |"
         )
@@ -72,7 +72,7 @@ def cost_table(document: dict[str, Any]) -> list[str]:
     """Return a line for each data set: CPU seconds of splits, and of all evidence for them."""
     lines = ["| data | resolution | ensemble | splits, CPU s | evidence, CPU s | ratio |", "|---|---|---|---|---|---|"]
     for row in document.get("cost", []):
-        name = TITLES.get(row["data"], row["data"])
+        name = data_title(row["data"])
         lines.append(
             f"| {name} | {row['resolution']} | {row['ensemble']} | {row['splits']:.1f} | {row['evidence']:.1f} | "
             f"{row['ratio']:.2f} |"

@@ -10,10 +10,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from cellstrata.configs.evidence import AUTO, NEVER, StopRules
+from cellstrata.configs.evidence import AUTO, EvidenceConfig, StopRules
 from cellstrata.configs.hierarchy import Hierarchy
 from cellstrata.tasks.cache.cache import Cache
-from cellstrata.tasks.evidence.evidence import Draws
 from cellstrata.tasks.kernels.engines import PartitionSpec
 from cellstrata.tasks.kernels.gpu import NOT_LOOKED
 from cellstrata.tasks.kernels.placement import Placement
@@ -21,7 +20,7 @@ from cellstrata.tasks.stores.store import Store
 from cellstrata.tasks.trees.plan import EmbeddingChoice, NeighborsSpec, TreePlan
 from cellstrata.tasks.trees.root_graph import compute_neighbors
 from cellstrata.tasks.trees.split import first_nodes, split
-from cellstrata.tasks.trees.split_evidence import gather_evidence, judge, lacks_evidence
+from cellstrata.tasks.trees.split_evidence import judge_whole
 from cellstrata.tasks.trees.tree import Tree
 
 Floats = npt.NDArray[np.float32]
@@ -34,7 +33,7 @@ class Asked:
     resolution: float
     hierarchy: int | str = "until_stable"
     stop: StopRules = AUTO
-    draws: Draws | None = None
+    draws: EvidenceConfig | None = None
     ensemble: int | str = "auto"
     seed: int = 0
     n_neighbors: int = 15
@@ -70,19 +69,11 @@ def grown(points: Floats, asked: Asked, folder: str | None = None) -> Tree:
     while waiting:
         pending = waiting.pop()
         found = split(plan, pending, cache)
-        judged = judge(plan, pending, found, cache)
-        if judged.wanted or lacks_evidence(plan, found, judged):
-            gather_evidence(plan, pending, found, cache)
-            judged = judge(plan, pending, found, cache)
+        judged, _ = judge_whole(plan, pending, found, cache)
         labels = found.labels(cache)
         children = tree.close(pending, found.key, found.facts, labels, executed=found.computed, judged=judged)
         waiting += [opened for child in children if (opened := tree.open(child))]
     return tree.ended()
-
-
-def leaves(tree: Tree) -> npt.NDArray[np.int32]:
-    """Return the number of each cell's leaf, (n,) int32."""
-    return tree.codes
 
 
 def levels(tree: Tree) -> Mapping[int, npt.NDArray[np.int32]]:
@@ -92,6 +83,3 @@ def levels(tree: Tree) -> Mapping[int, npt.NDArray[np.int32]]:
         paths = {path: number for number, path in enumerate(dict.fromkeys(leaf[:level] for leaf in tree.leaves))}
         found[level] = np.array([paths[leaf[:level]] for leaf in tree.leaves], np.int32)[tree.codes]
     return found
-
-
-WITHOUT = NEVER

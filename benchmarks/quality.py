@@ -14,7 +14,6 @@ The file has what was measured of all parts so far, each row in place of the one
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,10 +23,10 @@ from benchmarks.quality_kept import Kept
 from benchmarks.quality_partitions import Asked, Level1, Row
 from benchmarks.quality_trees import Data
 from benchmarks.quality_trees import rows as tree_rows
+from benchmarks.rows import KNOWN, runs, write_row
 from benchmarks.synthetic import write_synthetic
-from cellstrata.tasks.results.provenance import versions
 
-KNOWN = ("ann_level_3", "ann_level_4", "cell_type", "level1", "level2")
+SAME = ("data", "resolution", "known", "what", "agreement_from")  # what tells rows apart
 NUMBERS = ("quality", "modularity", "ari", "levels", "best_nmi", "best_ari", "runs", "cpu")
 
 
@@ -46,7 +45,7 @@ def main() -> None:
             for row in PARTS[part](data, options):
                 _told(part, row)
                 if document:
-                    _write(document, part, row)
+                    write_row(document, part, row, SAME)
 
 
 def _options() -> argparse.Namespace:
@@ -57,21 +56,17 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--synthetic", type=int, nargs="*", default=[], metavar="N", help="planted sets of N cells")
     parser.add_argument("--parts", nargs="+", choices=list(PARTS), default=list(PARTS))
     parser.add_argument("--resolutions", type=float, nargs="+", default=[0.2, 0.5, 1.0, 2.0], help="of level 1")
-    parser.add_argument("--ensembles", type=_size, nargs="+", default=[8, 16, 32, "auto"], help="runs of level 1")
+    parser.add_argument("--ensembles", type=runs, nargs="+", default=[8, 16, 32, "auto"], help="runs of level 1")
     parser.add_argument("--repeat", type=int, default=3, help="with how many seeds level 1 is repeated")
     parser.add_argument("--converged", type=int, default=3, help="how often the best of eight converged runs; 0: never")
     parser.add_argument("--tree_resolutions", type=float, nargs="+", default=[0.2, 0.5, 1.0])
-    parser.add_argument("--tree_ensembles", type=_size, nargs="+", default=[1, 8], help="runs of each split of a tree")
+    parser.add_argument("--tree_ensembles", type=runs, nargs="+", default=[1, 8], help="runs of each split of a tree")
     parser.add_argument("--seeds", type=int, default=5, help="with how many seeds trees are repeated")
     parser.add_argument("--known", nargs="*", default=list(KNOWN), help="obs columns of known labels")
     parser.add_argument("--without_ancestor", action="store_true", help="leave the slowest out")
     parser.add_argument("--json", metavar="FILE", help="write the measurements here")
     parser.add_argument("--kept", metavar="FOLDER", help="where labels are kept (default: nowhere)")
     return parser.parse_args()
-
-
-def _size(text: str) -> int | str:
-    return text if text == "auto" else int(text)
 
 
 def _level1(data: list[Data], options: argparse.Namespace) -> Iterator[Row]:
@@ -105,20 +100,6 @@ def _told(part: str, row: Row) -> None:
     numbers = {name: row[name] for name in row if name in NUMBERS or name.startswith("ari_of")}
     names = " ".join(str(value) for name, value in row.items() if name in ("data", "resolution", "known", "what"))
     print(f"{part:7} {names}: {numbers}", flush=True)
-
-
-def _write(path: Path, part: str, row: Row) -> None:
-    """Put a row in the place of one of the same data, resolution and way."""
-    document = json.loads(path.read_text()) if path.exists() else {}
-    document["versions"] = versions()
-    own = document.setdefault(part, [])
-    at = next((at for at, other in enumerate(own) if _key(other) == _key(row)), len(own))
-    own[at : at + 1] = [row]
-    path.write_text(json.dumps(document, indent=1) + "\n")
-
-
-def _key(row: Row) -> list[object]:
-    return [row.get(name) for name in ("data", "resolution", "known", "what", "agreement_from")]
 
 
 if __name__ == "__main__":

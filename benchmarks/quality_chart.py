@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.rows import TITLES, data_title
+
 WAYS = {
     "single": ("#999999", "o"),
     "single, converged": ("#999999", "s"),
@@ -17,7 +19,6 @@ WAYS = {
     "ensemble 32": ("#D55E00", "o"),
     "ensemble auto": ("#CC79A7", "D"),
 }
-TITLES = {"hlca_mesenchyme_36k": "lung", "codex_spleen_158k": "spleen", "zeisel_3005": "brain"}
 
 
 def main(path: str, png: str | None = None) -> None:
@@ -39,7 +40,7 @@ def level1_table(document: dict[str, Any]) -> list[str]:
         for data, resolution in dict.fromkeys((row["data"], row["resolution"]) for row in rows):
             own = {row["what"]: row for row in rows if (row["data"], row["resolution"]) == (data, resolution)}
             cells = [cell(own[way]) if way in own else "" for way in ways]
-            lines.append(f"| {TITLES.get(data, data)} | {resolution} | " + " | ".join(cells) + " |")
+            lines.append(f"| {data_title(data)} | {resolution} | " + " | ".join(cells) + " |")
         lines.append("")
     return lines
 
@@ -64,7 +65,7 @@ def levels_table(document: dict[str, Any]) -> list[str]:
     ]
     for row in [row for row in document.get("trees", []) if "levels" in row]:
         levels = " | ".join(_number((level or {}).get("mean")) for level in row["levels"])
-        name = TITLES.get(row["data"], row["data"])
+        name = data_title(row["data"])
         lines.append(f"| {name} | {row['resolution']} | {row['what']} | {levels} | {_mean(row['modularity']):.3f} |")
     return lines
 
@@ -81,7 +82,7 @@ def known_table(document: dict[str, Any]) -> list[str]:
             f"{_mean(own[way]['best_nmi']):.3f}, {_mean(own[way]['best_ari']):.3f}" if way in own else ""
             for way in ways
         ]
-        lines.append(f"| {TITLES.get(data, data)} | `{known}` | " + " | ".join(cells) + " |")
+        lines.append(f"| {data_title(data)} | `{known}` | " + " | ".join(cells) + " |")
     return lines
 
 
