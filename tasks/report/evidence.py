@@ -4,24 +4,16 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from cellstrata.tasks.evaluation.composition import ALMOST_ALL
 from cellstrata.tasks.report.clusters import Grown
+from cellstrata.tasks.report.named_clusters import NamedClusters, listed
 from cellstrata.tasks.report.tables import Cell, Table
 from cellstrata.tasks.trees.rows import Row
 
-NEARLY_ALL = 0.9  # the share of one group from which a cluster counts as its own
-NAMED = 20  # clusters of a column that a warning names
-
-
-@dataclass(frozen=True)
-class OneBatch:
-    """How many clusters are of one batch, in words, and which they are, as text by column."""
-
-    said: str
-    which: tuple[tuple[str, str], ...]
+Spread = Mapping[str, Mapping[str, Any]]
 
 
 def evidence_table(trees: Sequence[Grown]) -> Table | None:
@@ -36,7 +28,7 @@ def evidence_table(trees: Sequence[Grown]) -> Table | None:
     return Table(caption, names, rows) if rows else None
 
 
-def of_one_batch(trees: Sequence[Grown]) -> OneBatch | None:
+def of_one_batch(trees: Sequence[Grown]) -> NamedClusters | None:
     """Return which clusters have nearly all cells from one group of a batch column, None without any.
 
     A column of which all cells have one group says nothing.
@@ -45,17 +37,16 @@ def of_one_batch(trees: Sequence[Grown]) -> OneBatch | None:
     number = 0
     for tree in trees:
         for column in tree.columns:
-            rows = [row for row in tree.clusters if row["column"] == column]
-            found = [(str(row["cluster"]), *one) for row in rows for one in _of_one(row, _told(rows))]
-            number += len(found)
-            named = [f"{cluster} ({key} {group}: {share:.0%})" for cluster, key, group, share in found[:NAMED]]
-            more = f" and {len(found) - NAMED:,} more" if len(found) > NAMED else ""
-            if found:
-                which.append((column, f"{', '.join(named)}{more}"))
+            spreads = {str(row["cluster"]): _spread(row) for row in tree.clusters if row["column"] == column}
+            told = _told(spreads.values())
+            named = [f"{cluster} ({of})" for cluster, spread in spreads.items() for of in _of_one(spread, told)]
+            number += len(named)
+            if named:
+                which.append((column, listed(named)))
     if not number:
         return None
     said = f"{number:,} time{'s'[: number != 1]} nearly all cells of a cluster are from one batch or donor."
-    return OneBatch(said, tuple(which))
+    return NamedClusters("one-batch", said, tuple(which))
 
 
 def evidence_document(rows: Sequence[Row]) -> dict[str, object]:
@@ -87,25 +78,25 @@ def _split(tree: Grown, row: Row) -> list[Cell]:
     ]
 
 
-def _told(rows: Sequence[Row]) -> frozenset[str]:
+def _told(spreads: Iterable[Spread]) -> set[str]:
     """The batch columns of which clusters have more than one group as their largest, or share their cells."""
     seen: dict[str, set[object]] = {}
     mixed: set[str] = set()
-    for row in rows:
-        for key, spread in _spread(row).items():
-            seen.setdefault(key, set()).add(spread["of"])
-            if float(spread["largest"]) < NEARLY_ALL:
+    for spread in spreads:
+        for key, own in spread.items():
+            seen.setdefault(key, set()).add(own["of"])
+            if float(own["largest"]) < ALMOST_ALL:
                 mixed.add(key)
-    return frozenset(mixed | {key for key, groups in seen.items() if len(groups) > 1})
+    return mixed | {key for key, groups in seen.items() if len(groups) > 1}
 
 
-def _of_one(row: Row, told: frozenset[str]) -> Iterator[tuple[str, str, float]]:
-    for key, spread in _spread(row).items():
-        if key in told and float(spread["largest"]) >= NEARLY_ALL:
-            yield key, str(spread["of"]), float(spread["largest"])
+def _of_one(spread: Spread, told: Collection[str]) -> Iterator[str]:
+    for key, own in spread.items():
+        if key in told and float(own["largest"]) >= ALMOST_ALL:
+            yield f"{key} {own['of']}: {float(own['largest']):.0%}"
 
 
-def _spread(row: Row) -> Mapping[str, Mapping[str, Any]]:
+def _spread(row: Row) -> Spread:
     text = row.get("batches") or ""
     found = json.loads(str(text)) if text else {}
     return found if isinstance(found, dict) else {}

@@ -59,8 +59,7 @@ def _told(subject: Subject, trees: list[Grown], compared: list[Compared]) -> dic
     return {
         "name": subject.name,
         "notices": subject.notices,
-        "unstable": unstable(trees),
-        "one_batch": of_one_batch(trees),
+        "named": [found for found in (unstable(trees), of_one_batch(trees)) if found is not None],
         "overview": [*subject.overview, *([("Single runs", alone)] if (alone := single_runs(trees)) else [])],
         "settings": [(name, _shown(value)) for name, value in subject.settings],
         "versions": list(subject.versions.items()),

@@ -12,21 +12,13 @@ import numpy.typing as npt
 
 from cellstrata.tasks.kernels.stability import LOW
 from cellstrata.tasks.report.clusters import Grown
+from cellstrata.tasks.report.named_clusters import NamedClusters, listed
 from cellstrata.tasks.results.stability import Values
 from cellstrata.tasks.trees.labels import STABILITY_SUFFIX
 from cellstrata.tasks.trees.rows import Row
 
 STEPS = 25  # that a page tells apart: of fewer values more is deflated
 BELOW = LOW - 0.006  # what is lower still shows as lower when it is rounded
-NAMED = 20  # clusters of a column that a warning names
-
-
-@dataclass(frozen=True)
-class Unstable:
-    """How many clusters other seeds do not find again, in words, and which they are, as text by column."""
-
-    said: str
-    which: tuple[tuple[str, str], ...]
 
 
 def stability_of(row: Row) -> float:
@@ -44,7 +36,7 @@ def dissolved(tree: Grown, column: str) -> list[Row]:
     return [row for row in _made(tree, column) if stability_of(row) < LOW]
 
 
-def unstable(trees: Sequence[Grown]) -> Unstable | None:
+def unstable(trees: Sequence[Grown]) -> NamedClusters | None:
     """Return which clusters other seeds do not find again, None without any."""
     known = low = 0
     which = []
@@ -53,13 +45,12 @@ def unstable(trees: Sequence[Grown]) -> Unstable | None:
             known += sum(math.isfinite(stability_of(row)) for row in _made(tree, column))
             if rows := dissolved(tree, column):
                 low += len(rows)
-                named = ", ".join(f"{row['cluster']} ({min(stability_of(row), BELOW):.2f})" for row in rows[:NAMED])
-                more = f" and {len(rows) - NAMED:,} more" if len(rows) > NAMED else ""
-                which.append((column, f"{named}{more}"))
+                named = [f"{row['cluster']} ({min(stability_of(row), BELOW):.2f})" for row in rows]
+                which.append((column, listed(named)))
     if not low:
         return None
     said = f"{low:,} of {known:,} clusters have a stability below {LOW}: other seeds do not find them again."
-    return Unstable(said, tuple(which))
+    return NamedClusters("unstable", said, tuple(which))
 
 
 def single_runs(trees: Sequence[Grown]) -> str:
