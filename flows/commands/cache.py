@@ -23,6 +23,7 @@ from cellstrata.tasks.cache_care.prune import Pruned, prune
 from cellstrata.tasks.cache_care.survey import NoCache, survey
 from cellstrata.tasks.cache_care.verify import Verification, verify
 from cellstrata.tasks.stores.credentials import Sealed
+from cellstrata.tasks.stores.data_errors import said
 from cellstrata.tasks.stores.missing_packages import missing_package
 from cellstrata.tasks.stores.store import Store
 
@@ -185,7 +186,7 @@ def _opened(url: str | None, env: Mapping[str, str]) -> Cache:
         store = Store.at(place, with_blocks(sealed.options))
         store.exists()
     except Exception as error:  # an unknown protocol, one whose package is not installed, wrong options
-        why = missing_package(place, error) or f"cannot be reached ({str(error) or type(error).__name__})"
+        why = missing_package(place, error) or f"cannot be reached ({said(error)})"
         raise ConfigError([Problem((), f"{place} {why}")]) from None
     return Cache(store)
 

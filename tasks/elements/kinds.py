@@ -10,7 +10,7 @@ from typing import Literal
 
 from cellstrata.tasks.elements.other_formats import MUDATA_FILE, OF_MUDATA
 from cellstrata.tasks.overlays.document import DOCUMENT, has_document
-from cellstrata.tasks.stores.data_errors import DataError, InputError
+from cellstrata.tasks.stores.data_errors import DataError, InputError, said
 from cellstrata.tasks.stores.faults import VANISHED, StoreError
 from cellstrata.tasks.stores.identity import identity, identity_from, standing, web_mark
 from cellstrata.tasks.stores.missing_packages import missing_package
@@ -176,5 +176,5 @@ def vanished(error: BaseException) -> str | None:
 def shortly(error: Exception) -> str:
     """Return the first 300 characters of what an error says, on one line: zarr names its remedy late. The name of
     one that says nothing."""
-    text = " ".join(str(error).split()) or type(error).__name__
+    text = " ".join(said(error).split())
     return text if len(text) <= 300 else f"{text[:300]}…"

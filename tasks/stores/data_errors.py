@@ -20,3 +20,8 @@ class InputError(DataError):
 
 class OutputError(DataError):
     """A result cannot be written where it was asked for."""
+
+
+def said(error: BaseException) -> str:
+    """Return what an error says, or its name where it says nothing."""
+    return str(error) or type(error).__name__

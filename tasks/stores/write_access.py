@@ -7,6 +7,7 @@ import tempfile
 import uuid
 from pathlib import Path
 
+from cellstrata.tasks.stores.data_errors import said
 from cellstrata.tasks.stores.faults import StoreError
 from cellstrata.tasks.stores.missing_packages import missing_package
 from cellstrata.tasks.stores.options import HTTP
@@ -29,8 +30,7 @@ def unusable(place: Place) -> str | None:
     except StoreError as error:
         return f"{url} cannot be used ({error})"
     except Exception as error:  # an unknown protocol, one whose package is not installed, wrong options
-        why = str(error) or type(error).__name__
-        return f"{place.url} {missing_package(place.url, error) or f'cannot be reached ({why})'}"
+        return f"{place.url} {missing_package(place.url, error) or f'cannot be reached ({said(error)})'}"
     if there is not None and not there.is_dir():
         return f"{there} is a file, not a folder"
     if there is None or there == path:
