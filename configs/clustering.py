@@ -218,6 +218,11 @@ class ClusteringConfig(BaseModel):
         rules = [self.stop_rules, *self.hierarchy.all_rules()]
         return self.evidence is not None or any(each.asks_halves for each in rules)
 
+    @property
+    def uses_embedding(self) -> bool:
+        """Whether an embedding is used even where level 1 is split on a stored graph."""
+        return self.hierarchy.depth > 1 or self.asks_evidence
+
     @model_validator(mode="wrap")
     @classmethod
     def _whole(cls, data: object, handler: ModelWrapValidatorHandler[ClusteringConfig]) -> ClusteringConfig:

@@ -26,7 +26,7 @@ from cellstrata.tasks.trees.jobs import Job, JobReport, bundle_key
 from cellstrata.tasks.trees.judgement import Judgement
 from cellstrata.tasks.trees.runs import next_runs
 from cellstrata.tasks.trees.split import NodeSplit, first_nodes, node_key, split
-from cellstrata.tasks.trees.split_evidence import evidence_key, gather_evidence, judge, lacks_evidence
+from cellstrata.tasks.trees.split_evidence import evidence_key, judge, judge_whole, needs_evidence
 from cellstrata.tasks.trees.tree import Node, Pending, Tree
 
 LOOK_AGAIN = 0.3  # seconds, at what another run is computing
@@ -156,10 +156,10 @@ class Driver:
             plan, node = work.tree.plan, work.nodes[0]
             if work.evidence_for is not None:
                 work.key = evidence_key(plan, node, work.evidence_for)
+            elif work.recurse:
+                work.key = bundle_key(plan, work.nodes, self.cache)
             else:
-                work.key = (
-                    bundle_key(plan, work.nodes, self.cache) if work.recurse else node_key(plan, node, self.cache)
-                )
+                work.key = node_key(plan, node, self.cache)
         return work.key
 
     def _written_since(self, key: str, listed: bool) -> bool:
@@ -252,12 +252,12 @@ class Driver:
             self.counts.executed += computed
             self.counts.cached += not computed
             if work.recurse:
-                judged = _judged(tree, pending, found, self.cache)
+                judged, _ = judge_whole(tree.plan, pending, found, self.cache)  # gathered again, if it has gone since
                 children = self._close(tree, pending, found, judged, executed=computed)
                 waiting.extend(opened for child in children if (opened := tree.open(child)))
                 continue
             judged = judge(tree.plan, pending, found, self.cache, anew=self.refresh)
-            if judged.wanted or lacks_evidence(tree.plan, found, judged):
+            if needs_evidence(tree.plan, found, judged):
                 held = judged.wanted or judged.reason is not None  # an attempt may follow
                 name = f"{work.name} · evidence"
                 self._push(_Work(tree, (pending,), False, name, future, evidence_for=found, held=held, made=computed))
@@ -269,7 +269,7 @@ class Driver:
         """Take the evidence for a split: its children have waited for it, or it is noted beside them."""
         tree, pending, found = work.tree, work.nodes[0], work.evidence_for
         assert found is not None
-        judged = _judged(tree, pending, found, self.cache)
+        judged, _ = judge_whole(tree.plan, pending, found, self.cache)
         if work.held:
             self._open(tree, self._close(tree, pending, found, judged, executed=work.made), future)
         else:
@@ -280,15 +280,6 @@ class Driver:
     ) -> list[Node]:
         labels = found.labels(self.cache)
         return tree.close(pending, found.key, found.facts, labels, executed=executed, judged=judged)
-
-
-def _judged(tree: Tree, pending: Pending, found: NodeSplit, cache: Cache) -> Judgement:
-    """Judge a split whose evidence, where any is needed, was gathered; what has gone since is gathered again here."""
-    judged = judge(tree.plan, pending, found, cache)
-    if judged.wanted or lacks_evidence(tree.plan, found, judged):
-        gather_evidence(tree.plan, pending, found, cache)
-        judged = judge(tree.plan, pending, found, cache)
-    return judged
 
 
 def _packed(nodes: Sequence[Pending], grain: int) -> list[tuple[Pending, ...]]:

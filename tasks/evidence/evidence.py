@@ -4,31 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from cellstrata.configs.evidence import EvidenceConfig
 from cellstrata.tasks.evidence.effect import Labels, purity, separation
 from cellstrata.tasks.evidence.halves import MOST_CELLS, Clustering, replicability
 from cellstrata.tasks.evidence.null_cloud import null_clouds
 from cellstrata.tasks.imports.turns import IMPORTING
+from cellstrata.tasks.kernels.ensemble import run_seed
 from cellstrata.tasks.kernels.faiss_search import Floats
 from cellstrata.tasks.kernels.graph import Graph
 from cellstrata.tasks.kernels.knn import Metric
 from cellstrata.tasks.stores.json_values import JsonObject
 
 SCHEME = 1  # raise it when the same cells give other numbers
-STRIDE = 1_000  # between the seeds of two splits: their draws are never the same
-SEEDS = 1 << 31  # what engines and NumPy take
 LEAST_SPREAD = 0.02  # standard deviation of draws: two that happen to be equal are not known to the last digit
-
-
-@dataclass(frozen=True, kw_only=True)
-class Draws:
-    """How many random halvings of the cells, and of clouds without groups, evidence is made of."""
-
-    halves: int = 4
-    null: int = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +76,7 @@ class Evidence:
         """
         return exceeds(self.halves, self.null) if min(len(self.halves), len(self.null)) > 1 else None
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Return plain JSON values, as a record's body has them."""
         return {name: list(value) if isinstance(value, tuple) else value for name, value in vars(self).items()}
 
@@ -102,7 +93,7 @@ def evidence_for(
     graph: Graph,
     labels: Labels,
     cluster: Clustering,
-    draws: Draws,
+    draws: EvidenceConfig,
     *,
     n_voters: int,
     metric: Metric,
@@ -127,7 +118,7 @@ def evidence_for(
     seed
         The split's. The draws of two splits with different seeds have none in common.
     """
-    seeds = [(seed * STRIDE + number) % SEEDS for number in range(max(draws.halves, draws.null))]
+    seeds = [run_seed(seed, number) for number in range(max(draws.halves, draws.null))]
     size = min(len(points), MOST_CELLS)
     clouds = null_clouds(points, size, seeds[: draws.null])
     return Evidence(

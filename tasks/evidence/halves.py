@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cellstrata.tasks.kernels.faiss_search import Floats, faiss
-from cellstrata.tasks.kernels.knn import Metric
+from cellstrata.tasks.kernels.knn import Metric, normalised
 from cellstrata.tasks.kernels.rand_index import adjusted_rand_index
 
 MOST_CELLS = 10_000  # of both halves together; of more cells a sample is taken
@@ -55,7 +55,7 @@ def _carried(there: Floats, labels: Labels, here: Floats, n_voters: int, metric:
     """Return the labels that most of a cell's nearest neighbors in the other half have, the lowest of equals."""
     middle = there.mean(0, dtype=np.float64)
     if metric == "cosine":
-        there, here = _unit(there), _unit(here)
+        there, here = normalised(there), normalised(here)
     else:  # faiss compares in float32: far from the origin it would see less
         there, here = (there - middle).astype(np.float32), (here - middle).astype(np.float32)
     module = faiss()
@@ -68,8 +68,3 @@ def _carried(there: Floats, labels: Labels, here: Floats, n_voters: int, metric:
     votes = np.bincount(cells * n_groups + labels[nearest].ravel(), minlength=len(here) * n_groups)
     elected: Labels = votes.reshape(len(here), n_groups).argmax(1).astype(np.int32)
     return elected
-
-
-def _unit(points: Floats) -> Floats:
-    norms = np.linalg.norm(points.astype(np.float64), axis=1, keepdims=True)
-    return (points / np.where(norms == 0, 1, norms)).astype(np.float32)

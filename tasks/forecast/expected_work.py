@@ -45,7 +45,7 @@ class Guess:
             asked = spec.partition
             own = self.times.split(n_cells, asked.algorithm, with_graph=bool(path), runs=all_runs(asked))
             if self.plan.asks_evidence(path):
-                own += self.times.evidence(n_cells, asked.algorithm, self.plan.draws.halves + self.plan.draws.null)
+                own += self.times.evidence(n_cells, asked.algorithm, self.plan.draws)
             self.seen.add(identity)
         expected, longest = Expected({len(path) + 1: own}), 0.0
         children = min(self.times.children(n_cells), n_cells)

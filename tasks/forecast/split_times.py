@@ -14,6 +14,7 @@ from statistics import median
 
 import numpy as np
 
+from cellstrata.configs.evidence import EvidenceConfig
 from cellstrata.tasks.cache.cache import Cache, DamagedEntry, Record
 from cellstrata.tasks.cache.record import SCHEME, parse_record
 from cellstrata.tasks.evidence.halves import MOST_CELLS
@@ -97,10 +98,10 @@ class SplitTimes:
             return self._of(what, n_cells) * _built_in(joined, n_cells) / _built_in(what, n_cells)
         return self._of(joined if runs > 1 else what, n_cells)
 
-    def evidence(self, n_cells: int, algorithm: Algorithm, draws: int) -> float:
+    def evidence(self, n_cells: int, algorithm: Algorithm, draws: EvidenceConfig) -> float:
         """Return the seconds of the evidence for a split: two halves, or of a large cluster less, at each draw."""
         half = min(n_cells, MOST_CELLS) // 2
-        return 2 * draws * self.split(half, algorithm, with_graph=True)
+        return 2 * (draws.halves + draws.null) * self.split(half, algorithm, with_graph=True)
 
     def step(self, name: str, n_cells: int) -> float:
         """Return the seconds of `neighbors` (level 1's graph), `umap` or `pca`."""

@@ -18,7 +18,7 @@ from cellstrata.tasks.kernels.ensemble import all_runs
 from cellstrata.tasks.trees.labels import Path
 from cellstrata.tasks.trees.plan import LAST_LEVEL, TreePlan
 from cellstrata.tasks.trees.split import find_split, first_nodes, node_key
-from cellstrata.tasks.trees.split_evidence import judge, lacks_evidence
+from cellstrata.tasks.trees.split_evidence import judge, needs_evidence
 from cellstrata.tasks.trees.tree import Node, Pending, Tree
 
 Seen = set[Hashable]
@@ -131,8 +131,8 @@ def forecast_tree(
             asked, graph = pending.spec.partition, bool(pending.path)
             own = times.split(n_cells, asked.algorithm, with_graph=graph, runs=all_runs(asked)) if refresh else 0.0
             judged = judge(plan, pending, found, cache, anew=refresh)
-            if judged.wanted or lacks_evidence(plan, found, judged):
-                own += times.evidence(n_cells, asked.algorithm, draws=plan.draws.halves + plan.draws.null)
+            if needs_evidence(plan, found, judged):
+                own += times.evidence(n_cells, asked.algorithm, plan.draws)
                 level.evidence_to_gather += 1
             level.evidence += judged.evidence is not None
             level.seconds += own

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-
 import numpy as np
 
 from cellstrata.tasks.cache.cache import Cache
@@ -11,7 +9,7 @@ from cellstrata.tasks.elements import reading as elements
 from cellstrata.tasks.elements.opening import reading
 from cellstrata.tasks.elements.own_metadata import take_own
 from cellstrata.tasks.imports.turns import IMPORTING
-from cellstrata.tasks.inputs.checks import Check
+from cellstrata.tasks.inputs.checks import Check, column_hint
 from cellstrata.tasks.trees.plan import Batches
 
 Found = dict[str, tuple["np.ndarray", tuple[str, ...]]]
@@ -20,21 +18,19 @@ Found = dict[str, tuple["np.ndarray", tuple[str, ...]]]
 def read_batches(check: Check) -> Found:
     """Return for each of `batch_keys` the group of each cell, (n,) int32, -1 where none is written, and the groups.
 
-    Columns that are not there are noted as wrong."""
-    asked = check.config.batch_keys
+    Columns that are not there are noted as wrong.
+    """
     with reading(check.url, "obs"):
         there = elements.obs_columns(check.root)
-    for name in asked:
-        if name not in there:
-            near = difflib.get_close_matches(name, there, 1)
-            hint = f"did you mean `{near[0]}`?" if near else f"obs has {', '.join(there[:8]) or 'no columns'}"
-            check.wrong(f"obs[{name!r}]", f"`batch_keys` names it, but there is no such column; {hint}")
     found: Found = {}
-    for name in dict.fromkeys(asked):
-        if name in there:
-            with reading(check.url, f"obs[{name!r}]"):
-                take_own(check.root, f"obs/{name}")
-                found[name] = _codes(check, name)
+    for name in dict.fromkeys(check.config.batch_keys):
+        if name not in there:
+            hint = column_hint(name, there, there)
+            check.wrong(f"obs[{name!r}]", f"`batch_keys` names it, but there is no such column; {hint}")
+            continue
+        with reading(check.url, f"obs[{name!r}]"):
+            take_own(check.root, f"obs/{name}")
+            found[name] = _codes(check, name)
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -154,12 +155,17 @@ def check_colors(check: Check) -> None:
     for name in missing:
         if name in genes:
             continue
-        near = difflib.get_close_matches(name, [*known, *genes], 1)
-        hint = f"did you mean `{near[0]}`?" if near else f"obs has {', '.join(sorted(known)[:8]) or 'no columns'}"
+        hint = column_hint(name, [*known, *genes], sorted(known))
         check.wrong(
             f"obs[{name!r}]",
             f"`umap_colors` or `plots` name it, but it is neither a column nor a gene; {hint}",
         )
+
+
+def column_hint(name: str, offered: Sequence[str], columns: Sequence[str]) -> str:
+    """Say which of the names that are offered was probably meant, or which columns obs has."""
+    near = difflib.get_close_matches(name, offered, 1)
+    return f"did you mean `{near[0]}`?" if near else f"obs has {', '.join(columns[:8]) or 'no columns'}"
 
 
 def columns_of(config: ClusteringConfig) -> list[str]:

@@ -9,7 +9,6 @@ from cellstrata.configs.clustering import ClusteringConfig
 from cellstrata.tasks.cache.cache import ArrayRef
 from cellstrata.tasks.elements.own_metadata import take_own
 from cellstrata.tasks.elements.reading import read_obs_column
-from cellstrata.tasks.evidence.evidence import Draws
 from cellstrata.tasks.inputs.inspection import Input
 from cellstrata.tasks.kernels.engines import PartitionSpec
 from cellstrata.tasks.kernels.gpu import GpuStatus
@@ -44,8 +43,7 @@ def tree_plans(
     EngineUnavailable
         If a GPU is required and there is none, or the engine that is asked for is not installed.
     """
-    placement, asked = placement_of(settings, use_gpu, status), settings.evidence
-    draws = None if asked is None else Draws(halves=asked.halves, null=asked.null)
+    placement = placement_of(settings, use_gpu, status)
     plans = [
         TreePlan(
             algorithm=algorithm,
@@ -67,7 +65,7 @@ def tree_plans(
             root_graph=graph,
             root_graph_stored=source.stored_graph is not None,
             resolutions=tuple(settings.resolutions),
-            evidence=draws,
+            evidence=settings.evidence,
             stop=settings.stop_rules,
             batches=source.batches,
         )

@@ -114,7 +114,7 @@ def base_neighbors(config: ClusteringConfig, recorded: Mapping[str, Any], check:
     if use_rep is None and plain.get("n_pcs") == 0:
         use_rep = "X"  # what scanpy means by it
     kept = stored and not config.recompute_neighbors
-    if use_rep is None and kept and (config.hierarchy.depth > 1 or config.asks_evidence):
+    if use_rep is None and kept and config.uses_embedding:
         if isinstance(several, Mapping):
             of = ", ".join(f"{name}: {_scalar(rep)}" for name, rep in several.items())
             check.wrong(
@@ -128,8 +128,7 @@ def base_neighbors(config: ClusteringConfig, recorded: Mapping[str, Any], check:
     if n_pcs is None and not (asked and asked.use_rep) and use_rep != "X":
         n_pcs = _count(plain.get("n_pcs"))
     given = asked.model_dump(exclude_none=True) if asked else {}
-    alone = config.hierarchy.depth == 1 and not config.asks_evidence
-    if given and stored and alone and not (config.recompute_neighbors or config.recompute_umap):
+    if given and stored and not (config.uses_embedding or config.recompute_neighbors or config.recompute_umap):
         check.notices.append(
             f"the stored graph is clustered as it is, without regard to {', '.join(given)}; {check.wording.graph}"
         )

@@ -59,7 +59,12 @@ def run_spec(spec: PartitionSpec, number: int) -> PartitionSpec:
     A larger ensemble has the runs of a smaller one, and more. Ensembles of up to 1,000 runs with different seeds
     have none in common (below 2 million, from where seeds begin anew).
     """
-    return replace(spec, ensemble=1, seed=(spec.seed * STRIDE + number) % SEEDS)
+    return replace(spec, ensemble=1, seed=run_seed(spec.seed, number))
+
+
+def run_seed(seed: int, number: int) -> int:
+    """Return the seed of a run, or of any other draw, counted from 0, where a split has this seed."""
+    return (seed * STRIDE + number) % SEEDS
 
 
 def first_runs(spec: PartitionSpec) -> int:

@@ -87,7 +87,7 @@ def nearest_neighbors(
     k = effective_neighbors(n_neighbors, n)
     if not n:
         return Neighbors(np.empty((0, 0), np.int32), np.empty((0, 0), np.float32), method_for(0))
-    points = _normalised(embedding) if metric == "cosine" else embedding - embedding.mean(0, dtype=np.float64)
+    points = normalised(embedding) if metric == "cosine" else embedding - embedding.mean(0, dtype=np.float64)
     points = np.ascontiguousarray(points, dtype=np.float32)
     searched = _zeros_apart(points) if metric == "cosine" else points
     # Centring rounds the coordinates once more; the differences of these are right to the last bits.
@@ -116,7 +116,8 @@ def nearest_neighbors(
     return Neighbors(indices, distances, method_for(n))
 
 
-def _normalised(embedding: Floats) -> Floats:
+def normalised(embedding: Floats) -> Floats:
+    """Return the rows with length 1, (n, d) float32; those that are all zero stay so."""
     norms = np.linalg.norm(embedding.astype(np.float64), axis=1, keepdims=True)
     return (embedding / np.where(norms == 0, 1, norms)).astype(np.float32)
 

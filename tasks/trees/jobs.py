@@ -15,7 +15,7 @@ from cellstrata.tasks.stores.json_values import JsonObject
 from cellstrata.tasks.trees.plan import TreePlan
 from cellstrata.tasks.trees.runs import RunsWanted
 from cellstrata.tasks.trees.split import node_key, split
-from cellstrata.tasks.trees.split_evidence import gather_evidence, judge, lacks_evidence
+from cellstrata.tasks.trees.split_evidence import gather_evidence, judge_whole
 from cellstrata.tasks.trees.tree import Pending, Tree
 
 
@@ -130,11 +130,9 @@ def _grown(job: Job, cache: Cache) -> tuple[list[Record], list[str]]:
         if found.computed:
             executed.append(found.key)
         if job.recurse:
-            judged = judge(job.plan, pending, found, cache, anew=job.refresh)
-            if judged.wanted or lacks_evidence(job.plan, found, judged):
-                gathered = gather_evidence(job.plan, pending, found, cache, refresh=job.refresh)
+            judged, gathered = judge_whole(job.plan, pending, found, cache, refresh=job.refresh)
+            if gathered is not None:
                 entries.append(gathered.record)
-                judged = judge(job.plan, pending, found, cache)
             labels = found.labels(cache)
             children = tree.close(pending, found.key, found.facts, labels, executed=found.computed, judged=judged)
             waiting += _looked_ahead(job, cache, [opened for child in children if (opened := tree.open(child))])

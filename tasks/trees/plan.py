@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from cellstrata.configs.evidence import NEVER, StopRules
+from cellstrata.configs.evidence import NEVER, EvidenceConfig, StopRules
 from cellstrata.configs.hierarchy import Hierarchy, LevelParameters
 from cellstrata.tasks.cache.cache import ArrayRef
-from cellstrata.tasks.evidence.evidence import Draws
 from cellstrata.tasks.kernels.engines import Algorithm, PartitionSpec
 from cellstrata.tasks.kernels.placement import Placement
 from cellstrata.tasks.trees.labels import Path, label_of
@@ -79,14 +78,14 @@ class TreePlan:
     root_graph: str
     root_graph_stored: bool
     resolutions: tuple[float, ...] = ()
-    evidence: Draws | None = None
+    evidence: EvidenceConfig | None = None
     stop: StopRules = NEVER
     batches: tuple[Batches, ...] = ()
 
     @property
-    def draws(self) -> Draws:
+    def draws(self) -> EvidenceConfig:
         """How much evidence is gathered where it is."""
-        return self.evidence or Draws()
+        return self.evidence or EvidenceConfig()
 
     @property
     def name(self) -> str:

@@ -6,7 +6,6 @@ needs its digest alone; its rows are read only when it has to be computed.
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from cellstrata.tasks.kernels.graph import Graph
 from cellstrata.tasks.kernels.knn_cuvs import neighbors_by
 from cellstrata.tasks.kernels.partition import Guard, Partition, partition
 from cellstrata.tasks.stores.digest import digest_array
-from cellstrata.tasks.stores.json_values import WrongJson
+from cellstrata.tasks.trees.entries import find_entry
 from cellstrata.tasks.trees.facts import SplitFacts
 from cellstrata.tasks.trees.graphs import read_graph, write_graph
 from cellstrata.tasks.trees.keys import graph_key, split_key
@@ -34,7 +33,6 @@ from cellstrata.tasks.trees.runs import RunsWanted, keeps_runs, run_of
 from cellstrata.tasks.trees.tree import Node, Pending, Tree
 
 KEPT_GRAPH = 1_000  # cells: a smaller graph is built as fast as it is found, and is not kept
-log = logging.getLogger("cellstrata.cache")
 
 
 @dataclass(frozen=True)
@@ -79,14 +77,8 @@ def node_key(plan: TreePlan, pending: Pending, cache: Cache) -> str:
 
 def find_split(cache: Cache, key: str) -> NodeSplit | None:
     """Return a split that the cache has, whole and with all that every revision tells."""
-    record = cache.find(key, "split")
-    if record is None:
-        return None
-    try:
-        return NodeSplit(SplitFacts.from_json(record.body), record, computed=False)
-    except WrongJson as error:
-        log.warning("cache entry %s in %s is damaged (%s): computed again", key, cache.store.url, error)
-        return None
+    found = find_entry(cache, key, "split", SplitFacts.from_json)
+    return None if found is None else NodeSplit(*found, computed=False)
 
 
 def split(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -22,13 +21,11 @@ from cellstrata.tasks.kernels.knn import method_for
 from cellstrata.tasks.kernels.knn_cuvs import neighbors_by
 from cellstrata.tasks.kernels.partition import Guard, partition
 from cellstrata.tasks.stores.digest import digest_values
-from cellstrata.tasks.stores.json_values import WrongJson
+from cellstrata.tasks.trees.entries import find_entry
 from cellstrata.tasks.trees.judgement import NOTHING, Judgement
 from cellstrata.tasks.trees.plan import TreePlan
 from cellstrata.tasks.trees.split import NodeSplit, graph_of, rows_of
 from cellstrata.tasks.trees.tree import Pending
-
-log = logging.getLogger("cellstrata.cache")
 
 
 def evidence_key(plan: TreePlan, pending: Pending, split: NodeSplit) -> str:
@@ -59,15 +56,8 @@ class Gathered:
 
 def find_evidence(plan: TreePlan, pending: Pending, split: NodeSplit, cache: Cache) -> Gathered | None:
     """Return the evidence for a split that the cache has."""
-    key = evidence_key(plan, pending, split)
-    record = cache.find(key, "evidence")
-    if record is None:
-        return None
-    try:
-        return Gathered(Evidence.from_json(record.body), record, computed=False)
-    except WrongJson as error:
-        log.warning("cache entry %s in %s is damaged (%s): computed again", key, cache.store.url, error)
-        return None
+    found = find_entry(cache, evidence_key(plan, pending, split), "evidence", Evidence.from_json)
+    return None if found is None else Gathered(*found, computed=False)
 
 
 def gather_evidence(
@@ -111,9 +101,8 @@ def judge(plan: TreePlan, pending: Pending, split: NodeSplit, cache: Cache, *, a
     batches = _batches(plan, pending, split, cache)
     donors = batches[0][1] if batches else ()
     reason = reason_at_once(rules, facts.sizes, facts.agreement, donors)
-    asked = plan.evidence is not None or (
-        reason is None and rules.asks_halves
-    )  # by no rule of what happens to be there
+    # Nothing depends on what happens to be there, and is not asked for.
+    asked = plan.evidence is not None or (reason is None and rules.asks_halves)
     found = find_evidence(plan, pending, split, cache) if asked and not anew else None
     evidence = found.evidence if found else None
     key = found.record.key if found else None
@@ -124,9 +113,26 @@ def judge(plan: TreePlan, pending: Pending, split: NodeSplit, cache: Cache, *, a
     return Judgement(reason=reason, evidence=evidence, evidence_key=key, batches=batches)
 
 
-def lacks_evidence(plan: TreePlan, split: NodeSplit, judged: Judgement) -> bool:
-    """Tell whether evidence is still to be gathered for a split, which is known to stand or not."""
-    return plan.evidence is not None and judged.evidence is None and len(split.facts.sizes) > 1
+def needs_evidence(plan: TreePlan, split: NodeSplit, judged: Judgement) -> bool:
+    """Tell whether evidence is still to be gathered for a split: to know whether it stands, or for its own sake."""
+    return judged.wanted or (plan.evidence is not None and judged.evidence is None and len(split.facts.sizes) > 1)
+
+
+def judge_whole(
+    plan: TreePlan, pending: Pending, split: NodeSplit, cache: Cache, *, refresh: bool = False
+) -> tuple[Judgement, Gathered | None]:
+    """Say whether a split stands, and what of evidence was needed for it and is not there is gathered.
+
+    Raises
+    ------
+    DamagedEntry
+        As `gather_evidence`.
+    """
+    judged = judge(plan, pending, split, cache, anew=refresh)
+    if not needs_evidence(plan, split, judged):
+        return judged, None
+    gathered = gather_evidence(plan, pending, split, cache, refresh=refresh)
+    return judge(plan, pending, split, cache), gathered
 
 
 def _batches(

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from cellstrata.configs.evidence import AUTO, NEVER, StopRules
+from cellstrata.configs.evidence import AUTO, NEVER, EvidenceConfig, StopRules
 from cellstrata.tasks.evidence.batches import batch_spread
-from cellstrata.tasks.evidence.evidence import LEAST_SPREAD, Draws, Evidence, evidence_for, exceeds
+from cellstrata.tasks.evidence.evidence import LEAST_SPREAD, Evidence, evidence_for, exceeds
 from cellstrata.tasks.evidence.halves import Floats, Labels
 from cellstrata.tasks.evidence.stop import reason_at_once, reason_of_evidence
 from cellstrata.tasks.kernels.connectivities import connectivities
@@ -32,7 +32,7 @@ def clustered(points: Floats, seed: int) -> Labels:
 def evidence_of(points: Floats, seed: int = 0) -> Evidence:
     graph, labels = connectivities(nearest_neighbors(points, 15)), clustered(points, seed)
     return evidence_for(
-        points, graph, labels, clustered, Draws(halves=3, null=3), n_voters=15, metric="euclidean", seed=seed
+        points, graph, labels, clustered, EvidenceConfig(halves=3, null=3), n_voters=15, metric="euclidean", seed=seed
     )
 
 

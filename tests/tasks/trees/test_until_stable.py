@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cellstrata.configs.evidence import AUTO, StopRules
+from cellstrata.configs.evidence import AUTO, EvidenceConfig, StopRules
 from cellstrata.configs.hierarchy import Hierarchy
 from cellstrata.tasks.cache.cache import Cache
 from cellstrata.tasks.evidence.evidence import Evidence
@@ -142,7 +142,7 @@ def test_what_the_keys_of_evidence_depend_on(cache: Cache) -> None:
     level = replace(plan, hierarchy=Hierarchy.parse({"levels": rules}))
     assert len({keys(replace(level, batches=(each,)), cache)[2] for each in donors}) == 2
     assert keys(replace(plan, batches=(donors[0],)), cache) == base  # where no rule asks, nothing depends on it
-    more = keys(replace(plan, evidence=replace(plan.draws, halves=9)), cache)
+    more = keys(replace(plan, evidence=EvidenceConfig(halves=9)), cache)
     assert more[0] == base[0]
     assert more[1] != base[1]
     other = replace(plan, partition=replace(plan.partition, seed=5))
