@@ -44,12 +44,32 @@ def grown(points: Floats, asked: Asked, folder: str | None = None) -> Tree:
     if folder is None:
         with tempfile.TemporaryDirectory() as own:
             return grown(points, asked, own)
-    cache = Cache(Store.at(str(Path(folder) / "cache"), {}))
+    cache = cache_in(folder)
+    plan = planned(points, asked, cache)
+    tree = Tree(plan)
+    waiting = [opened for node in first_nodes(tree) if (opened := tree.open(node))]
+    while waiting:
+        pending = waiting.pop()
+        found = split(plan, pending, cache)
+        judged, _ = judge_whole(plan, pending, found, cache)
+        labels = found.labels(cache)
+        children = tree.close(pending, found.key, found.facts, labels, executed=found.computed, judged=judged)
+        waiting += [opened for child in children if (opened := tree.open(child))]
+    return tree.ended()
+
+
+def cache_in(folder: str) -> Cache:
+    """Open the cache that a benchmark keeps in a folder."""
+    return Cache(Store.at(str(Path(folder) / "cache"), {}))
+
+
+def planned(points: Floats, asked: Asked, cache: Cache) -> TreePlan:
+    """Return the plan of a tree of an embedding, (n, d) float32, and have its graph in the cache."""
     choice = EmbeddingChoice("X_pca")
     embedding = cache.put(np.ascontiguousarray(points, dtype=np.float32))
     root = compute_neighbors(cache, embedding, asked.n_neighbors, "euclidean", 1)
     spec = PartitionSpec("leiden", asked.resolution, seed=asked.seed, ensemble=asked.ensemble)  # type: ignore[arg-type]
-    plan = TreePlan(
+    return TreePlan(
         algorithm="leiden",
         resolution=asked.resolution,
         placement=Placement("cpu", 0, 50, 0.0, NOT_LOOKED),
@@ -64,16 +84,6 @@ def grown(points: Floats, asked: Asked, folder: str | None = None) -> Tree:
         evidence=asked.draws,
         stop=asked.stop,
     )
-    tree = Tree(plan)
-    waiting = [opened for node in first_nodes(tree) if (opened := tree.open(node))]
-    while waiting:
-        pending = waiting.pop()
-        found = split(plan, pending, cache)
-        judged, _ = judge_whole(plan, pending, found, cache)
-        labels = found.labels(cache)
-        children = tree.close(pending, found.key, found.facts, labels, executed=found.computed, judged=judged)
-        waiting += [opened for child in children if (opened := tree.open(child))]
-    return tree.ended()
 
 
 def levels(tree: Tree) -> Mapping[int, npt.NDArray[np.int32]]:

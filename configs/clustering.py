@@ -49,6 +49,7 @@ from cellstrata.configs.wording import problems_in
 
 ALGORITHMS = ("leiden", "louvain")
 ENGINES = ("igraph", "leidenalg", "libreville", "rapids")
+SWEEP = "auto"  # in the place of resolutions
 
 STRICT = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
@@ -87,6 +88,10 @@ def _algorithms(value: object) -> object:
 
 
 def _resolutions(value: object) -> object:
+    if value == SWEEP:
+        return value
+    if isinstance(value, str) and (near := did_you_mean(value, [SWEEP])):
+        raise refuse(f"must be a number, a list of numbers or `{SWEEP}`, not {shown(value)}", near)
     if isinstance(value, Mapping):
         raise refuse("must be a number or a list of numbers, not a mapping", "per cluster: see `hierarchy`")
     return each_once(value, positive_number) or _empty("0.2, 0.5, 1.0")
@@ -125,8 +130,9 @@ class ClusteringConfig(BaseModel):
     algorithm: Annotated[list[Literal["leiden", "louvain"]], BeforeValidator(_algorithms)] = Field(
         description="`leiden`, `louvain`, or a list of both."
     )
-    resolutions: Annotated[list[float], BeforeValidator(_resolutions)] = Field(
-        description="Resolutions to cluster at, each greater than 0: a list, or a single number."
+    resolutions: Annotated[list[float] | Literal["auto"], BeforeValidator(_resolutions)] = Field(
+        description="Resolutions to cluster at, each greater than 0: a list, or a single number. `auto`: those that "
+        "a sweep of level 1 advises."
     )
     seed: CountFromZero = Field(0, description="Seed of the partition.")
     neighbors_key: Text | None = Field(
@@ -203,6 +209,11 @@ class ClusteringConfig(BaseModel):
     plots: Annotated[PlotsConfig, NothingIsEmpty] = Field(default_factory=PlotsConfig, description="Further figures.")
 
     @property
+    def listed_resolutions(self) -> tuple[float, ...]:
+        """The resolutions that are asked for; empty where a sweep is to find them."""
+        return () if isinstance(self.resolutions, str) else tuple(self.resolutions)
+
+    @property
     def use_weights(self) -> bool:
         """Whether edges count by their weight."""
         return self.clustering_args.get("use_weights", True)
@@ -214,9 +225,9 @@ class ClusteringConfig(BaseModel):
 
     @property
     def asks_evidence(self) -> bool:
-        """Whether halves of any split may be clustered."""
+        """Whether halves of any split may be clustered; a sweep clusters those of level 1."""
         rules = [self.stop_rules, *self.hierarchy.all_rules()]
-        return self.evidence is not None or any(each.asks_halves for each in rules)
+        return self.evidence is not None or not self.listed_resolutions or any(each.asks_halves for each in rules)
 
     @property
     def uses_embedding(self) -> bool:
@@ -240,13 +251,31 @@ class ClusteringConfig(BaseModel):
 
 
 def _trees_not_made(config: ClusteringConfig) -> list[Problem]:
-    trees = [TreeId(algorithm, number) for algorithm in config.algorithm for number in config.resolutions]
+    if not config.listed_resolutions:
+        return _against_a_sweep(config)
+    trees = [TreeId(algorithm, number) for algorithm in config.algorithm for number in config.listed_resolutions]
     found = []
     for tree in config.hierarchy.of_trees:
         if tree not in trees:
             made = did_you_mean(str(tree), [str(each) for each in trees])
             suggestion = made or f"this dataset has {', '.join(map(str, trees))}"
             found.append(Problem(("hierarchy",), f"names clusters of {tree}, which is not computed", suggestion))
+    return found
+
+
+def _against_a_sweep(config: ClusteringConfig) -> list[Problem]:
+    found = []
+    hierarchy, first = config.hierarchy, config.hierarchy.parameters(())
+    if hierarchy.of_trees:
+        named = ", ".join(map(str, hierarchy.of_trees))
+        message = f"names clusters of {named}, but `resolutions: {SWEEP}` is yet to find the resolutions"
+        found.append(Problem(("hierarchy",), message, "list them, or name clusters of every tree"))
+    if first is not None and first.resolution is not None:
+        message = f"sets level 1's resolution, which `resolutions: {SWEEP}` is to find"
+        found.append(Problem(("hierarchy",), message, "leave one of the two out"))
+    if not config.overwrite:
+        message = f"false needs to know the columns, which `resolutions: {SWEEP}` is yet to find"
+        found.append(Problem(("overwrite",), message, "list the resolutions"))
     return found
 
 

@@ -60,7 +60,8 @@ def _of_several_trees(config: RunConfig) -> list[str]:
     said: dict[tuple[str, ...], list[str]] = {}
     for name, dataset in config.selected.items():
         settings = dataset.clustering
-        trees = [TreeId(algorithm, number) for algorithm in settings.algorithm for number in settings.resolutions]
+        resolutions = settings.listed_resolutions
+        trees = [TreeId(algorithm, number) for algorithm in settings.algorithm for number in resolutions]
         for path in settings.hierarchy.named_clusters() if len(trees) > 1 else ():
             met = [str(tree) for tree in trees if path not in settings.hierarchy.of_trees.get(tree, {})]
             if len(met) > 1:

@@ -8,28 +8,24 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from typing import Annotated, Any
+from typing import Annotated
 
-from prefect import flow, runtime, tags
+from prefect import flow, runtime
 from prefect.client.schemas.objects import State
 from prefect.context import TagsContext
-from prefect.task_runners import ThreadPoolTaskRunner
 
 from cellstrata.configs.form.schema import AsForm
 from cellstrata.configs.model import RunConfig
-from cellstrata.flows.dataset import WAITING, DatasetSteps
+from cellstrata.flows.all_datasets import all_datasets
+from cellstrata.flows.dataset import DatasetSteps
 from cellstrata.flows.monitor.artifacts import LiveArtifacts, column_rows
 from cellstrata.flows.monitor.outcome import dataset_state, run_name, run_state
 from cellstrata.flows.monitor.summary import DatasetSummary, RunSummary
-from cellstrata.flows.preparation import prepare, ready
+from cellstrata.flows.preparation import ready
 from cellstrata.flows.reports import index_of_run
-from cellstrata.flows.run import Run, open_run
-from cellstrata.tasks.cache.leases import using
+from cellstrata.flows.run import open_run
 from cellstrata.tasks.inputs.file_tables import write_file_tables
-from cellstrata.tasks.inputs.inspection import Input
 from cellstrata.tasks.results.result import Finished
-
-AT_ONCE = 32  # datasets: each has threads of its own, which wait for the workers
 
 
 @flow(name="cluster", flow_run_name=run_name, persist_result=False)
@@ -48,7 +44,8 @@ async def cluster(config: Annotated[RunConfig, AsForm()]) -> State[dict[str, obj
     started = time.perf_counter()
     config = await asyncio.to_thread(ready, config, runtime.deployment.id is not None)
     with open_run(config) as run, run.computing():
-        datasets = await _all_datasets(run)
+        await asyncio.to_thread(write_file_tables, config)
+        datasets = await all_datasets(run, cluster_dataset)
     index = await index_of_run(config, datasets)
     return run_state(
         RunSummary(
@@ -59,24 +56,6 @@ async def cluster(config: Annotated[RunConfig, AsForm()]) -> State[dict[str, obj
             seconds=round(time.perf_counter() - started, 3),
         )
     )
-
-
-async def _all_datasets(run: Run) -> dict[str, DatasetSummary]:
-    config, at_once = run.config, run.executor.at_once
-    inputs = await asyncio.to_thread(prepare, run)
-    await asyncio.to_thread(write_file_tables, config)
-    runner: Any = ThreadPoolTaskRunner(max_workers=at_once + WAITING)
-    beside = asyncio.Semaphore(min(max(2, at_once), AT_ONCE))
-
-    async def one(source: Input) -> State[Any]:
-        async with beside:
-            with tags(f"dataset:{source.dataset}", f"runner:{config.runner}"):
-                child = cluster_dataset.with_options(task_runner=runner)
-                return await child(config, source.dataset, source.file_id, return_state=True)
-
-    with using(run.open_cache()):
-        states = await asyncio.gather(*map(one, inputs.values()))
-    return {name: await _summary(state) for name, state in zip(inputs, states, strict=True)}
 
 
 @flow(name="cluster_dataset", flow_run_name="{dataset}/{file_id}", persist_result=False)
@@ -93,21 +72,15 @@ async def cluster_dataset(config: RunConfig, dataset: str, file_id: str) -> Stat
 async def _through(steps: DatasetSteps) -> DatasetSummary:
     embeddings = await steps.embeddings()
     graph = await steps.graph(embeddings)
-    trees = steps.trees(embeddings, graph)
     async with LiveArtifacts(steps.name, steps.run.progress) as live:
+        swept = () if steps.settings.listed_resolutions else await steps.sweep(embeddings, graph)
+        trees = steps.trees(embeddings, graph, swept)
         umap = await steps.grow(trees, beside=steps.umap(embeddings, graph))
         trees = [tree.ended() for tree in trees]
-        finished = Finished.of(steps.source, trees, graph, umap, embeddings, steps.run.config)
+        advice = await steps.advice(trees, swept)
+        finished = Finished.of(steps.source, trees, graph, umap, embeddings, steps.run.config, advice)
         published = await steps.publish(finished)
         pages = await steps.draw(finished, published)
-        await live.tell(column_rows(published, trees), pages.links(steps.source.output), pages.previews)
-    return steps.end(published, pages)
-
-
-async def _summary(state: State[Any]) -> DatasetSummary:
-    """What a dataset came to: its flow's result, or the reason why it has none."""
-    if state.is_completed():
-        return DatasetSummary.from_json(await state.aresult())
-    error: object = await state.aresult(raise_on_failure=False)
-    said = (str(error) or repr(error)) if isinstance(error, BaseException) else str(state.message)
-    return DatasetSummary(error=said)
+        links = pages.links(steps.source.output)
+        await live.tell(column_rows(published, trees), links, pages.previews, advice)
+    return steps.end(published, pages, advice)

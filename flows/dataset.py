@@ -23,15 +23,19 @@ from cellstrata.flows.preparation import take_input
 from cellstrata.flows.reports import report_of_dataset
 from cellstrata.flows.run import Run
 from cellstrata.flows.steps import run_step, split
+from cellstrata.tasks.advice.advice import Advice, advice_on
+from cellstrata.tasks.advice.resolution_facts import sweep_plan
+from cellstrata.tasks.advice.sweep import next_resolutions
 from cellstrata.tasks.cache.cache import ArrayRef, Cache
 from cellstrata.tasks.inputs.inspection import Input
 from cellstrata.tasks.inputs.level_1 import Embeddings, Level1, pca_of
 from cellstrata.tasks.inputs.plans import kept_partition, tree_plans
+from cellstrata.tasks.kernels.engines import Algorithm
 from cellstrata.tasks.report.subject import RunFacts
 from cellstrata.tasks.report.write import WrittenPage
 from cellstrata.tasks.results.result import Finished, Published, publish_result
 from cellstrata.tasks.results.uses import note_use
-from cellstrata.tasks.trees.plan import EmbeddingChoice
+from cellstrata.tasks.trees.plan import EmbeddingChoice, TreePlan
 from cellstrata.tasks.trees.root_graph import RootGraph, compute_neighbors
 from cellstrata.tasks.trees.tree import Tree
 from cellstrata.tasks.trees.umap import ComputedUmap, compute_umap, find_umap
@@ -118,12 +122,53 @@ class DatasetSteps:
             get_run_logger().warning("%s: the CPU drew the UMAP, since %s", self.name, drawn.fallback)
         return drawn.coordinates
 
-    def trees(self, embeddings: Embeddings, graph: str) -> list[Tree]:
-        """Return a tree for each algorithm and resolution, with the levels that the input has and that are kept."""
-        config, source = self.run.config, self.source
-        use_gpu = config.gpu_for(source.dataset)
-        plans = tree_plans(self.settings, source, embeddings, graph, use_gpu, self.run.gpu)
-        return [Tree(plan, kept_partition(plan, source)) for plan in plans]
+    async def sweep(self, embeddings: Embeddings, graph: str) -> tuple[Advice, ...]:
+        """Split level 1 at the resolutions of a sweep, gather the evidence, and return what is advised, by algorithm.
+
+        What the configuration lists is set beside them.
+
+        Raises
+        ------
+        SplitFailed
+            If the cells cannot be split.
+        """
+        found = [await self._swept(algorithm, embeddings, graph) for algorithm in self.settings.algorithm]
+        return tuple(advice for advice in found if advice is not None)
+
+    async def _swept(self, algorithm: Algorithm, embeddings: Embeddings, graph: str) -> Advice | None:
+        def trees_at(resolutions: Sequence[float]) -> list[Tree]:
+            plans = self._plans(embeddings, graph, {algorithm: resolutions})
+            return [Tree(sweep_plan(plan, self.settings.evidence)) for plan in plans]
+
+        trees: list[Tree] = []
+        while wanted := next_resolutions({tree.plan.resolution: tree.outcomes[()].n_children for tree in trees}):
+            more = trees_at(wanted)
+            await self._split(more)
+            trees += more
+        listed = trees_at([each for each in self.settings.listed_resolutions if each not in _resolutions(trees)])
+        await self._split(listed)
+        return await asyncio.to_thread(advice_on, [tree.plan for tree in (*trees, *listed)], self.cache)
+
+    def trees(self, embeddings: Embeddings, graph: str, swept: Sequence[Advice]) -> list[Tree]:
+        """Return a tree for each algorithm and resolution, with the levels that the input has and that are kept.
+
+        The resolutions are those that a sweep advises, where it was asked to find them.
+        """
+        taken = {advice.algorithm: advice.taken for advice in swept}
+        plans = self._plans(embeddings, graph, taken or None)
+        return [Tree(plan, kept_partition(plan, self.source)) for plan in plans]
+
+    async def advice(self, trees: Sequence[Tree], swept: tuple[Advice, ...]) -> tuple[Advice, ...]:
+        """Return which of the resolutions to take that were split, by algorithm; with a sweep what that advises."""
+        if swept:
+            return swept
+        made = [tree.plan for tree in trees if tree.given is None]
+        found = []
+        for algorithm in self.settings.algorithm:
+            own = [plan for plan in made if plan.algorithm == algorithm]
+            if len(own) > 1 and (advice := await asyncio.to_thread(advice_on, own, self.cache)):
+                found.append(advice)
+        return tuple(found)
 
     async def grow(self, trees: Sequence[Tree], beside: Awaitable[ArrayRef | None]) -> ArrayRef | None:
         """Split all that is to be split; returns what was computed `beside` it.
@@ -133,14 +178,28 @@ class DatasetSteps:
         SplitFailed
             If a cluster cannot be split.
         """
-        config = self.run.config
-        self.total = sum(tree.plan.n_cells * tree.plan.depth for tree in trees)
+        grown, found = await asyncio.gather(self._split(trees), beside, return_exceptions=True)
+        if isinstance(grown, BaseException):
+            raise grown
+        if isinstance(found, BaseException):
+            raise found
+        return found
+
+    def _plans(
+        self, embeddings: Embeddings, graph: str, resolutions: Mapping[Algorithm, Sequence[float]] | None
+    ) -> list[TreePlan]:
+        use_gpu = self.run.config.gpu_for(self.source.dataset)
+        return tree_plans(self.settings, self.source, embeddings, graph, use_gpu, self.run.gpu, resolutions)
+
+    async def _split(self, trees: Sequence[Tree]) -> None:
+        config, before = self.run.config, self.total
+        self.total += sum(tree.plan.n_cells * tree.plan.depth for tree in trees)
         storage = await asyncio.to_thread(cache_block, self.cache, self.run.blocks)
         log = log_of(get_run_logger())
 
         def follow(settled: int, counts: Counts) -> None:
             level = min((tree.level for tree in trees), default=0)
-            self.run.progress.announce(Progress(self.name, settled, self.total, counts, level=level), log)
+            self.run.progress.announce(Progress(self.name, before + settled, self.total, counts, level=level), log)
             if counts.executed and config.runner != "threads":  # where a step may import the same meanwhile
                 load_for_publishing()
 
@@ -154,12 +213,7 @@ class DatasetSteps:
             on_progress=follow,
             counts=self.counts,
         )
-        grown, found = await asyncio.gather(driver.grow(trees), beside, return_exceptions=True)
-        if isinstance(grown, BaseException):
-            raise grown
-        if isinstance(found, BaseException):
-            raise found
-        return found
+        await driver.grow(trees)
 
     async def publish(self, finished: Finished) -> Published:
         """Write the result and the table of labels, and note in the cache what they use."""
@@ -176,7 +230,7 @@ class DatasetSteps:
         """Draw figures and write the report, where they are wanted."""
         self._tell("drawing figures")
         seconds = time.perf_counter() - self.started
-        figures, not_drawn = await figures_of(self.run.config, self.source, published.key, self.cache)
+        figures, not_drawn = await figures_of(self.run.config, self.source, published, self.cache)
         notices = (*self.source.notices, *finished.notices(), *not_drawn)
         facts = RunFacts(**vars(self.counts), seconds=seconds, notices=notices)
         report = await report_of_dataset(self.run.config, finished, facts, self.cache)
@@ -188,7 +242,7 @@ class DatasetSteps:
             notices=(*notices, *([report.problem] if report.problem else [])),
         )
 
-    def end(self, published: Published, pages: Pages) -> DatasetSummary:
+    def end(self, published: Published, pages: Pages, advice: tuple[Advice, ...]) -> DatasetSummary:
         """Say what the user should know, and sum up."""
         for notice in pages.notices:
             get_run_logger().warning("%s: %s", self.name, notice)
@@ -206,6 +260,20 @@ class DatasetSteps:
             foremost=len(self.source.foremost) or None,
             written=published.written,
             report_written=pages.report.written,
+            advice=advice,
+        )
+
+    def advised(self, advice: tuple[Advice, ...]) -> DatasetSummary:
+        """Say what the user should know, and sum up a sweep alone."""
+        self._tell(DONE)
+        for notice in self.source.notices:
+            get_run_logger().warning("%s: %s", self.name, notice)
+        return DatasetSummary(
+            splits=self.counts,
+            seconds=round(time.perf_counter() - self.started, 3),
+            notices=self.source.notices,
+            foremost=len(self.source.foremost) or None,
+            advice=advice,
         )
 
     def _tell(self, doing: str) -> None:
@@ -213,3 +281,7 @@ class DatasetSteps:
 
     def _unless_refresh(self, find: Callable[..., Any]) -> Callable[..., Any] | None:
         return None if self.run.config.refresh else find
+
+
+def _resolutions(trees: Sequence[Tree]) -> set[float]:
+    return {tree.plan.resolution for tree in trees}

@@ -13,18 +13,21 @@ from cellstrata.tasks.figures.draw import draw_figures
 from cellstrata.tasks.figures.record import DrawnFigures, find_figures
 from cellstrata.tasks.figures.request import FigureRequest, wants_figures
 from cellstrata.tasks.inputs.inspection import Input
+from cellstrata.tasks.results.result import Published
 
 FEW = 3
 
 
-async def figures_of(config: RunConfig, source: Input, key: str, cache: Cache) -> tuple[DrawnFigures | None, list[str]]:
+async def figures_of(
+    config: RunConfig, source: Input, published: Published, cache: Cache
+) -> tuple[DrawnFigures | None, list[str]]:
     """Draw the figures that are asked for and not there yet, in a process of their own.
 
-    `key` is that of the published result. Returns the figures, None without any, and what the user should know.
+    Returns the figures, None without any, and what the user should know.
     """
     if not wants_figures(config, source.dataset):
         return None, []
-    request = FigureRequest.of(config, source, key, cache)
+    request = FigureRequest.of(config, source, published.key, published.columns, cache)
     find = None if config.refresh else find_figures
     try:
         drawn: DrawnFigures = await run_step(f"{source.name} · figures", "apart", draw_figures, request, find=find)

@@ -167,9 +167,16 @@ class Launch:
     """One run, from its configuration to its summary; `stop` may be called from any thread."""
 
     def __init__(
-        self, config: RunConfig, display: Display | None = None, signals: Sequence[signal.Signals] = ()
+        self,
+        config: RunConfig,
+        display: Display | None = None,
+        signals: Sequence[signal.Signals] = (),
+        *,
+        advises: bool = False,
     ) -> None:
-        """`signals` are those that stop the run once its flow has begun; only for a main thread."""
+        """`signals` are those that stop the run once its flow has begun; only for a main thread. With `advises` it is
+        the flow `advise` that runs."""
+        self._advises = advises
         self._config, self._display, self._signals = config, display or LogDisplay(), signals
         self._stopped = False
         self._run: Run | None = None
@@ -177,7 +184,7 @@ class Launch:
         self._lock = threading.Lock()
 
     def summary(self, lost: Callable[[str], None], before_flow: Callable[[], None] = lambda: None) -> RunSummary:
-        """Run, and return the result of the flow `cluster`.
+        """Run, and return the result of the flow.
 
         `lost` is called, from another thread, with a reason if Prefect's server is lost; `before_flow` when
         all is imported.
@@ -228,8 +235,13 @@ class Launch:
     ) -> RunSummary:
         with server.settings():
             with IMPORTING:
-                from cellstrata.flows.cluster import cluster  # here: Prefect takes 2 s to import, and workers must not
+                # Here: Prefect takes 2 s to import, and workers must not.
                 from cellstrata.flows.monitor.outcome import summary_of
+
+                if self._advises:
+                    from cellstrata.flows.advise import advise as flow
+                else:
+                    from cellstrata.flows.cluster import cluster as flow
 
             before_flow()
             server.wait()
@@ -242,7 +254,7 @@ class Launch:
 
             async def until_stopped() -> RunSummary:
                 loop = asyncio.get_running_loop()
-                task = asyncio.ensure_future(cluster(run.config, return_state=True))
+                task = asyncio.ensure_future(flow(run.config, return_state=True))
                 with self._lock:
                     self._stop_flow = lambda: loop.call_soon_threadsafe(task.cancel)
                     if self._stopped:

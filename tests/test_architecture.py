@@ -18,7 +18,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("configs.form", "configs.migration", "tasks.stores", "tasks.kernels"),
     ("tasks.cache", "tasks.evidence", "tasks.overlays"),
     ("tasks.elements", "tasks.trees", "tasks.cache_care"),
-    ("tasks.inputs", "tasks.publishing", "tasks.colours", "tasks.workers"),
+    ("tasks.inputs", "tasks.advice", "tasks.publishing", "tasks.colours", "tasks.workers"),
     ("tasks.results", "tasks.evaluation", "tasks.forecast"),
     ("tasks.figures", "tasks.report"),
     ("flows.executors", "flows.server", "flows.monitor"),

@@ -65,6 +65,8 @@ def _allow_single(part: dict[str, Any] | None) -> None:
     if part is not None and "items" in part:
         several = {key: part.pop(key) for key in ("type", "items")}
         part["anyOf"] = [dict(several["items"]), several]
+    elif part is not None:  # a list, or a word in its place
+        part["anyOf"] = [dict(each["items"]) for each in part["anyOf"] if "items" in each] + part["anyOf"]
 
 
 def _rows() -> Iterator[tuple[str, str, str, str]]:

@@ -22,7 +22,8 @@ def form_schema() -> dict[str, object]:
     del schema["$schema"]
     schema["description"] = "What to cluster, and how: the keys of the configuration file."
     for one in parts["ClusteringConfig"]["properties"]["resolutions"]["anyOf"]:  # checked by hand in the model
-        (one.get("items") or one)["exclusiveMinimum"] = 0
+        if "const" not in one:
+            (one.get("items") or one)["exclusiveMinimum"] = 0
     for name, part in {"": schema, **parts}.items():
         if "properties" in part:
             part["properties"] = arrange(part["properties"], TITLES.get(name, {}))

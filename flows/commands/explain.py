@@ -60,6 +60,8 @@ def lines(found: Explanation) -> Iterator[str]:
     yield _line(
         "with", _shortened(", ".join(f"{name} {found.versions[name]}" for name in PACKAGES if name in found.versions))
     )
+    if whole and found.advice:
+        yield _line("advice", found.advice)
     for level in found.levels:
         yield ""
         yield from _level(level, found.neighbors_key)

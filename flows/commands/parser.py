@@ -15,6 +15,7 @@ examples:
   cellstrata demo                         the bundled example, ready to run
   cellstrata run config.yaml              everything that the file asks for
   cellstrata plan config.yaml             what that would compute
+  cellstrata advise config.yaml           which resolution to take
   cellstrata cluster in.h5ad level1.zarr  one resolution, one level
   cellstrata collect a.zarr b.zarr --output labels.csv
   cellstrata explain result.zarr --cluster 3_1
@@ -86,13 +87,20 @@ def command_parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     plan.add_argument("config", metavar="CONFIG", help="the YAML file of `run`")
     plan.set_defaults(run=".plan:plan", takes="config overrides json verbose")
+    advise = commands.add_parser(
+        "advise", help="sweep over resolutions, and say which to take", **configured,
+        usage="cellstrata advise CONFIG [--chart FOLDER] [--json] [--verbose | --quiet] [--any_key value …]",
+    )  # fmt: skip
+    advise.add_argument("config", metavar="CONFIG", help="the YAML file of `run`")
+    advise.add_argument("--chart", metavar="FOLDER", default="", help="draw the sweep of each dataset there")
+    advise.set_defaults(run=".advise:advise", takes="config overrides json verbose quiet chart")
     demo = commands.add_parser("demo", help="run the bundled example on 700 blood cells", allow_abbrev=False)
     demo.add_argument("--folder", default="cellstrata-demo", help="where its files go (default: %(default)s)")
     demo.set_defaults(run=".demo:demo", takes="folder overrides json verbose quiet")
-    for command in (run, plan, demo):
+    for command in (run, plan, advise, demo):
         command.add_argument("--json", action="store_true", help="print the summary as JSON, on the last line")
         command.add_argument("--verbose", action="store_true", help="show the log of every step")
-    for command in (run, demo):
+    for command in (run, advise, demo):
         command.add_argument("--quiet", action="store_true", help="show no progress")
     _add_cluster(commands)
     collect = commands.add_parser(

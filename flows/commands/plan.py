@@ -47,7 +47,7 @@ def plan(config_path: str, overrides: Sequence[str], as_json: bool, verbose: boo
         return attempt.code
     total = _total(config, inputs, times)
     for name, forecast in inputs.items():
-        for notice in forecast.source.notices:
+        for notice in forecast.notices:
             terminal.notice(f"{name}: {notice}")
     terminal.show(_table(inputs), _in_words(total))
     if as_json:
@@ -152,7 +152,7 @@ def _rows(forecast: InputForecast) -> Iterator[list[str]]:
 
 
 def _tree_rows(tree: TreeForecast) -> Iterator[list[str]]:
-    what = f"{tree.algorithm} {tree.resolution}"
+    what = f"{'sweep, ' if tree.sweeps else ''}{tree.algorithm} {tree.resolution}"
     for level in range(1, tree.kept + 1):
         yield [what, str(level), "kept", "", "", "", "", ""]
     for forecast in tree.levels.values():

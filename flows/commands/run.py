@@ -19,6 +19,7 @@ from cellstrata.flows.commands.exit_codes import DONE, FAILED
 from cellstrata.flows.commands.terminal import Terminal, unexpected
 from cellstrata.flows.executors.executor import RunnerUnusable
 from cellstrata.flows.launch import Interrupted, Launch
+from cellstrata.flows.monitor.summary import RunSummary
 from cellstrata.flows.preparation import UnusableInputs
 from cellstrata.flows.server.embedded_server import ServerFailed
 from cellstrata.tasks.stores.garbage_pause import collect_again
@@ -41,8 +42,23 @@ def _run(config_path: str, overrides: Sequence[str], as_json: bool, verbose: boo
         return reading.code
     for notice in notices:
         terminal.notice(notice)
-    _quiet_prefect(verbose)
+    quiet_prefect(verbose)
     launch = Launch(config, terminal, signals=(signal.SIGINT, signal.SIGTERM))
+    summary, code = summary_or_code(launch, terminal, config_path, verbose)
+    if summary is None:
+        return code
+    terminal.summary(summary)
+    if as_json:
+        print(json.dumps(summary.document()), flush=True)
+    if summary.failed:
+        terminal.failed(f"what is finished is kept: mend the cause and run again to resume\n  {_again(config_path)}")
+    return FAILED if summary.failed else DONE
+
+
+def summary_or_code(
+    launch: Launch, terminal: Terminal, config_path: str, verbose: bool
+) -> tuple[RunSummary | None, int]:
+    """Run, and return what came of it, or None and the exit code where nothing did, which has been said."""
     with Attempt(
         terminal,
         interrupted=f"interrupted; every finished split is kept: run again to resume\n  {_again(config_path)}",
@@ -52,15 +68,8 @@ def _run(config_path: str, overrides: Sequence[str], as_json: bool, verbose: boo
         failed=lambda error: f"{unexpected(error)}; --verbose shows more",
         verbose=verbose,
     ) as running:
-        summary = launch.summary(lambda reason: _give_up(reason, launch, terminal), _collect_again)
-    if running.code:
-        return running.code
-    terminal.summary(summary)
-    if as_json:
-        print(json.dumps(summary.document()), flush=True)
-    if summary.failed:
-        terminal.failed(f"what is finished is kept: mend the cause and run again to resume\n  {_again(config_path)}")
-    return FAILED if summary.failed else DONE
+        return launch.summary(lambda reason: _give_up(reason, launch, terminal), _collect_again), DONE
+    return None, running.code
 
 
 def _collect_again() -> None:
@@ -77,7 +86,7 @@ def _give_up(reason: str, launch: Launch, terminal: Terminal) -> NoReturn:
     os._exit(FAILED)
 
 
-def _quiet_prefect(verbose: bool) -> None:
+def quiet_prefect(verbose: bool) -> None:
     """Keep Prefect's log off the terminal (the server keeps it), and its telemetry off the network."""
     level = "INFO" if verbose else "CRITICAL"
     for name, value in {

@@ -225,6 +225,12 @@ class Terminal:
                 self.failed(f"{name}: {dataset.error}")
         for notice in summary.notices:
             self.notice(notice)
+        for name, dataset in summary.datasets.items():
+            for advice in dataset.advice:
+                if advice.is_measured:
+                    self._results.print(
+                        f"advice  {escape(name)}, {advice.algorithm}: {escape(advice.said)}", soft_wrap=True
+                    )
         for dataset in summary.datasets.values():
             places = {"result": dataset.output, "labels": dataset.labels, "figures": dataset.figures,
                       "report": dataset.report}  # fmt: skip

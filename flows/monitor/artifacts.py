@@ -22,6 +22,7 @@ from prefect.artifacts import (
 from prefect.client.orchestration import PrefectClient, get_client
 
 from cellstrata.flows.monitor.progress import Progress, ProgressFeed
+from cellstrata.tasks.advice.advice import Advice
 from cellstrata.tasks.results.result import Published
 from cellstrata.tasks.stores.store import is_local, local_path
 from cellstrata.tasks.trees.labels import column_name
@@ -86,14 +87,23 @@ class LiveArtifacts:
             self._client = await self._opened.enter_async_context(get_client())
         return self._client
 
-    async def tell(self, rows: list[dict[str, object]], links: Mapping[str, str], images: Mapping[str, str]) -> None:
-        """Show a table of the columns, where results are, and images (`data:` URLs by title)."""
+    async def tell(
+        self,
+        rows: list[dict[str, object]],
+        links: Mapping[str, str],
+        images: Mapping[str, str],
+        advice: Sequence[Advice] = (),
+    ) -> None:
+        """Show a table of the columns, where results are, images (`data:` URLs by title), a table of resolutions."""
         if self._task is not None:
             self._task.cancel()
+        tables = [("columns", rows, f"Columns of {self.dataset}")] if rows else []
+        if advice:
+            said = "; ".join(f"{one.algorithm}: {one.said}" for one in advice)
+            tables.append(("resolutions", advice_rows(advice), f"Resolutions of {self.dataset}: {said}"))
         artifacts: list[Artifact] = [
-            TableArtifact(
-                key=artifact_key(self.dataset, "columns"), table=rows, description=f"Columns of {self.dataset}"
-            )
+            TableArtifact(key=artifact_key(self.dataset, name), table=table, description=about)
+            for name, table, about in tables
         ]
         artifacts += [
             LinkArtifact(
@@ -158,6 +168,28 @@ def column_rows(published: Published, trees: Sequence[Tree]) -> list[dict[str, o
                 }
             )
     return rows
+
+
+def advice_rows(advice: Sequence[Advice]) -> list[dict[str, object]]:
+    """Return a row for each resolution of each algorithm: its clusters, what is known of them, if it is advised."""
+    return [
+        {
+            "algorithm": one.algorithm,
+            "resolution": row.resolution,
+            "clusters": row.n_clusters,
+            "replicability": _rounded(row.replicability),
+            "of a cloud": _rounded(row.expected),
+            "stability": _rounded(row.stability),
+            "stands": row.stands,
+            "advised": "advised" if row.resolution == one.advised else "candidate" * (row.resolution in one.candidates),
+        }
+        for one in advice
+        for row in one.resolutions
+    ]
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 3)
 
 
 def _evidence(splits: Sequence[Outcome]) -> dict[str, object]:

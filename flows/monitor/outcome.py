@@ -26,11 +26,11 @@ class Logger(Protocol):
 
 
 def run_name() -> str:
-    """Name a run after its datasets: `cluster lung, blood`."""
+    """Name a run after its flow and its datasets: `cluster lung, blood`."""
     config = flow_run.parameters.get("config")
     datasets = config.get("DATASETS", {}) if isinstance(config, Mapping) else getattr(config, "selected", {})
     names = list(datasets)
-    return f"cluster {listed(names, NAMES_SHOWN)}".strip()
+    return f"{flow_run.flow_name} {listed(names, NAMES_SHOWN)}".strip()
 
 
 def splits_message(splits: Counts) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from cellstrata.flows.monitor.progress import Counts
+from cellstrata.tasks.advice.advice import Advice
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +42,8 @@ class DatasetSummary:
         How many of the notices, the first, are to be read before all else.
     written, report_written : bool or None
         Whether the result, and its report, were written; False where exactly these stood there.
+    advice : tuple of Advice
+        Which resolution to take, for each algorithm with several.
     """
 
     error: str | None = None
@@ -58,6 +61,7 @@ class DatasetSummary:
     foremost: int | None = None
     written: bool | None = None
     report_written: bool | None = None
+    advice: tuple[Advice, ...] = ()
 
     @classmethod
     def from_json(cls, report: Mapping[str, Any]) -> DatasetSummary:
@@ -65,6 +69,7 @@ class DatasetSummary:
         known = {each.name: report[each.name] for each in fields(cls) if each.name in report}
         for name in ("columns", "notices"):
             known[name] = tuple(report.get(name, ()))
+        known["advice"] = tuple(map(Advice.from_json, report.get("advice", ())))
         return cls(**known | {"splits": Counts(**report["splits"])})
 
     def to_json(self) -> dict[str, object]:
@@ -73,7 +78,8 @@ class DatasetSummary:
         if self.error is not None:
             return {"error": self.error, "splits": splits}
         said = {name: value for name, value in vars(self).items() if value is not None}
-        return {**said, "columns": list(self.columns), "splits": splits, "notices": list(self.notices)}
+        lists = {"columns": list(self.columns), "notices": list(self.notices)}
+        return {**said, **lists, "splits": splits, "advice": [one.to_json() for one in self.advice]}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,7 +128,7 @@ class RunSummary:
         """Return what `--json` prints: for each dataset its output, columns, splits and seconds, or its error, and
         where the index of the reports is."""
         kept = ("output", "labels", "figures", "report", "columns", "clusters", "modularity", "splits", "seconds",
-                "error", "notices")  # fmt: skip
+                "error", "notices", "advice")  # fmt: skip
         datasets: dict[str, object] = {}
         for name, dataset in self.datasets.items():
             said = dataset.to_json()

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from cellstrata.tasks.advice.advice import Advice
 from cellstrata.tasks.colours.palette import Palette, tree_palette
 from cellstrata.tasks.elements import reading as elements
 from cellstrata.tasks.evaluation.covariates import Categories, Covariate, Numbers, read_covariate
@@ -26,7 +27,8 @@ class Cells:
     """`columns` are the cluster columns, `covariates` what they are compared with, `colors` what only UMAPs show.
 
     `embedding` is (n, 2) float32, None without a UMAP; `about` names the result and its number of cells;
-    `stability` is that of each cell, by the cluster columns that have one; `skipped` says what is not drawn and why.
+    `stability` is that of each cell, by the cluster columns that have one; `advice` tells which resolution to take;
+    `skipped` says what is not drawn and why.
     """
 
     about: str
@@ -39,6 +41,7 @@ class Cells:
     rows: TreeRows
     palette: Palette
     stability: Mapping[str, Numbers]
+    advice: tuple[Advice, ...]
     skipped: list[str]
 
     def texts(self) -> Iterator[str]:
@@ -92,6 +95,7 @@ def read_cells(request: FigureRequest) -> Cells:
         rows=record.rows,
         palette=palette,
         stability={of.name: own for of in columns if (own := _stability(of.name, stability, others))},
+        advice=record.advice,
         skipped=skipped,
     )
 

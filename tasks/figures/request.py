@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from cellstrata.configs.model import RunConfig
@@ -9,7 +10,6 @@ from cellstrata.tasks.cache.cache import Cache
 from cellstrata.tasks.colours.palette import SCHEME
 from cellstrata.tasks.evaluation.gene_cache import GeneSource
 from cellstrata.tasks.figures.names import figures_url
-from cellstrata.tasks.inputs.checks import columns_of
 from cellstrata.tasks.inputs.inspection import Input
 from cellstrata.tasks.stores.digest import digest_values
 from cellstrata.tasks.stores.store import StorageOptions
@@ -38,8 +38,8 @@ class FigureRequest:
     genes: GeneSource | None = field(default=None, repr=False, compare=False)
 
     @classmethod
-    def of(cls, config: RunConfig, source: Input, key: str, cache: Cache) -> FigureRequest:
-        """Put together what a dataset asks for."""
+    def of(cls, config: RunConfig, source: Input, key: str, columns: Sequence[str], cache: Cache) -> FigureRequest:
+        """Put together what a dataset asks for; `key` and `columns` are the published result's."""
         genes = GeneSource(source.opened, cache, fresh=config.refresh or config.rehash)
         settings = config.DATASETS[source.dataset].clustering
         return cls(
@@ -47,7 +47,7 @@ class FigureRequest:
             folder=figures_url(config.images_url, source.dataset, source.file_id),
             name=source.name,
             key=key,
-            columns=tuple(columns_of(settings)),
+            columns=tuple(columns),
             covariates=tuple(dict.fromkeys(settings.umap_colors)),
             colors=tuple(dict.fromkeys(settings.plots.colors)),
             centroids=tuple(dict.fromkeys(settings.plots.plot_centroids)),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 
 from cellstrata.tasks.evaluation.covariates import Categories, Covariate, Numbers
+from cellstrata.tasks.figures.advice_figure import advice_sheet
 from cellstrata.tasks.figures.agreement_figure import heat_map
 from cellstrata.tasks.figures.cells import Cells
 from cellstrata.tasks.figures.clustree_figure import clustree
@@ -157,6 +158,11 @@ class Gallery:
                     f"tree/clustree--{algorithm}", self._digest("clustree", *columns, title=title),
                     partial(clustree, columns, names, title, about), ("png", "svg"),
                 )  # fmt: skip
+        for advice in self.cells.advice:
+            yield Wanted(
+                f"tree/resolutions--{advice.algorithm}", self._digest("resolutions", advice=advice.to_json()),
+                partial(advice_sheet, advice, about), ("png", "svg"), preview=f"Resolutions of {advice.algorithm}",
+            )  # fmt: skip
         for deepest in self._deepest():
             columns_above = rows.above(deepest)
             top = branches(rows, columns_above)

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from cellstrata.configs.model import RunConfig
 from cellstrata.tasks.cache.cache import ArrayRef, Cache
 from cellstrata.tasks.forecast.split_times import SplitTimes
+from cellstrata.tasks.forecast.sweeps import forecast_sweep
 from cellstrata.tasks.forecast.trees import Seen, TreeForecast, forecast_tree
 from cellstrata.tasks.inputs.inspection import Input
 from cellstrata.tasks.inputs.level_1 import Level1, known_pca
 from cellstrata.tasks.inputs.plans import kept_partition, tree_plans
+from cellstrata.tasks.kernels.engines import Algorithm
 from cellstrata.tasks.kernels.placement import placement_of
-from cellstrata.tasks.trees.plan import EmbeddingChoice
+from cellstrata.tasks.trees.plan import EmbeddingChoice, TreePlan
 from cellstrata.tasks.trees.tree import Tree
 from cellstrata.tasks.trees.umap import find_umap
+
+UNKNOWN = "the resolutions are yet to be found by the sweep: what follows it is not counted"
 
 
 @dataclass(frozen=True)
@@ -42,12 +47,14 @@ class StepForecast:
 
 @dataclass
 class InputForecast:
-    """One file of one dataset. `chain` is the seconds that no number of workers can shorten."""
+    """One file of one dataset. `chain` is the seconds that no number of workers can shorten; `notices` are what the
+    user should know."""
 
     source: Input
     steps: list[StepForecast]
     trees: list[TreeForecast]
     chain: float
+    notices: tuple[str, ...]
 
     @property
     def seconds(self) -> float:
@@ -70,7 +77,7 @@ class InputForecast:
             "steps": [step.to_json() for step in self.steps],
             "trees": [tree.to_json() for tree in self.trees],
             "seconds": round(self.seconds, 3),
-            "notices": list(self.source.notices),
+            "notices": list(self.notices),
         }
 
 
@@ -91,21 +98,31 @@ def forecast_input(config: RunConfig, source: Input, cache: Cache, times: SplitT
     graph, step = _graph(config, level_1, cache, embeddings, times, seen)
     steps += [step] if step is not None else []
     umap = _umap(config, source, cache, embeddings, graph, times, seen)
-    plans = tree_plans(settings, source, embeddings, graph or "", config.gpu_for(source.dataset))
-    planned = {(plan.algorithm, plan.resolution): plan for plan in plans}
-    trees = []
+
+    def planned(resolutions: Mapping[Algorithm, Sequence[float]]) -> list[TreePlan]:
+        use_gpu = config.gpu_for(source.dataset)
+        return tree_plans(settings, source, embeddings, graph or "", use_gpu, resolutions=resolutions)
+
+    def follow(tree: Tree) -> TreeForecast:
+        return forecast_tree(tree, cache, times, seen=seen, refresh=config.refresh, grain=config.grain)
+
+    listed = settings.listed_resolutions
+    sweep = None if listed else forecast_sweep(settings.algorithm, settings.evidence, planned, follow, cache)
+    taken: Mapping[Algorithm, Sequence[float]] = dict.fromkeys(settings.algorithm, listed) if not sweep else sweep.taken
+    plans = {(plan.algorithm, plan.resolution): plan for plan in planned(taken)}
+    trees = [] if sweep is None else sweep.trees
     for algorithm in settings.algorithm:
-        for resolution in settings.resolutions:
-            plan = planned.get((algorithm, resolution))
+        for resolution in taken[algorithm]:
+            plan = plans.get((algorithm, resolution))
             if plan is None:
                 trees.append(TreeForecast(algorithm, resolution, settings.hierarchy.depth, {}))
                 continue
-            tree = Tree(plan, kept_partition(plan, source))
-            trees.append(forecast_tree(tree, cache, times, seen=seen, refresh=config.refresh, grain=config.grain))
+            trees.append(follow(Tree(plan, kept_partition(plan, source))))
     before = sum(step.seconds / (config.worker_count if step.name == "neighbors" else 1) for step in steps)
     beside = umap.seconds if umap is not None else 0.0
     chain = before + max([beside, *(tree.chain for tree in trees)])
-    return InputForecast(source, steps + ([umap] if umap is not None else []), trees, chain)
+    notices = (*source.notices, *([] if sweep is None or sweep.is_known else [UNKNOWN]))
+    return InputForecast(source, steps + ([umap] if umap is not None else []), trees, chain, notices)
 
 
 def _embeddings(

@@ -82,7 +82,7 @@ class TreeForecast:
     """One algorithm at one resolution. The first `kept` levels are taken from the input as they are.
 
     `chain` is the seconds of the longest chain of splits that wait for one another. `ends_by_itself` tells that the
-    number of its levels is a bound.
+    number of its levels is a bound; `sweeps` that it is level 1 at a resolution that a sweep looks at.
     """
 
     algorithm: Algorithm
@@ -92,11 +92,18 @@ class TreeForecast:
     missing: list[MissingSplit] = field(default_factory=list)
     chain: float = 0.0
     ends_by_itself: bool = False
+    sweeps: bool = False
 
     def to_json(self) -> dict[str, object]:
         """Return plain JSON values."""
         levels = [level.to_json() for level in self.levels.values()]
-        return {"algorithm": self.algorithm, "resolution": self.resolution, "kept_levels": self.kept, "levels": levels}
+        own: dict[str, object] = {
+            "algorithm": self.algorithm,
+            "resolution": self.resolution,
+            "kept_levels": self.kept,
+            "levels": levels,
+        }
+        return own | ({"sweep": True} if self.sweeps else {})
 
 
 def forecast_tree(

@@ -173,7 +173,7 @@ def columns_of(config: ClusteringConfig) -> list[str]:
     return [
         column_name(algorithm, resolution, level)
         for algorithm in config.algorithm
-        for resolution in config.resolutions
+        for resolution in config.listed_resolutions
         for level in range(1, config.hierarchy.depth + 1)
     ]
 
@@ -185,7 +185,7 @@ def kept_columns(check: Check) -> frozenset[str]:
     there = set(elements.obs_columns(check.root))
     kept: list[str] = []
     for algorithm in check.config.algorithm:
-        for resolution in check.config.resolutions:
+        for resolution in check.config.listed_resolutions:
             levels = range(1, check.config.hierarchy.depth + 1)
             columns = [column_name(algorithm, resolution, level) for level in levels]
             found = [column for column in columns if column in there]

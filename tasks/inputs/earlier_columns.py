@@ -25,7 +25,8 @@ def earlier_columns(check: Check) -> frozenset[str]:
     """
     if check.config.overwrite is False:
         return frozenset()
-    open_end = check.config.hierarchy.until_stable  # how many levels there will be is not known, but the first is made
+    sweeps = not check.config.listed_resolutions
+    open_end = check.config.hierarchy.until_stable or sweeps  # not all that is made is known, but level 1 where listed
     made = [name for name in columns_of(check.config) if not open_end or name.endswith("_1")]
     there = [name for name in elements.obs_columns(check.root) if name not in made]
     if "clustering" not in elements.uns_keys(check.root) and any(map(OF_A_LEVEL.fullmatch, there)):
@@ -37,7 +38,8 @@ def earlier_columns(check: Check) -> frozenset[str]:
         why = "unless this one makes them too" if open_end else "and this one does not"
         check.notices.append(f"left out, since an earlier run made them {why}: {', '.join(gone)}")
     trees = {name.rpartition("_")[0] for name in made}
-    unknown = [n for n in there if n not in told and OF_A_LEVEL.fullmatch(n) and n.rpartition("_")[0] in trees]
+    known = [name for name in there if name not in told and OF_A_LEVEL.fullmatch(name)]
+    unknown = [name for name in known if sweeps or name.rpartition("_")[0] in trees]
     if unknown:
         check.notices.append(f"kept from the input, though not of the tree that is made here: {', '.join(unknown)}")
     return frozenset(earlier)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from cellstrata.configs.clustering import ClusteringConfig
@@ -10,7 +10,7 @@ from cellstrata.tasks.cache.cache import ArrayRef
 from cellstrata.tasks.elements.own_metadata import take_own
 from cellstrata.tasks.elements.reading import read_obs_column
 from cellstrata.tasks.inputs.inspection import Input
-from cellstrata.tasks.kernels.engines import PartitionSpec
+from cellstrata.tasks.kernels.engines import Algorithm, PartitionSpec
 from cellstrata.tasks.kernels.gpu import GpuStatus
 from cellstrata.tasks.kernels.placement import placement_of
 from cellstrata.tasks.trees.labels import column_name
@@ -32,11 +32,12 @@ def tree_plans(
     graph: str,
     use_gpu: bool | Literal["required"],
     status: GpuStatus | None = None,
+    resolutions: Mapping[Algorithm, Sequence[float]] | None = None,
 ) -> list[TreePlan]:
     """Return one plan for each algorithm and resolution, those that are kept whole from the input left out.
 
     `use_gpu` is what both gates allow, and `status` of the process that will own the GPU, by default of
-    this one.
+    this one. `resolutions` are those of each algorithm, by default those that are listed.
 
     Raises
     ------
@@ -44,6 +45,8 @@ def tree_plans(
         If a GPU is required and there is none, or the engine that is asked for is not installed.
     """
     placement = placement_of(settings, use_gpu, status)
+    listed = settings.listed_resolutions
+    asked = dict.fromkeys(settings.algorithm, listed) if resolutions is None else resolutions
     plans = [
         TreePlan(
             algorithm=algorithm,
@@ -64,13 +67,13 @@ def tree_plans(
             embeddings=dict(embeddings),
             root_graph=graph,
             root_graph_stored=source.stored_graph is not None,
-            resolutions=tuple(settings.resolutions),
+            resolutions=tuple(asked.get(algorithm, ())),
             evidence=settings.evidence,
             stop=settings.stop_rules,
             batches=source.batches,
         )
         for algorithm in settings.algorithm
-        for resolution in settings.resolutions
+        for resolution in asked.get(algorithm, ())
     ]
     return [plan for plan in plans if _column(plan, plan.depth) not in source.kept_columns]
 

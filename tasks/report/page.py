@@ -19,6 +19,7 @@ from cellstrata.tasks.report.compared import document as covariate_document
 from cellstrata.tasks.report.documents import document, embedded
 from cellstrata.tasks.report.evidence import evidence_document, evidence_table, of_one_batch
 from cellstrata.tasks.report.packing import packed, smallest
+from cellstrata.tasks.report.resolutions import resolutions_of
 from cellstrata.tasks.report.stability import Colored, colored, single_runs, unstable
 from cellstrata.tasks.report.subject import Subject
 from cellstrata.tasks.report.tables import agreement_table, columns_table, reasons_table
@@ -59,6 +60,7 @@ def _told(subject: Subject, trees: list[Grown], compared: list[Compared]) -> dic
     return {
         "name": subject.name,
         "notices": subject.notices,
+        "resolutions": resolutions_of(subject.advice),
         "named": [found for found in (unstable(trees), of_one_batch(trees)) if found is not None],
         "overview": [*subject.overview, *([("Single runs", alone)] if (alone := single_runs(trees)) else [])],
         "settings": [(name, _shown(value)) for name, value in subject.settings],

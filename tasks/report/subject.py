@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cellstrata.configs.secrets_mask import masked
+from cellstrata.tasks.advice.advice import Advice
 from cellstrata.tasks.cache.cache import Cache
 from cellstrata.tasks.elements.reading import read_obsm
 from cellstrata.tasks.evaluation.covariates import Covariate, Numbers
@@ -42,7 +43,8 @@ class View:
 class Subject:
     """A result: its tree (`tree_table`), the facts of its columns, the labels of its n cells by column, and
     what they are compared with; `genes` colour the plot alone, and so does `stability`, (n,) float32 by column of those
-    that ensembles made; `overview`, `settings` and `notices` are said as they are."""
+    that ensembles made; `advice` tells which resolution to
+    take; `overview`, `settings` and `notices` are said as they are."""
 
     name: str
     n_cells: int
@@ -57,6 +59,7 @@ class Subject:
     versions: Mapping[str, str] = field(default_factory=dict)
     notices: tuple[str, ...] = ()
     stability: Mapping[str, Values] = field(default_factory=dict)
+    advice: tuple[Advice, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -96,6 +99,7 @@ def subject_of(finished: Finished, run: RunFacts, cache: Cache) -> Subject:
         versions=versions(),
         notices=run.notices,
         stability=cell_stability(finished.trees, cache),
+        advice=finished.advice,
     )
 
 

@@ -16,7 +16,7 @@ from cellstrata.tasks.stores.digest import digest_values
 from cellstrata.tasks.stores.store import StorageOptions, Store, absolute, join
 
 NAME = "report.html"
-CONTENT = 3  # counts up when the same result is told otherwise
+CONTENT = 4  # counts up when the same result is told otherwise
 HEAD = 4096  # bytes within which a page tells its key
 _KEY = re.compile(rb'<meta name="cellstrata-key" content="([0-9a-zA-Z:_-]*)">')
 

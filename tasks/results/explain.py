@@ -136,6 +136,7 @@ class Explanation:
     n_children: int
     reason: str
     attempt: Split | None
+    advice: str | None
     notices: tuple[str, ...]
 
     def to_json(self) -> dict[str, object]:
@@ -195,8 +196,16 @@ def explain(
         n_children=int(own["n_children"]) if own is not None else 0,
         reason=str(own["reason"]) if own is not None else "",
         attempt=_attempt(rows, own),
+        advice=_advice(teller, rows, columns[0]),
         notices=tuple(_notices(record, name, found, rows)),
     )
+
+
+def _advice(record: ResultRecord, rows: TreeRows, first: str) -> str | None:
+    """Which resolution to take of those of the column's algorithm."""
+    base = rows.facts.get(first, ColumnFacts()).base
+    said = {one.algorithm: one.said for one in record.advice}
+    return None if base is None else next((text for name, text in said.items() if name == base[0]), None)
 
 
 def _way(rows: TreeRows, columns: Sequence[str], own: Row) -> list[Level]:

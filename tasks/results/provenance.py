@@ -8,6 +8,7 @@ from dataclasses import asdict
 from platform import python_version
 from typing import TYPE_CHECKING, Any
 
+from cellstrata.tasks.advice.advice import Advice
 from cellstrata.tasks.imports.turns import IMPORTING
 from cellstrata.tasks.kernels.versions import installed_version
 from cellstrata.tasks.overlays.document import MADE_BY
@@ -194,10 +195,11 @@ def provenance(
     created: str,
     command: str = "run",
     stability: Sequence[str] = (),
+    advice: Sequence[Advice] = (),
 ) -> dict[str, Any]:
     """Return the entry `uns['clustering']`; nested settings are JSON texts, the tree is a table.
 
-    `stability` names the columns of `obsm['clustering_stability']`.
+    `stability` names the columns of `obsm['clustering_stability']`, `advice` tells which resolution to take.
     """
     return {
         "made_by": MADE_BY,
@@ -212,4 +214,5 @@ def provenance(
         "columns": json.dumps({name: facts.to_json() for name, facts in column_facts(trees).items()}, sort_keys=True),
         "tree": tree_table(trees),
         **({"stability": json.dumps(list(stability))} if stability else {}),
+        **({"advice": json.dumps([one.to_json() for one in advice])} if advice else {}),
     }

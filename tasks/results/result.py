@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cellstrata.configs.model import RunConfig
+from cellstrata.tasks.advice.advice import SCHEME as ADVICE_SCHEME
+from cellstrata.tasks.advice.advice import Advice
 from cellstrata.tasks.cache.cache import ArrayRef, Cache
 from cellstrata.tasks.colours.palette import SCHEME, color_entries, tree_palette
 from cellstrata.tasks.elements.linked_anndata import refers_rightly
@@ -48,6 +50,7 @@ class Finished:
     configuration: Mapping[str, Any]
     link: str
     pca: ArrayRef | None = None
+    advice: tuple[Advice, ...] = ()
 
     @classmethod
     def of(
@@ -58,6 +61,7 @@ class Finished:
         umap: ArrayRef | None,
         embeddings: Mapping[EmbeddingChoice, ArrayRef],
         config: RunConfig,
+        advice: tuple[Advice, ...] = (),
     ) -> Finished:
         """Put together what a dataset came to; secrets in the configuration are masked.
 
@@ -68,7 +72,16 @@ class Finished:
         apart = {"DATASETS", "defaults", "storage_options", "refresh", "rehash", "figures", "images", "report"}
         whole = config.model_dump(mode="json", exclude=apart)
         own = config.DATASETS[source.dataset].model_dump(mode="json")
-        return cls(source, tuple(trees), graph, umap, whole | {"dataset": source.dataset, **own}, config.link, pca)
+        return cls(
+            source,
+            tuple(trees),
+            graph,
+            umap,
+            whole | {"dataset": source.dataset, **own},
+            config.link,
+            pca,
+            advice,
+        )
 
     def notices(self) -> list[str]:
         """Return what the user should know of the trees: cells without a parent, clusters that do not exist."""
@@ -119,6 +132,7 @@ class Finished:
             versions=versions(),
             link=self.link,
             colors=SCHEME,
+            **({"advice": [ADVICE_SCHEME, *map(Advice.to_json, self.advice)]} if self.advice else {}),
             **({"left_out": sorted(self.source.earlier_columns)} if self.source.earlier_columns else {}),
         )
 
@@ -188,7 +202,7 @@ def publish_result(finished: Finished, cache: Cache) -> Published:
     stability = cell_stability(finished.trees, cache)
     record = provenance(
         finished.configuration, source.identity, finished.trees, neighbors_key=source.neighbors_key,
-        graph=finished.graph, publish_key=key, created=created, stability=list(stability),
+        graph=finished.graph, publish_key=key, created=created, stability=list(stability), advice=finished.advice,
     )  # fmt: skip
     uns |= {"clustering": record} | color_entries(tree_palette(record["tree"], facts), labels)
     same_input = older.get("command") == "run" and older.get("input") == json.dumps(source.identity, sort_keys=True)

@@ -89,6 +89,13 @@ class JsonObject:
             raise WrongJson(f"{name!r} is no list of numbers")
         return tuple(map(float, found))
 
+    def objects(self, name: str) -> tuple[JsonObject, ...]:
+        """Return a list of objects."""
+        found = self._required(name, self.values.get(name))
+        if not isinstance(found, list):
+            raise WrongJson(f"{name!r} is no list")
+        return tuple(map(JsonObject.of, found))
+
     def object_or_none(self, name: str) -> JsonObject | None:
         """Return an object within this one."""
         found = self.values.get(name)

@@ -137,7 +137,7 @@ class SplitFacts:
             method=said.text("method"),
             n_neighbors=said.whole_or_none("n_neighbors"),
             metric=said.text_or_none("metric"),
-            algorithm=_algorithm(said.text("algorithm")),
+            algorithm=algorithm_of(said.text("algorithm")),
             resolution=said.number("resolution"),
             n_iterations=said.whole_or_none("n_iterations"),
             seed=said.whole("seed"),
@@ -171,7 +171,8 @@ def gpu_check_of(said: JsonObject) -> GpuCheck:
     )
 
 
-def _algorithm(name: str) -> Algorithm:
+def algorithm_of(name: str) -> Algorithm:
+    """Return a name as one of an algorithm. Raises WrongJson if it is none."""
     known: dict[str, Algorithm] = {each: each for each in get_args(Algorithm)}
     if name not in known:
         raise WrongJson(f"'algorithm' is {name!r}")

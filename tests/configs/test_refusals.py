@@ -143,6 +143,20 @@ def test_clustering_keys(refused: Callable[..., str], clustering: str, words: li
         ("algorithm: leiden\n      resolutions: [0.5, 0]", ["resolutions[1] (line 8)", "greater than 0"]),
         ("algorithm: leiden\n      resolutions: .inf", ["resolutions", "greater than 0"]),
         ("algorithm: leiden\n      resolutions: [true]", ["resolutions[0]", "`true`"]),
+        ("algorithm: leiden\n      resolutions: aut", ["resolutions", "did you mean `auto`?"]),
+        ("algorithm: leiden\n      resolutions: [auto]", ["resolutions[0]", "must be a number"]),
+        (
+            'algorithm: leiden\n      resolutions: auto\n      hierarchy: {"leiden_0.5:1": 0.3}',
+            ["hierarchy", "names clusters of leiden_0.5", "is yet to find", "list them"],
+        ),
+        (
+            "algorithm: leiden\n      resolutions: auto\n      hierarchy: {levels: {1: 0.3, 2: 0.4}}",
+            ["hierarchy", "sets level 1's resolution"],
+        ),
+        (
+            "algorithm: leiden\n      resolutions: auto\n      overwrite: false",
+            ["overwrite", "yet to find", "list the resolutions"],
+        ),
         ('algorithm: leiden\n      resolutions: "0.5"', ["resolutions", "write 0.5 without quotes"]),
         (
             "algorithm: [leiden, louvain]\n      engine: leidenalg\n      resolutions: 1",

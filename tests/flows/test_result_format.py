@@ -55,7 +55,7 @@ def data(pbmc: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def folder(run: Run, data: Path, tmp_path: Path) -> Path:
     """Where a run has written all that it can: the result, a result that refers, figures, report, cache."""
-    clustering = {"algorithm": "leiden", "resolutions": [0.5], "hierarchy": 2, "recompute_umap": True}
+    clustering = {"algorithm": "leiden", "resolutions": [0.5, 1.0], "hierarchy": 2, "recompute_umap": True}
     clustering |= {"umap_colors": ["bulk_labels", "CD8A"], "neighbors": {"use_rep": "X_pca"}}
     clustering |= {"ensemble": 2, "stability": "obs", "evidence": True, "batch_keys": ["bulk_labels"]}
     datasets = {"d": {"input": {"clustering": {"f": str(data)}}, "clustering": clustering}}
@@ -89,7 +89,7 @@ def test_the_page_lists_what_a_run_writes(folder: Path) -> None:
     root: Any = zarr.open_group(str(result), mode="r")
     record = root["uns/clustering"]
     columns = json.loads(record["columns"][()])
-    assert list(columns) == ["leiden_0.5_1", "leiden_0.5_2"]
+    assert list(columns) == ["leiden_0.5_1", "leiden_0.5_2", "leiden_1.0_1", "leiden_1.0_2"]
 
     check("attribute", record.attrs["cellstrata"])
     written = [f"{slot}/{name}" for slot, names in record.attrs["cellstrata"]["written"].items() for name in names]
@@ -108,11 +108,16 @@ def test_the_page_lists_what_a_run_writes(folder: Path) -> None:
     for facts in columns.values():
         check("columns", facts)
     check("input", json.loads(record["input"][()]))
+    (advice,) = json.loads(record["advice"][()])
+    check("advice", advice)
+    assert len(advice["resolutions"]) == 2
+    for of_one in advice["resolutions"]:
+        check("resolutions", of_one)
 
     schema = pq.read_schema(result.with_suffix("") / "labels.parquet")
     names = {field.name: field.type for field in schema}
     dictionary = pa.dictionary(pa.int32(), pa.string())
-    assert names == {"leiden_0.5_1": dictionary, "leiden_0.5_2": dictionary, "obs_name": pa.string()}
+    assert names == {**dict.fromkeys(columns, dictionary), "obs_name": pa.string()}
     said = {"<column>": "dictionary of string, int32 indices", "obs_name": "string"}
     assert documented("labels") == said
     assert set(schema.metadata) == {b"pandas", b"publish_key"}

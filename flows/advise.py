@@ -1,0 +1,61 @@
+"""The flow `advise`: of every file a sweep over the resolutions of level 1, and nothing but what is advised of them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from typing import Annotated
+
+from prefect import flow
+from prefect.client.schemas.objects import State
+from prefect.context import TagsContext
+
+from cellstrata.configs.form.schema import AsForm
+from cellstrata.configs.model import RunConfig
+from cellstrata.flows.all_datasets import all_datasets
+from cellstrata.flows.dataset import DatasetSteps
+from cellstrata.flows.monitor.artifacts import LiveArtifacts
+from cellstrata.flows.monitor.outcome import dataset_state, run_name, run_state
+from cellstrata.flows.monitor.summary import DatasetSummary, RunSummary
+from cellstrata.flows.preparation import ready
+from cellstrata.flows.run import open_run
+
+
+@flow(name="advise", flow_run_name=run_name, persist_result=False)
+async def advise(config: Annotated[RunConfig, AsForm()]) -> State[dict[str, object]]:
+    """Sweep over the resolutions of every file of every dataset; no result is written.
+
+    Its result is that of the flow `cluster`, each dataset with its `advice` and without places. What is split is in
+    the cache for the run that follows.
+
+    Raises
+    ------
+    RunnerUnusable, UnusableInputs
+        Before any work starts, with everything that is wrong with the runner, or in all datasets.
+    """
+    started = time.perf_counter()
+    config = await asyncio.to_thread(ready, config)
+    with open_run(config) as run, run.computing():
+        datasets = await all_datasets(run, advise_dataset)
+    return run_state(RunSummary(datasets=datasets, seconds=round(time.perf_counter() - started, 3)))
+
+
+@flow(name="advise_dataset", flow_run_name="{dataset}/{file_id}", persist_result=False)
+async def advise_dataset(config: RunConfig, dataset: str, file_id: str) -> State[dict[str, object]]:
+    """Sweep over the resolutions of one file."""
+    with TagsContext(current_tags=set()):
+        config = await asyncio.to_thread(ready, config)
+        with open_run(config) as run, run.computing():
+            steps = await DatasetSteps.begin(run, dataset, file_id)
+            with contextlib.closing(steps.source.opened):
+                return dataset_state(await _through(steps))
+
+
+async def _through(steps: DatasetSteps) -> DatasetSummary:
+    embeddings = await steps.embeddings()
+    graph = await steps.graph(embeddings)
+    async with LiveArtifacts(steps.name, steps.run.progress) as live:
+        advice = await steps.sweep(embeddings, graph)
+        await live.tell([], {}, {}, advice)
+    return steps.advised(advice)

@@ -1,0 +1,53 @@
+"""A flow for each file of each dataset, several at a time."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from prefect import tags
+from prefect.client.schemas.objects import State
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from cellstrata.flows.dataset import WAITING
+from cellstrata.flows.monitor.summary import DatasetSummary
+from cellstrata.flows.preparation import prepare
+from cellstrata.flows.run import Run
+from cellstrata.tasks.cache.leases import using
+from cellstrata.tasks.inputs.inspection import Input
+
+AT_ONCE = 32  # datasets: each has threads of its own, which wait for the workers
+
+
+async def all_datasets(run: Run, child: Any) -> dict[str, DatasetSummary]:
+    """Run a flow for every file of every dataset, and return what each came to, by `dataset/file id`.
+
+    Raises
+    ------
+    UnusableInputs
+        Before any work starts, with everything that is wrong in all of them.
+    """
+    config, at_once = run.config, run.executor.at_once
+    inputs = await asyncio.to_thread(prepare, run)
+    runner: Any = ThreadPoolTaskRunner(max_workers=at_once + WAITING)
+    beside = asyncio.Semaphore(min(max(2, at_once), AT_ONCE))
+
+    async def one(source: Input) -> State[Any]:
+        async with beside:
+            with tags(f"dataset:{source.dataset}", f"runner:{config.runner}"):
+                of_file = child.with_options(task_runner=runner)
+                state: State[Any] = await of_file(config, source.dataset, source.file_id, return_state=True)
+                return state
+
+    with using(run.open_cache()):
+        states = await asyncio.gather(*map(one, inputs.values()))
+    return {name: await _summary(state) for name, state in zip(inputs, states, strict=True)}
+
+
+async def _summary(state: State[Any]) -> DatasetSummary:
+    """What a dataset came to: its flow's result, or the reason why it has none."""
+    if state.is_completed():
+        return DatasetSummary.from_json(await state.aresult())
+    error: object = await state.aresult(raise_on_failure=False)
+    said = (str(error) or repr(error)) if isinstance(error, BaseException) else str(state.message)
+    return DatasetSummary(error=said)

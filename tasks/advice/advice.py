@@ -1,0 +1,117 @@
+"""What is advised: resolutions at which halves of the cells find the same clusters again, and a sentence that says why.
+
+Resolutions that follow one another and give nearly the same clusters make a plateau. Of each plateau with a partition
+that stands, the finest is a candidate that replicates nearly as well as the best there. Advised is the finest candidate
+that replicates nearly as well as the best of all: coarser ones replicate at least as well, and lose what it shows.
+The most groups with a replicability near the best is the choice that R. Tibshirani and G. Walther propose for
+prediction strength (Journal of Computational and Graphical Statistics 14, 2005). Without evidence the stability of the
+runs takes its place. What else was tried is told in docs/advice.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cellstrata.configs.evidence import AUTO, StopRules
+from cellstrata.tasks.advice.candidates import NEARLY, JudgedResolution, candidates, judged
+from cellstrata.tasks.advice.resolution_facts import ResolutionFacts, resolution_facts
+from cellstrata.tasks.advice.sentence import sentence
+from cellstrata.tasks.cache.cache import Cache
+from cellstrata.tasks.kernels.engines import Algorithm
+from cellstrata.tasks.stores.json_values import JsonObject
+from cellstrata.tasks.trees.facts import algorithm_of
+from cellstrata.tasks.trees.plan import TreePlan
+
+SCHEME = 1  # raise it when the same partitions are advised differently
+MOST = 4  # candidates
+FEWEST = 2  # resolutions, for one to be advised
+
+
+@dataclass(frozen=True, kw_only=True)
+class Advice:
+    """What is advised for one algorithm: `candidates` among the resolutions, ascending, of them `advised`, None where
+    nothing speaks for one; `said` tells why in words."""
+
+    algorithm: Algorithm
+    resolutions: tuple[JudgedResolution, ...]
+    candidates: tuple[float, ...]
+    advised: float | None
+    said: str
+
+    def to_json(self) -> dict[str, object]:
+        """Return plain JSON values."""
+        return {
+            "algorithm": self.algorithm,
+            "advised": self.advised,
+            "candidates": list(self.candidates),
+            "said": self.said,
+            "resolutions": [dict(vars(one)) for one in self.resolutions],
+        }
+
+    @classmethod
+    def from_json(cls, value: object) -> Advice:
+        """Read what `to_json` makes, of this version or another. Raises WrongJson."""
+        said = JsonObject.of(value)
+        return cls(
+            algorithm=algorithm_of(said.text("algorithm")),
+            resolutions=tuple(JudgedResolution.from_json(one) for one in said.objects("resolutions")),
+            candidates=said.numbers_or_none("candidates") or (),
+            advised=said.number_or_none("advised"),
+            said=said.text("said"),
+        )
+
+    @property
+    def is_measured(self) -> bool:
+        """Tell whether halves of the cells were clustered to know."""
+        return any(one.replicability is not None for one in self.resolutions)
+
+    @property
+    def taken(self) -> tuple[float, ...]:
+        """The resolutions that a run takes which leaves them to this: the candidates, or the lowest without any."""
+        return self.candidates or tuple(one.resolution for one in self.resolutions[:1])
+
+
+def advise(algorithm: Algorithm, found: Sequence[ResolutionFacts], rules: StopRules) -> Advice:
+    """Say which of several resolutions to take.
+
+    Parameters
+    ----------
+    algorithm
+        Which made the partitions.
+    found
+        What is known of them, by ascending resolution; of one cluster alone nothing is known.
+    rules
+        What evidence has to pass for a partition to stand.
+    """
+    resolutions = judged(found, rules)
+    offered = candidates(resolutions)
+    best = max((one.measure for one in offered), default=0.0)
+    near = [one for one in offered if one.measure >= best - NEARLY]
+    advised = max(near, key=lambda one: one.n_clusters, default=None)
+    kept = sorted(offered, key=lambda one: (one is not advised, -one.measure))[:MOST]
+    return Advice(
+        algorithm=algorithm,
+        resolutions=resolutions,
+        candidates=tuple(sorted(one.resolution for one in kept)),
+        advised=None if advised is None else advised.resolution,
+        said=sentence(resolutions, advised),
+    )
+
+
+def advice_on(plans: Sequence[TreePlan], cache: Cache) -> Advice | None:
+    """Say which of the resolutions to take that plans of one algorithm have split level 1 at.
+
+    None with fewer than two resolutions, or where the cache lacks one of the splits. A partition stands by the plans'
+    own rules to stop, and by those of `stop: auto` where these ask for no evidence.
+
+    Raises
+    ------
+    DamagedEntry
+        If labels are missing, or the graph of all cells.
+    """
+    found = resolution_facts(plans, cache)
+    if found is None or len(found) < FEWEST:
+        return None
+    rules = plans[0].stop_rules(())
+    return advise(plans[0].algorithm, found, rules if rules.asks_halves else AUTO)
