@@ -24,6 +24,7 @@ from cellstrata.tasks.trees.tree import Tree
 
 Floats = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int32]
+Texts = npt.NDArray[np.str_]
 BOOTSTRAPS, SHARE = 5, 0.8  # samples of the cells, without replacement, and how much each has of them
 SAMPLE = 5_000  # cells, for the silhouette
 
@@ -84,7 +85,7 @@ def _silhouettes(points: Floats, labels: Mapping[float, Labels]) -> dict[float, 
     }
 
 
-def real(path: str, known: Sequence[str]) -> tuple[Floats, dict[str, npt.NDArray[np.str_]]]:
+def real(path: str, known: Sequence[str]) -> tuple[Floats, dict[str, Texts]]:
     """Read an embedding and the known labels of a file; cells without a label have an empty one."""
     import anndata
 
@@ -97,7 +98,7 @@ def real(path: str, known: Sequence[str]) -> tuple[Floats, dict[str, npt.NDArray
     return np.asarray(data.obsm["X_pca"], np.float32), found
 
 
-def planted_data(seed: int, separation: float, most_cells: int) -> tuple[Floats, dict[str, npt.NDArray[np.str_]]]:
+def planted_data(seed: int, separation: float, most_cells: int) -> tuple[Floats, dict[str, Texts]]:
     """Plant a tree, and name the group of each cell at each of its levels."""
     made = plant(seed, separation, most_cells=most_cells)
     names = {
