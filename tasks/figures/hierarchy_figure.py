@@ -24,8 +24,9 @@ LOST = "#c2410c"  # of a cluster that other seeds do not find again
 def hierarchy(top: Sequence[Branch], colors: Mapping[str, Mapping[str, str]], title: str, about: str) -> Sheet:
     """Draw the clusters below one another, each under its parent; `colors` is a palette.
 
-    A bar is as long as the square root of the cells; beside it their number, and why the cluster was not split. Where
-    ensembles made clusters, a thin bar before it is as long as their stability.
+    A bar is as long as the square root of the cells; beside it their number, why the cluster was not split, and how far
+    halves of its cells agree, where that is known. Where ensembles made clusters, a thin bar before it is as long as
+    their stability.
     """
     lines = lay_out(list(top))
     pages = max((line.page for line in lines), default=0) + 1
@@ -85,4 +86,5 @@ def _stabilities(axes: Any, lines: Sequence[Line], left: npt.NDArray[np.float64]
 
 
 def _text(branch: Branch) -> str:
-    return f"{branch.n_cells:,}" + (f" · {branch.stopped}" if branch.stopped else "")
+    found = "" if branch.replicability is None else f"replicability {branch.replicability:z.2f}"
+    return " · ".join(filter(None, [f"{branch.n_cells:,}", branch.stopped, found]))

@@ -17,7 +17,8 @@ ROWS = 3.5  # times the root of the number of clusters: the page becomes about a
 class Branch:
     """A cluster, and those of the next level that it was split into; of an only child, its children.
 
-    `stopped` says why it was split no further, empty at the last level. `stability` is None for a single run.
+    `stopped` says why it was split no further, empty at the last level. `stability` is None for a single run, and
+    `replicability`, of the split that was tried of it, where no evidence was gathered.
     """
 
     label: str
@@ -26,6 +27,7 @@ class Branch:
     n_cells: int
     stopped: str = ""
     stability: float | None = None
+    replicability: float | None = None
     children: list[Branch] = field(default_factory=list)
 
     def count(self) -> int:
@@ -62,6 +64,7 @@ def branches(rows: TreeRows, columns: list[str]) -> list[Branch]:
                 found.children = [grow(child, depth + 1) for child in children]
                 break
             (row,), depth = children, depth + 1
+        found.replicability = float(row["replicability"]) if math.isfinite(row["replicability"]) else None
         if not found.children and reason != "last level":
             found.stopped = reason.partition(":")[0]
         return found

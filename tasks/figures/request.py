@@ -14,7 +14,7 @@ from cellstrata.tasks.inputs.inspection import Input
 from cellstrata.tasks.stores.digest import digest_values
 from cellstrata.tasks.stores.store import StorageOptions
 
-STYLE = 4  # counts up when the same data are drawn otherwise
+STYLE = 5  # counts up when the same data are drawn otherwise
 
 
 @dataclass(frozen=True, kw_only=True)
