@@ -57,14 +57,15 @@ def branches(rows: TreeRows, columns: list[str]) -> list[Branch]:
     def grow(row: Mapping[str, Any], depth: int) -> Branch:
         found = Branch(str(row["cluster"]), columns[depth], depth + 1, int(row["n_cells"]))
         found.stability = float(row["stability"]) if math.isfinite(row["stability"]) else None
-        reason = str(row["reason"] or "")
+        reason, tried = str(row["reason"] or ""), [row["replicability"]]
         while depth + 1 < len(columns):  # past only children, down to where it was split or ends
             children = below[columns[depth + 1]].get(str(row["cluster"]), [])
             if len(children) != 1:
                 found.children = [grow(child, depth + 1) for child in children]
                 break
             (row,), depth = children, depth + 1
-        found.replicability = float(row["replicability"]) if math.isfinite(row["replicability"]) else None
+            tried.append(row["replicability"])
+        found.replicability = next((float(value) for value in reversed(tried) if math.isfinite(value)), None)
         if not found.children and reason != "last level":
             found.stopped = reason.partition(":")[0]
         return found

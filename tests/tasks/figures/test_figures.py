@@ -6,6 +6,7 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import anndata as ad
 import numpy as np
@@ -13,15 +14,18 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 
+from cellstrata.tasks.advice.advice import Advice
+from cellstrata.tasks.advice.candidates import JudgedResolution
 from cellstrata.tasks.colours.palette import MISSING, category_palette
 from cellstrata.tasks.elements.reading import open_anndata
 from cellstrata.tasks.evaluation.covariates import Categories, Numbers
 from cellstrata.tasks.evaluation.gene_values import read_genes
+from cellstrata.tasks.figures.advice_figure import advice_sheet
 from cellstrata.tasks.figures.cells import read_cells
 from cellstrata.tasks.figures.draw import draw_figures
 from cellstrata.tasks.figures.entropy_figure import entropies, stacked
 from cellstrata.tasks.figures.evaluation_figures import bars
-from cellstrata.tasks.figures.hierarchy_figure import LOST
+from cellstrata.tasks.figures.hierarchy_figure import LOST, hierarchy
 from cellstrata.tasks.figures.hierarchy_layout import Branch, branches, lay_out
 from cellstrata.tasks.figures.label_places import anchors, hides, place_labels
 from cellstrata.tasks.figures.legend import Legend, entries
@@ -33,6 +37,7 @@ from cellstrata.tasks.figures.umap_figure import Map, Scale, by_category, by_gen
 from cellstrata.tasks.figures.wanted import Gallery
 from cellstrata.tasks.kernels.stability import LOW
 from cellstrata.tasks.stores.places import Place
+from cellstrata.tasks.trees.rows import TreeRows
 from tests.tasks.finished_results import make_result
 from tests.tasks.small import nested
 
@@ -149,6 +154,45 @@ def test_clusters_that_other_seeds_do_not_find_are_seen(tmp_path: Path) -> None:
     svg = wanted["tree/leiden_1.0"].draw().svg().decode()
     assert svg.count(f"fill: {LOST}") == low
     assert "stability" in svg
+
+
+def test_the_drawn_tree_tells_how_far_a_split_was_found_again() -> None:
+    def row(cluster: str, level: int, parent: str, reason: str, found: float) -> dict[str, object]:
+        return {"column": f"leiden_1.0_{level}", "cluster": cluster, "level": level, "parent": parent, "n_cells": 50,
+                "reason": reason, "stability": np.nan, "replicability": found}  # fmt: skip
+
+    refused = "not replicable: 0.21 (needs 0.5)"
+    tree = pd.DataFrame(
+        [
+            row("0", 1, "", "", 0.87), row("1", 1, "", refused, 0.21), row("0_0", 2, "0", "last level", np.nan),
+            row("0_1", 2, "0", "last level", np.nan), row("1_0", 2, "1", "last level", np.nan),
+        ]
+    )  # fmt: skip
+    top = branches(TreeRows(tree, {}), ["leiden_1.0_1", "leiden_1.0_2"])
+    assert [branch.replicability for branch in top] == [0.87, 0.21]
+    colors = dict.fromkeys(["leiden_1.0_1", "leiden_1.0_2"], dict.fromkeys(tree["cluster"], "#123456"))
+    texts = hierarchy(top, colors, "leiden_1.0", "d/f").svg().decode()
+    assert "50 · replicability 0.87" in texts
+    assert "50 · not replicable · replicability 0.21" in texts
+    assert texts.count("replicability") == 2
+
+
+def test_the_chart_of_a_sweep_shows_what_is_known_and_survives_what_is_not() -> None:
+    def one(resolution: float, n_clusters: int, found: float | None, plateau: int, **more: Any) -> JudgedResolution:
+        unknown = dict.fromkeys(["best_from", "best_to", "agreement", "stability", "excess", "p"])
+        return JudgedResolution(resolution=resolution, n_clusters=n_clusters, largest=9, modularity=0.5, expected=found,
+                                replicability=found, stands=None, plateau=plateau, **{**unknown, **more})  # fmt: skip
+
+    rows = (one(0.1, 1, None, 0), one(0.4, 3, 0.9, 1, best_from=0.0, best_to=0.7), one(0.5, 3, 0.9, 1),
+            one(9.0, 240, 0.1, 2, best_from=0.7))  # fmt: skip
+    advice = Advice(algorithm="leiden", resolutions=rows, candidates=(0.4,), advised=0.4, said="0.4 <b>; above it")
+    svg = advice_sheet(advice, "d/f, 9 cells").svg().decode()
+    for said in ("replicability of halves", "240", "0.4 &lt;b&gt;;", "above it", "clusters of level 1"):
+        assert said in svg
+    assert "stability between runs" not in svg  # none was measured
+    bare = replace(advice, resolutions=tuple(one(at, 1, None, 0) for at in (0.1, 0.2)), candidates=(), advised=None)
+    assert advice_sheet(bare, "d/f").png()[:4] == b"\x89PNG"
+    assert advice_sheet(replace(bare, resolutions=bare.resolutions[:1]), "d/f").png()[:4] == b"\x89PNG"
 
 
 def test_single_runs_have_no_figure_of_stability(tmp_path: Path) -> None:
