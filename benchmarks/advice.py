@@ -5,7 +5,8 @@
 
 Of each sweep the resolution that agrees best with known labels is found in hindsight, by the adjusted Rand index.
 Beside it stand those that are chosen without them: the advice, the best of its candidates, that of the highest
-agreement with samples of the cells (`bootstrap`), and that of the highest silhouette. `--folder` keeps splits.
+agreement with samples of the cells (`bootstrap`), that of the highest silhouette, and by rules that were rejected.
+`--folder` keeps what was computed.
 """
 
 from __future__ import annotations
@@ -76,12 +77,16 @@ def _chosen(sweep: Sweep, advice: Advice, known: Texts) -> Row:
 
     there = known != ""
     found = {each: float(adjusted_rand_score(known[there], of[there])) for each, of in sweep.labels.items()}
+    measured = [one for one in advice.resolutions if one.replicability is not None]
     ways = {
         "best": _highest(found),
         "advised": advice.advised,
         "candidates": _highest({each: found[each] for each in advice.candidates if each in found}),
         "bootstrap": _highest(sweep.bootstrap),
         "silhouette": _highest(sweep.silhouette),
+        "most replicable": _highest({one.resolution: one.replicability for one in measured}),
+        "most above clouds": _highest({one.resolution: one.excess for one in measured}),
+        "finest that stands": max((one.resolution for one in measured if one.stands), default=None),
     }
     row: Row = {"groups": len(np.unique(known[there]))}
     for way, resolution in ways.items():
@@ -91,9 +96,9 @@ def _chosen(sweep: Sweep, advice: Advice, known: Texts) -> Row:
     return row
 
 
-def _highest(values: Mapping[float, float]) -> float | None:
+def _highest(values: Mapping[float, float | None]) -> float | None:
     """The lowest of the resolutions with the highest value."""
-    return max(sorted(values), key=lambda each: values[each]) if values else None
+    return max(sorted(values), key=lambda each: values[each] or 0.0) if values else None
 
 
 if __name__ == "__main__":

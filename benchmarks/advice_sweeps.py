@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -60,7 +62,13 @@ def swept(points: Floats, folder: str, draws: EvidenceConfig, ensemble: int | st
     facts = resolution_facts(plans, cache)
     assert facts is not None
     several = {resolution: of for resolution, of in labels.items() if of.max()}
-    return Sweep(facts, labels, _bootstraps(points, several), _silhouettes(points, several))
+    kept = Path(folder) / "measures.json"
+    if not kept.exists():
+        kept.write_text(json.dumps([_bootstraps(points, several), _silhouettes(points, several)]))
+    bootstrap, silhouette = (
+        {float(name): value for name, value in one.items()} for one in json.loads(kept.read_text())
+    )
+    return Sweep(facts, labels, bootstrap, silhouette)
 
 
 def _bootstraps(points: Floats, labels: Mapping[float, Labels]) -> dict[float, float]:

@@ -12,6 +12,7 @@ from cellstrata.tasks.imports.turns import IMPORTING
 from cellstrata.tasks.inputs.checks import Check, column_hint
 from cellstrata.tasks.trees.plan import Batches
 
+FEW = 10  # cells of a group on average: of fewer its spread over clusters says little
 Found = dict[str, tuple["np.ndarray", tuple[str, ...]]]
 
 
@@ -30,7 +31,12 @@ def read_batches(check: Check) -> Found:
             continue
         with reading(check.url, f"obs[{name!r}]"):
             take_own(check.root, f"obs/{name}")
-            found[name] = _codes(check, name)
+            codes, groups = found[name] = _codes(check, name)
+        if len(groups) > 1 and len(codes) < FEW * len(groups):
+            check.notices.append(
+                f"`batch_keys` names {name}, which has {len(groups):,} values for {len(codes):,} cells: of a column of "
+                "numbers or names hardly anything can be told; name one of donors or batches"
+            )
     return found
 
 

@@ -375,3 +375,11 @@ def test_cells_without_a_name_are_refused(form: str, inspect: Inspect, tmp_path:
         del root["obs/_index"]
         ad.io.write_elem(root["obs"], "_index", names)
     wrong(inspect(None, form), "obs", f"2 of {N} cells have no name", "obs_names")
+
+
+def test_a_batch_column_of_numbers_is_noticed(inspect: Inspect) -> None:
+    adata = table()
+    adata.obs["depth"] = np.linspace(0, 1, N)
+    found = good(inspect(adata, batch_keys=["depth", "donor", "cell_type"]))
+    (said,) = [notice for notice in found.notices if "batch_keys" in notice]
+    assert said.startswith(f"`batch_keys` names depth, which has {N} values for {N} cells")
