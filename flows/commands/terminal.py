@@ -170,8 +170,10 @@ class Terminal:
                     fields: dict[str, Any] = {"detail": detail, "doing": "", "estimate": Estimate(now.total)}
                     self._started[now.dataset] = bars.add_task(escape(now.dataset), total=now.total, **fields)
                 bar = self._started[now.dataset]
-                bars.tasks[bar].fields["estimate"].note(time.monotonic(), now.settled)
-                bars.update(bar, completed=now.settled, detail=detail, doing=now.doing)
+                estimate = bars.tasks[bar].fields["estimate"]
+                estimate.total = now.total  # a sweep finds what is to be split
+                estimate.note(time.monotonic(), now.settled)
+                bars.update(bar, total=now.total, completed=now.settled, detail=detail, doing=now.doing)
 
         with feed.shown_by(show), bars:
             yield

@@ -10,6 +10,7 @@ from cellstrata.tasks.cache.cache import Cache
 from cellstrata.tasks.colours.palette import SCHEME
 from cellstrata.tasks.evaluation.gene_cache import GeneSource
 from cellstrata.tasks.figures.names import figures_url
+from cellstrata.tasks.inputs.checks import columns_of
 from cellstrata.tasks.inputs.inspection import Input
 from cellstrata.tasks.stores.digest import digest_values
 from cellstrata.tasks.stores.store import StorageOptions
@@ -39,7 +40,10 @@ class FigureRequest:
 
     @classmethod
     def of(cls, config: RunConfig, source: Input, key: str, columns: Sequence[str], cache: Cache) -> FigureRequest:
-        """Put together what a dataset asks for; `key` and `columns` are the published result's."""
+        """Put together what a dataset asks for; `key` and `columns` are the published result's.
+
+        Columns that are kept from the input are drawn too.
+        """
         genes = GeneSource(source.opened, cache, fresh=config.refresh or config.rehash)
         settings = config.DATASETS[source.dataset].clustering
         return cls(
@@ -47,7 +51,7 @@ class FigureRequest:
             folder=figures_url(config.images_url, source.dataset, source.file_id),
             name=source.name,
             key=key,
-            columns=tuple(columns),
+            columns=tuple(dict.fromkeys([*columns_of(settings), *columns])),
             covariates=tuple(dict.fromkeys(settings.umap_colors)),
             colors=tuple(dict.fromkeys(settings.plots.colors)),
             centroids=tuple(dict.fromkeys(settings.plots.plot_centroids)),
