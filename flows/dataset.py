@@ -26,7 +26,7 @@ from cellstrata.flows.steps import run_step, split
 from cellstrata.tasks.advice.advice import Advice, advice_on
 from cellstrata.tasks.advice.resolution_facts import sweep_plan
 from cellstrata.tasks.advice.sweep import next_resolutions
-from cellstrata.tasks.cache.cache import ArrayRef, Cache
+from cellstrata.tasks.cache.cache import ArrayRef, Cache, DamagedEntry
 from cellstrata.tasks.inputs.inspection import Input
 from cellstrata.tasks.inputs.level_1 import Embeddings, Level1, pca_of
 from cellstrata.tasks.inputs.plans import kept_partition, tree_plans
@@ -131,11 +131,12 @@ class DatasetSteps:
         ------
         SplitFailed
             If the cells cannot be split.
+        DamagedEntry
+            If what was split is gone from the cache.
         """
-        found = [await self._swept(algorithm, embeddings, graph) for algorithm in self.settings.algorithm]
-        return tuple(advice for advice in found if advice is not None)
+        return tuple([await self._swept(algorithm, embeddings, graph) for algorithm in self.settings.algorithm])
 
-    async def _swept(self, algorithm: Algorithm, embeddings: Embeddings, graph: str) -> Advice | None:
+    async def _swept(self, algorithm: Algorithm, embeddings: Embeddings, graph: str) -> Advice:
         def trees_at(resolutions: Sequence[float]) -> list[Tree]:
             plans = self._plans(embeddings, graph, {algorithm: resolutions})
             return [Tree(sweep_plan(plan, self.settings.evidence)) for plan in plans]
@@ -147,7 +148,10 @@ class DatasetSteps:
             trees += more
         listed = trees_at([each for each in self.settings.listed_resolutions if each not in _resolutions(trees)])
         await self._split(listed)
-        return await asyncio.to_thread(advice_on, [tree.plan for tree in (*trees, *listed)], self.cache)
+        advice = await asyncio.to_thread(advice_on, [tree.plan for tree in (*trees, *listed)], self.cache)
+        if advice is None:
+            raise DamagedEntry(f"splits of the sweep are gone from {self.cache.store.url} since they were made")
+        return advice
 
     def trees(self, embeddings: Embeddings, graph: str, swept: Sequence[Advice]) -> list[Tree]:
         """Return a tree for each algorithm and resolution, with the levels that the input has and that are kept.
