@@ -21,7 +21,7 @@ import numpy as np
 
 from benchmarks.advice_sweeps import Floats, Sweep, Texts, planted_data, real, swept
 from benchmarks.rows import KNOWN, runs, write_row
-from cellstrata.configs.evidence import AUTO, EvidenceConfig
+from cellstrata.configs.evidence import EvidenceConfig
 from cellstrata.tasks.advice.advice import Advice, advise
 
 SEPARATIONS = (4.0, 5.0, 7.0)
@@ -39,7 +39,7 @@ def main() -> None:
             started = time.process_time()
             sweep = swept(points, folder, EvidenceConfig(), options.ensemble)
             seconds = time.process_time() - started
-        advice = advise("leiden", sweep.facts, AUTO)
+        advice = advise("leiden", sweep.facts)
         print(name, f"{len(points):,} cells, {seconds:.0f} CPU s:", advice.said, flush=True)
         for of, labels in known.items():
             row = {"data": name, "known": of, "ensemble": options.ensemble, **_chosen(sweep, advice, labels)}

@@ -142,7 +142,7 @@ class DatasetSteps:
             return [Tree(sweep_plan(plan, self.settings.evidence)) for plan in plans]
 
         trees: list[Tree] = []
-        while wanted := next_resolutions({tree.plan.resolution: tree.outcomes[()].n_children for tree in trees}):
+        while wanted := next_resolutions({tree.plan.resolution: tree.n_parts(()) for tree in trees}):
             more = trees_at(wanted)
             await self._split(more)
             trees += more

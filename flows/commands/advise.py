@@ -21,20 +21,9 @@ from cellstrata.flows.launch import Launch
 from cellstrata.flows.monitor.summary import RunSummary
 from cellstrata.tasks.advice.advice import Advice
 from cellstrata.tasks.advice.candidates import JudgedResolution
+from cellstrata.tasks.advice.sentence import number
 from cellstrata.tasks.figures.advice_figure import advice_sheet
 from cellstrata.tasks.figures.names import file_name
-
-COLUMNS = (
-    "resolution",
-    "clusters",
-    "largest",
-    "best by modularity",
-    "stability",
-    "replicability",
-    "of a cloud",
-    "p",
-    "",
-)
 
 
 def advise(
@@ -86,16 +75,28 @@ def _tell(summary: RunSummary, terminal: Terminal, chart: str) -> None:
 
 def _table(advice: Advice) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in COLUMNS:
-        table.add_column(name, justify="right" if name else "left")
-    for row in advice.resolutions:
-        said = "advised" if row.resolution == advice.advised else "candidate" * (row.resolution in advice.candidates)
-        table.add_row(
-            f"{row.resolution:g}", f"{row.n_clusters:,}", said or ("" if row.stands is not False else "does not stand"),
-            _two(row.replicability), _two(row.expected), "" if row.p is None else f"{row.p:.2g}", _two(row.stability),
-            _range(row),
-        )  # fmt: skip
+    for at, row in enumerate(advice.resolutions):
+        cells = _cells(advice, row)
+        for name in cells if not at else ():
+            table.add_column(name, justify="right" if name else "left")
+        table.add_row(*cells.values())
     return table
+
+
+def _cells(advice: Advice, row: JudgedResolution) -> dict[str, str]:
+    """Return a row of the table, by the names of its columns."""
+    said = "advised" if row.resolution == advice.advised else "candidate" * (row.resolution in advice.candidates)
+    return {
+        "resolution": number(row.resolution),
+        "clusters": f"{row.n_clusters:,}",
+        "": said or (row.reason or "").partition(":")[0],
+        "replicability": _two(row.replicability),
+        "recovered": _two(row.recovered),
+        "of a cloud": _two(row.expected),
+        "p": "" if row.p is None else f"{row.p:.2g}",
+        "stability": _two(row.stability),
+        "best by modularity": _range(row),
+    }
 
 
 def _range(row: JudgedResolution) -> str:

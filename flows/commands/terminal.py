@@ -229,7 +229,7 @@ class Terminal:
             self.notice(notice)
         for name, dataset in summary.datasets.items():
             for advice in dataset.advice:
-                if advice.is_measured:
+                if advice.is_telling:
                     self._results.print(
                         f"advice  {escape(name)}, {advice.algorithm}: {escape(advice.said)}", soft_wrap=True
                     )

@@ -3,6 +3,8 @@
 Resolutions that follow one another and give nearly the same clusters make a plateau. Of each plateau with a partition
 that stands, the finest is a candidate that replicates nearly as well as the best there. Advised is the finest candidate
 that replicates nearly as well as the best of all: coarser ones replicate at least as well, and lose what it shows.
+Halves have to agree with one another and with the partition: else those of many clusters would pass by halves that
+agree on few.
 The most groups with a replicability near the best is the choice that R. Tibshirani and G. Walther propose for
 prediction strength (Journal of Computational and Graphical Statistics 14, 2005). Without evidence the stability of the
 runs takes its place. What else was tried is told in docs/advice.md.
@@ -13,8 +15,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cellstrata.configs.evidence import AUTO, StopRules
-from cellstrata.tasks.advice.candidates import NEARLY, JudgedResolution, candidates, judged
+from cellstrata.tasks.advice.candidates import NEARLY, JudgedResolution, candidates, judged, likeliest
 from cellstrata.tasks.advice.resolution_facts import ResolutionFacts, resolution_facts
 from cellstrata.tasks.advice.sentence import sentence
 from cellstrata.tasks.cache.cache import Cache
@@ -62,17 +63,18 @@ class Advice:
         )
 
     @property
-    def is_measured(self) -> bool:
-        """Tell whether halves of the cells were clustered to know."""
-        return any(one.replicability is not None for one in self.resolutions)
+    def is_telling(self) -> bool:
+        """Tell whether it says something of the cells: halves of these were clustered, or they are one cluster."""
+        return any(one.has_evidence for one in self.resolutions) or all(one.n_clusters < 2 for one in self.resolutions)
 
     @property
     def taken(self) -> tuple[float, ...]:
-        """The resolutions that a run takes which leaves them to this: the candidates, or the lowest without any."""
-        return self.candidates or tuple(one.resolution for one in self.resolutions[:1])
+        """The resolutions that a run takes which leaves them to this: the candidates, or one without any."""
+        nearest = likeliest(self.resolutions) or self.resolutions[0]
+        return self.candidates or (nearest.resolution,)
 
 
-def advise(algorithm: Algorithm, found: Sequence[ResolutionFacts], rules: StopRules) -> Advice:
+def advise(algorithm: Algorithm, found: Sequence[ResolutionFacts]) -> Advice:
     """Say which of several resolutions to take.
 
     Parameters
@@ -81,10 +83,8 @@ def advise(algorithm: Algorithm, found: Sequence[ResolutionFacts], rules: StopRu
         Which made the partitions.
     found
         What is known of them, by ascending resolution; of one cluster alone nothing is known.
-    rules
-        What evidence has to pass for a partition to stand.
     """
-    resolutions = judged(found, rules)
+    resolutions = judged(found)
     offered = candidates(resolutions)
     best = max((one.measure for one in offered), default=0.0)
     near = [one for one in offered if one.measure >= best - NEARLY]
@@ -103,7 +103,7 @@ def advice_on(plans: Sequence[TreePlan], cache: Cache) -> Advice | None:
     """Say which of the resolutions to take that plans of one algorithm have split level 1 at.
 
     None with fewer than two resolutions, or where the cache lacks one of the splits. A partition stands by the plans'
-    own rules to stop, and by those of `stop: auto` where these ask for no evidence.
+    own rules to stop, and where these ask for no evidence by those of `stop: auto` too.
 
     Raises
     ------
@@ -111,7 +111,4 @@ def advice_on(plans: Sequence[TreePlan], cache: Cache) -> Advice | None:
         If labels are missing, or the graph of all cells.
     """
     found = resolution_facts(plans, cache)
-    if found is None or len(found) < FEWEST:
-        return None
-    rules = plans[0].stop_rules(())
-    return advise(plans[0].algorithm, found, rules if rules.asks_halves else AUTO)
+    return None if found is None or len(found) < FEWEST else advise(plans[0].algorithm, found)

@@ -6,10 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cellstrata.configs.evidence import StopRules
 from cellstrata.tasks.advice.admissible import admissible
 from cellstrata.tasks.advice.resolution_facts import ResolutionFacts
-from cellstrata.tasks.evidence.stop import reason_of_evidence
 from cellstrata.tasks.stores.json_values import JsonObject
 
 ALIKE = 0.9  # the adjusted Rand index from which two partitions are nearly the same
@@ -32,10 +30,12 @@ class JudgedResolution:
         the second also where there is no end.
     agreement, stability : float or None
         Between its runs, as `ResolutionFacts` has them.
-    replicability, expected, excess, p : float or None
+    replicability, recovered, expected, excess, p : float or None
         Its evidence.
     stands : bool or None
-        Whether the evidence passes the rules; None without evidence.
+        Whether it passes the rules to stop; None where nothing is known of that.
+    reason : str or None
+        Why it does not.
     plateau : int
         Which one it is part of, counted from 0.
     """
@@ -49,39 +49,48 @@ class JudgedResolution:
     agreement: float | None
     stability: float | None
     replicability: float | None
+    recovered: float | None
     expected: float | None
     excess: float | None
     p: float | None
     stands: bool | None
+    reason: str | None
     plateau: int
 
     @classmethod
     def from_json(cls, said: JsonObject) -> JudgedResolution:
         """Read an object that has these attributes. Raises WrongJson."""
-        maybe = ("best_from", "best_to", "agreement", "stability", "replicability", "expected", "excess", "p")
+        maybe = ("best_from", "best_to", "agreement", "stability", "replicability", "recovered", "expected", "excess",
+                 "p")  # fmt: skip
         return cls(
             resolution=said.number("resolution"),
             n_clusters=said.whole("n_clusters"),
             largest=said.whole("largest"),
             modularity=said.number("modularity"),
             stands=said.truth_or_none("stands"),
+            reason=said.text_or_none("reason"),
             plateau=said.whole("plateau"),
             **{name: said.number_or_none(name) for name in maybe},
         )
 
     @property
-    def is_measured(self) -> bool:
-        """Tell whether evidence or runs say how far its clusters are found again."""
-        return self.replicability is not None or self.stability is not None
+    def has_evidence(self) -> bool:
+        """Tell whether halves of the cells were clustered."""
+        return self.replicability is not None
 
     @property
     def measure(self) -> float:
-        """How far they are: by halves of the cells, and where these were not clustered by other seeds."""
-        return self.stability or 0.0 if self.replicability is None else self.replicability
+        """How far its clusters are found again: in halves of the cells, and where these were not clustered in runs.
+
+        Halves have to agree with one another, and with the partition.
+        """
+        if self.replicability is None or self.recovered is None:
+            return self.stability or 0.0
+        return min(self.replicability, self.recovered)
 
 
-def judged(found: Sequence[ResolutionFacts], rules: StopRules) -> tuple[JudgedResolution, ...]:
-    """Set resolutions, ascending, beside one another; `rules` are what evidence has to pass to stand."""
+def judged(found: Sequence[ResolutionFacts]) -> tuple[JudgedResolution, ...]:
+    """Set resolutions, ascending, beside one another."""
     ranges = admissible([one.within for one in found], [one.expected for one in found])
     rows, plateau = [], 0
     for one, best in zip(found, ranges, strict=True):
@@ -97,10 +106,12 @@ def judged(found: Sequence[ResolutionFacts], rules: StopRules) -> tuple[JudgedRe
                 agreement=one.agreement,
                 stability=one.stability,
                 replicability=None if evidence is None else evidence.replicability,
+                recovered=None if evidence is None else evidence.recovery,
                 expected=None if evidence is None else evidence.expected,
                 excess=None if evidence is None else evidence.excess,
                 p=None if evidence is None else evidence.p,
-                stands=None if evidence is None else reason_of_evidence(rules, evidence) is None,
+                stands=None if evidence is None and one.reason is None else one.reason is None,
+                reason=one.reason,
                 plateau=plateau,
             )
         )
@@ -108,16 +119,25 @@ def judged(found: Sequence[ResolutionFacts], rules: StopRules) -> tuple[JudgedRe
     return tuple(rows)
 
 
+def comparable(resolutions: Sequence[JudgedResolution]) -> list[JudgedResolution]:
+    """Return those of several clusters whose measures mean the same: of all with evidence, else with several runs."""
+    several = [one for one in resolutions if one.n_clusters > 1]
+    with_evidence = [one for one in several if one.has_evidence]
+    return with_evidence or [one for one in several if one.stability is not None]
+
+
 def candidates(resolutions: Sequence[JudgedResolution]) -> list[JudgedResolution]:
-    """Return the candidate of each plateau that has one; where no partition stands, those that are likest to."""
-    known = [one for one in resolutions if one.n_clusters > 1 and one.is_measured]
-    if any(one.replicability is not None for one in known):  # the stability of others is no measure beside it
-        known = [one for one in known if one.replicability is not None]
-    standing = [one for one in known if one.stands is not False] or known
+    """Return the candidate of each plateau on which a partition stands, or on which nothing is known of that."""
     plateaus: dict[int, list[JudgedResolution]] = {}
-    for one in standing:
-        plateaus.setdefault(one.plateau, []).append(one)
+    for one in comparable(resolutions):
+        if one.stands is not False:
+            plateaus.setdefault(one.plateau, []).append(one)
     return [_of_plateau(each) for each in plateaus.values()]
+
+
+def likeliest(resolutions: Sequence[JudgedResolution]) -> JudgedResolution | None:
+    """Return the one that comes nearest to be found again, the lowest of equals; None where nothing is known."""
+    return max(comparable(resolutions), key=lambda one: (one.measure, -one.resolution), default=None)
 
 
 def _of_plateau(plateau: Sequence[JudgedResolution]) -> JudgedResolution:

@@ -8,13 +8,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from cellstrata.configs.evidence import NEVER, EvidenceConfig
+from cellstrata.configs.evidence import AUTO, EvidenceConfig
 from cellstrata.tasks.cache.cache import Cache, DamagedEntry
 from cellstrata.tasks.evidence.evidence import Evidence
+from cellstrata.tasks.evidence.stop import reason_of_evidence
 from cellstrata.tasks.kernels.graph import Graph
 from cellstrata.tasks.kernels.rand_index import adjusted_rand_index
 from cellstrata.tasks.trees.facts import SplitFacts
 from cellstrata.tasks.trees.graphs import read_graph
+from cellstrata.tasks.trees.judgement import Judgement
 from cellstrata.tasks.trees.plan import TreePlan
 from cellstrata.tasks.trees.split import find_split, node_key, root_node
 from cellstrata.tasks.trees.split_evidence import judge
@@ -42,6 +44,8 @@ class ResolutionFacts:
         How far the runs have the cluster of a cell, the mean over all cells.
     evidence : Evidence or None
         None where none was asked for, and for a single cluster.
+    reason : str or None
+        Why the partition does not stand, None where it does, or nothing is known of that.
     next_alike : float or None
         The adjusted Rand index with the partition at the next higher resolution, None for the last.
     """
@@ -53,6 +57,7 @@ class ResolutionFacts:
     agreement: float | None = None
     stability: float | None = None
     evidence: Evidence | None = None
+    reason: str | None = None
     next_alike: float | None = None
 
     @property
@@ -62,11 +67,11 @@ class ResolutionFacts:
 
 
 def sweep_plan(plan: TreePlan, draws: EvidenceConfig | None) -> TreePlan:
-    """Return a plan of level 1 alone at the plan's own resolution, in which nothing is refused, with evidence."""
+    """Return a plan of level 1 alone at the plan's own resolution, with evidence, by the same rules to stop."""
     own = plan.hierarchy.levels.get(1)
     levels = {} if own is None else {1: own.model_copy(update={"resolution": None})}
     hierarchy = replace(plan.hierarchy, depth=1, deepest_blanket=1, levels=levels, until_stable=False)
-    return replace(plan, hierarchy=hierarchy, stop=NEVER, evidence=draws or EvidenceConfig(), batches=())
+    return replace(plan, hierarchy=hierarchy, evidence=draws or EvidenceConfig())
 
 
 def resolution_facts(plans: Sequence[TreePlan], cache: Cache) -> tuple[ResolutionFacts, ...] | None:
@@ -101,6 +106,7 @@ def _read(plan: TreePlan, cache: Cache) -> tuple[ResolutionFacts, Labels] | None
     facts, labels = found.facts, found.labels(cache)
     cells = found.stability(cache)
     within, expected = _parts(plan, facts, labels, cache)
+    judged = judge(plan, pending, found, cache)
     return ResolutionFacts(
         resolution=facts.resolution,
         sizes=facts.sizes,
@@ -108,8 +114,16 @@ def _read(plan: TreePlan, cache: Cache) -> tuple[ResolutionFacts, Labels] | None
         expected=expected,
         agreement=facts.agreement,
         stability=None if cells is None else float(cells.mean(dtype=np.float64)),
-        evidence=judge(plan, pending, found, cache).evidence,
+        evidence=judged.evidence,
+        reason=judged.reason or _by_evidence(plan, judged),
     ), labels
+
+
+def _by_evidence(plan: TreePlan, judged: Judgement) -> str | None:
+    """Why a partition does not stand by the rules of `stop: auto`, where its own ask for no evidence."""
+    if plan.stop_rules(()).asks_halves or judged.evidence is None:
+        return None
+    return reason_of_evidence(AUTO, judged.evidence)
 
 
 def _parts(plan: TreePlan, facts: SplitFacts, labels: Labels, cache: Cache) -> tuple[float, float]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from cellstrata.configs.evidence import EvidenceConfig
 from cellstrata.tasks.evidence.effect import Labels, purity, separation
-from cellstrata.tasks.evidence.halves import MOST_CELLS, Clustering, replicability
+from cellstrata.tasks.evidence.halves import MOST_CELLS, Clustering, halving, replicability
 from cellstrata.tasks.evidence.null_cloud import null_clouds
 from cellstrata.tasks.imports.turns import IMPORTING
 from cellstrata.tasks.kernels.ensemble import run_seed
@@ -18,7 +18,7 @@ from cellstrata.tasks.kernels.graph import Graph
 from cellstrata.tasks.kernels.knn import Metric
 from cellstrata.tasks.stores.json_values import JsonObject
 
-SCHEME = 1  # raise it when the same cells give other numbers
+SCHEME = 2  # raise it when the same cells give other numbers
 LEAST_SPREAD = 0.02  # standard deviation of draws: two that happen to be equal are not known to the last digit
 
 
@@ -32,6 +32,8 @@ class Evidence:
         Replicability of each halving of the cells: the ARI between halves that were clustered apart.
     null : tuple of float
         The same of clouds without groups that have the cells' mean and covariance; empty where none was asked for.
+    recovered : tuple of float
+        How far each halving has the split's own clusters: the ARI, the mean of both halves.
     purity : tuple of float
         For each child the share of its cells' neighborhoods that lies within it.
     separation : tuple of float
@@ -44,6 +46,7 @@ class Evidence:
 
     halves: tuple[float, ...]
     null: tuple[float, ...]
+    recovered: tuple[float, ...]
     purity: tuple[float, ...]
     separation: tuple[float, ...]
     n_cells: int
@@ -53,6 +56,11 @@ class Evidence:
     def replicability(self) -> float:
         """The mean over halvings."""
         return float(np.mean(self.halves))
+
+    @property
+    def recovery(self) -> float:
+        """How far halves have the split's own clusters, the mean over halvings."""
+        return float(np.mean(self.recovered))
 
     @property
     def expected(self) -> float | None:
@@ -84,7 +92,9 @@ class Evidence:
     def from_json(cls, body: Mapping[str, object]) -> Evidence:
         """Read a record's body. Raises WrongJson if it is none of evidence."""
         said = JsonObject.of(body)
-        lists = {name: said.numbers_or_none(name) or () for name in ("halves", "null", "purity", "separation")}
+        lists = {
+            name: said.numbers_or_none(name) or () for name in ("halves", "null", "recovered", "purity", "separation")
+        }
         return cls(**lists, n_cells=said.whole("n_cells"), seconds=said.number("seconds"))
 
 
@@ -121,8 +131,10 @@ def evidence_for(
     seeds = [run_seed(seed, number) for number in range(max(draws.halves, draws.null))]
     size = min(len(points), MOST_CELLS)
     clouds = null_clouds(points, size, seeds[: draws.null])
+    found = [halving(points, cluster, n_voters, metric, each, labels) for each in seeds[: draws.halves]]
     return Evidence(
-        halves=tuple(replicability(points, cluster, n_voters, metric, each) for each in seeds[: draws.halves]),
+        halves=tuple(agreement for agreement, _ in found),
+        recovered=tuple(recovered for _, recovered in found),
         null=tuple(
             replicability(cloud, cluster, n_voters, metric, each) for each, cloud in zip(seeds, clouds, strict=False)
         ),

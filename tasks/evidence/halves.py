@@ -25,7 +25,17 @@ Clustering = Callable[[Floats, int], Labels]
 
 
 def replicability(points: Floats, cluster: Clustering, n_voters: int, metric: Metric, seed: int) -> float:
-    """Return how far two random halves of cells agree, from about 0 (as chance) to 1.
+    """Return how far two random halves of cells agree, from about 0 (as chance) to 1; as the first of `halving`."""
+    return halving(points, cluster, n_voters, metric, seed, np.zeros(len(points), np.int32))[0]
+
+
+def halving(
+    points: Floats, cluster: Clustering, n_voters: int, metric: Metric, seed: int, labels: Labels
+) -> tuple[float, float]:
+    """Return how far two random halves of cells agree, and how far they have the clusters of all cells.
+
+    Both are adjusted Rand indices, from about 0 (as chance) to 1. Halves that agree may both have fewer clusters than
+    all cells: the second tells.
 
     Parameters
     ----------
@@ -39,16 +49,21 @@ def replicability(points: Floats, cluster: Clustering, n_voters: int, metric: Me
         The distance by which they are near.
     seed
         Of the halves and of their clusterings.
+    labels
+        (n,) int32 from 0: the clusters of all cells.
     """
     size = min(len(points), MOST_CELLS) // 2
     order = np.random.RandomState(seed).permutation(len(points))  # a stream that NumPy keeps as it is
     one, other = np.sort(order[:size]), np.sort(order[size : 2 * size])
     of_one, of_other = cluster(points[one], seed), cluster(points[other], seed)
-    if not size or not of_one.max() or not of_other.max():
-        return 0.0
+    if not size:
+        return 0.0, 0.0
+    recovered = (adjusted_rand_index(of_one, labels[one]) + adjusted_rand_index(of_other, labels[other])) / 2
+    if not of_one.max() or not of_other.max():
+        return 0.0, recovered
     forth = _carried(points[one], of_one, points[other], n_voters, metric)
     back = _carried(points[other], of_other, points[one], n_voters, metric)
-    return (adjusted_rand_index(forth, of_other) + adjusted_rand_index(back, of_one)) / 2
+    return (adjusted_rand_index(forth, of_other) + adjusted_rand_index(back, of_one)) / 2, recovered
 
 
 def _carried(there: Floats, labels: Labels, here: Floats, n_voters: int, metric: Metric) -> Labels:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
 from cellstrata.tasks.advice.advice import Advice
-from cellstrata.tasks.advice.candidates import JudgedResolution
-from cellstrata.tasks.figures.sheet import FAINT, HEADING, INK, RULE, SMALL, Sheet, shortened
+from cellstrata.tasks.advice.candidates import JudgedResolution, comparable
+from cellstrata.tasks.advice.sentence import number
+from cellstrata.tasks.figures.sheet import BODY, FAINT, HEADING, INK, RULE, SMALL, Sheet, shortened, text_size
 from cellstrata.tasks.imports.turns import IMPORTING
 
 LEFT, WIDE, UPPER, LOWER, BELOW = 92, 860, 270, 330, 66  # pixels
@@ -19,8 +21,9 @@ KEY = (
     "by modularity"
 )
 LINES = (
-    ("replicability", "replicability of halves", "#0072b2", "-"),
-    ("expected", "the same of clouds without groups", "#7f8fa6", "--"),
+    ("replicability", "halves with one another", "#0072b2", "-"),
+    ("recovered", "halves with all cells", "#cc79a7", "-"),
+    ("expected", "halves of clouds without groups", "#7f8fa6", "--"),
     ("stability", "stability between runs", "#009e73", ":"),
 )
 
@@ -53,9 +56,9 @@ def _across(axes: Any, rows: Sequence[JudgedResolution]) -> None:
     first, last = rows[0].resolution, rows[-1].resolution
     axes.set_xscale("log")
     axes.set_xlim(first / 1.15, last * 1.15)
-    shown = list(_apart([row.resolution for row in rows], (last / first * 1.32) ** (46 / WIDE)))
+    shown = list(_apart([row.resolution for row in rows]))
     axes.xaxis.set_major_locator(FixedLocator(shown))
-    axes.xaxis.set_major_formatter(FixedFormatter([f"{value:g}" for value in shown]))
+    axes.xaxis.set_major_formatter(FixedFormatter([number(value) for value in shown]))
     axes.xaxis.set_minor_locator(NullLocator())
     for _, group in groupby(rows, key=lambda row: row.plateau):
         members = list(group)
@@ -65,31 +68,39 @@ def _across(axes: Any, rows: Sequence[JudgedResolution]) -> None:
     axes.yaxis.grid(True, color=RULE, linewidth=0.4)
 
 
-def _apart(values: Sequence[float], factor: float) -> Iterator[float]:
-    """Yield those values that are at least by a factor greater than the one before."""
-    before = 0.0
+def _apart(values: Sequence[float]) -> Iterator[float]:
+    """Yield those values, ascending, whose names find room beside those before."""
+    pixels = WIDE / math.log(values[-1] / values[0] * 1.15**2)
+    end = -math.inf
     for value in values:
-        if value >= before * factor:
+        middle, half = math.log(value / values[0]) * pixels, text_size(number(value), SMALL)[0] / 2
+        if middle - half >= end:
             yield value
-            before = value
+            end = middle + half + 8
 
 
 def _clusters(axes: Any, advice: Advice) -> None:
+    with IMPORTING:
+        from matplotlib.ticker import MaxNLocator
+
     rows = advice.resolutions
     most = max(row.n_clusters for row in rows)
     axes.plot([row.resolution for row in rows], [row.n_clusters for row in rows], color=INK, linewidth=1)
+    named = set(_apart([row.resolution for row in rows]))
     for row in rows:
         _dot(axes, row, row.n_clusters, advice)
-        axes.annotate(str(row.n_clusters), (row.resolution, row.n_clusters), (0, 5), textcoords="offset points",
-                      ha="center", fontsize=SMALL - 0.8, color=INK)  # fmt: skip
+        if row.resolution in named:
+            axes.annotate(str(row.n_clusters), (row.resolution, row.n_clusters), (0, 5), textcoords="offset points",
+                          ha="center", fontsize=SMALL - 0.8, color=INK)  # fmt: skip
     axes.set_ylim(-0.06 * most, 1.18 * most)
+    axes.yaxis.set_major_locator(MaxNLocator("auto", integer=True))
     axes.set_ylabel("clusters of level 1", fontsize=SMALL, color=INK)
     low, high = axes.get_xlim()
     ranges = dict.fromkeys((row.best_from, row.best_to) for row in rows if row.best_from is not None)
-    for number, (start, end) in enumerate(ranges):
+    for place, (start, end) in enumerate(ranges):
         span = [max(start or low, low), min(end or high, high)]
         if span[0] < span[1]:
-            axes.plot(span, [-0.03 * most] * 2, color=(FAINT, RULE)[number % 2], linewidth=3, solid_capstyle="butt")
+            axes.plot(span, [-0.03 * most] * 2, color=(FAINT, RULE)[place % 2], linewidth=3, solid_capstyle="butt")
 
 
 def _measures(axes: Any, advice: Advice) -> None:
@@ -98,9 +109,11 @@ def _measures(axes: Any, advice: Advice) -> None:
         if known:
             axes.plot([row.resolution for row in known], [getattr(row, name) for row in known], style, color=color,
                       linewidth=1.2, label=label)  # fmt: skip
-    for row in advice.resolutions:
-        if row.is_measured and row.n_clusters > 1:
-            _dot(axes, row, row.measure, advice)
+    measured = comparable(advice.resolutions)
+    for row in measured:
+        _dot(axes, row, row.measure, advice)
+    if not measured:
+        axes.text(0.5, 0.5, "nothing was measured", transform=axes.transAxes, ha="center", fontsize=BODY, color=FAINT)
     axes.set_ylim(-0.03, 1.05)
     axes.set_ylabel("1: found again, 0: as by chance", fontsize=SMALL, color=INK)
     axes.set_xlabel("resolution", fontsize=SMALL, color=INK)

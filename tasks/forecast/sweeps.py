@@ -55,10 +55,10 @@ def forecast_sweep(
                 forecast.sweeps = True
                 found.append(forecast)
                 plans.append(tree.plan)
-                level = forecast.levels[1]
-                known = known and not level.computes
-                if () in tree.outcomes:
-                    clusters[plan.resolution] = tree.outcomes[()].n_children
+                there = () in tree.outcomes  # not so what another dataset of the run is to split first
+                known = known and there and not forecast.levels[1].computes
+                if there:
+                    clusters[plan.resolution] = tree.n_parts(())
         advice = advice_on(plans, cache) if known else None
         taken[algorithm] = advice.taken if advice is not None else ()
     return SweepForecast(found, taken)

@@ -35,13 +35,14 @@ def earlier_columns(check: Check) -> frozenset[str]:
     earlier = [name for name in there if name.removesuffix(STABILITY_SUFFIX) in told]
     gone = [name for name in earlier if name.removesuffix(STABILITY_SUFFIX) not in made]
     if gone:
-        why = "unless this one makes them too" if open_end else "and this one does not"
-        check.notices.append(f"left out, since an earlier run made them {why}: {', '.join(gone)}")
+        why = ", unless this one makes them too" if open_end else " and this one does not"
+        check.notices.append(f"left out, since an earlier run made them{why}: {', '.join(gone)}")
     trees = {name.rpartition("_")[0] for name in made}
     known = [name for name in there if name not in told and OF_A_LEVEL.fullmatch(name)]
     unknown = [name for name in known if sweeps or name.rpartition("_")[0] in trees]
     if unknown:
-        check.notices.append(f"kept from the input, though not of the tree that is made here: {', '.join(unknown)}")
+        which = "unless made here, and not of a tree" if sweeps else "though not of the tree"
+        check.notices.append(f"kept from the input, {which} that is made here: {', '.join(unknown)}")
     return frozenset(earlier)
 
 

@@ -208,7 +208,8 @@ def _inspect(
     before = len(check.problems)
     embeddings = read_embeddings(check, dict.fromkeys(spec.embedding for spec in wanted), n_cells, memory, by_angle)
     if len(check.problems) > before and whole and not computed and config.hierarchy.depth == 1 and config.asks_evidence:
-        check.problems[-1] += ", in which evidence is gathered, or leave out `evidence`, `stop` and `resolutions: auto`"
+        without = "`evidence`, `stop`, `resolutions: auto` or `advise`, which ask for it"
+        check.problems[-1] += f", in which evidence is gathered, or do without {without}"
     graph = None
     if whole and stored and not config.recompute_neighbors:
         graph = find_stored_graph(check, key, recorded, n_cells, memory)

@@ -7,15 +7,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cellstrata.tasks.advice.advice import Advice
-from cellstrata.tasks.advice.candidates import JudgedResolution
+from cellstrata.tasks.advice.candidates import JudgedResolution, comparable
+from cellstrata.tasks.advice.sentence import number
 from cellstrata.tasks.report.tables import Cell, Table
 
 WIDE, HIGH, LEFT, TOP, BELOW = 720, 210, 40, 22, 34  # pixels of a chart
 LINES = (
-    ("replicability", "replicability of halves", "replicability"),
-    ("expected", "the same of clouds without groups", "of-a-cloud"),
+    ("replicability", "halves with one another", "replicability"),
+    ("recovered", "halves with all cells", "recovered"),
+    ("expected", "halves of clouds without groups", "of-a-cloud"),
     ("stability", "stability between runs", "of-runs"),
 )
+
+REFUSED = "does\u00a0not\u00a0stand"
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,7 @@ def resolutions_of(advice: Sequence[Advice]) -> list[Resolutions]:
 
 
 def _chart(advice: Advice) -> Chart | None:
-    rows = [row for row in advice.resolutions if row.n_clusters > 1 and row.is_measured]
+    rows = comparable(advice.resolutions)
     if len(rows) < 2:
         return None
     first, last = (math.log(row.resolution) for row in (advice.resolutions[0], advice.resolutions[-1]))
@@ -86,7 +90,11 @@ def _chart(advice: Advice) -> Chart | None:
 
     lines = []
     for name, label, kind in LINES:
-        known = [(row, value) for row in rows if (value := getattr(row, name)) is not None]
+        known = [
+            (row, value)
+            for row in advice.resolutions
+            if row.n_clusters > 1 and (value := getattr(row, name)) is not None
+        ]
         if len(known) > 1:
             points = " ".join(f"{x(row)},{y(value)}" for row, value in known)
             lines.append(Line(kind, label, points))
@@ -96,9 +104,9 @@ def _chart(advice: Advice) -> Chart | None:
     bands = [(x(each[0]) - 6, x(each[-1]) - x(each[0]) + 12) for each in plateaus.values() if len(each) > 1]
     ticks, before = [], -math.inf
     for row in advice.resolutions:
-        if x(row) - before >= 30:
+        if x(row) - before >= 9 + 7 * len(number(row.resolution)):
             before = x(row)
-            ticks.append((before, f"{row.resolution:g}", f"{row.n_clusters:,}"))
+            ticks.append((before, number(row.resolution), f"{row.n_clusters:,}"))
     return Chart(
         about=f"{advice.algorithm}: how far clusters are found again, by resolution",
         lines=tuple(lines),
@@ -109,8 +117,8 @@ def _chart(advice: Advice) -> Chart | None:
 
 
 def _tip(row: JudgedResolution) -> str:
-    what = "stability" if row.replicability is None else "replicability"
-    return f"resolution {row.resolution:g}: {row.n_clusters:,} clusters, {what} {row.measure:.2f}"
+    what = "replicability" if row.has_evidence else "stability"
+    return f"resolution {number(row.resolution)}: {row.n_clusters:,} clusters, {what} {row.measure:.2f}"
 
 
 def _kind(advice: Advice, row: JudgedResolution) -> str:
@@ -118,17 +126,17 @@ def _kind(advice: Advice, row: JudgedResolution) -> str:
 
 
 def _table(advice: Advice) -> Table:
-    names = ("resolution", "clusters", "", "replicability", "of a cloud", "p", "stability", "best by modularity",
-             "modularity", "largest")  # fmt: skip
+    names = ("resolution", "clusters", "", "replicability", "recovered", "of a cloud", "p", "stability",
+             "best by modularity", "modularity", "largest")  # fmt: skip
     caption = (
-        f"Level 1 of {advice.algorithm} by resolution. Best by modularity: between which resolutions no other of these "
-        "partitions has a higher one (CHAMP)."
+        f"Level 1 of {advice.algorithm} by resolution. Recovered: how far halves have the clusters of all cells. Best "
+        "by modularity: between which resolutions no other of these partitions has a higher one (CHAMP)."
     )
     rows = [
         [
-            Cell(f"{row.resolution:g}", row.resolution), Cell(f"{row.n_clusters:,}", row.n_clusters),
-            Cell(_kind(advice, row) or ("does not stand" if row.stands is False else "")),
-            _number(row.replicability), _number(row.expected),
+            Cell(number(row.resolution), row.resolution), Cell(f"{row.n_clusters:,}", row.n_clusters),
+            Cell(_kind(advice, row) or REFUSED * (row.stands is False)),
+            _number(row.replicability), _number(row.recovered), _number(row.expected),
             Cell("", 2.0) if row.p is None else Cell(f"{row.p:.2g}", row.p), _number(row.stability), _range(row),
             Cell(f"{row.modularity:.3f}", row.modularity), Cell(f"{row.largest:,}", row.largest),
         ]

@@ -160,6 +160,11 @@ class Tree:
             path = path[:-1]
         return None
 
+    def n_parts(self, path: Path) -> int:
+        """Return into how many parts the cells of a cluster were split last, whether that stands or not; 1 if not."""
+        facts = self.outcomes[path].facts
+        return 1 if facts is None else len(facts.sizes)
+
     def root(self, digest: str | None) -> Node:
         """Return the root: all cells."""
         return Node((), np.arange(self.plan.n_cells, dtype=np.int32), digest)

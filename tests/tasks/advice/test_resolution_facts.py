@@ -82,7 +82,7 @@ def test_a_sweep_looks_at_its_own_resolutions_and_at_level_1_alone(cache: Cache)
     swept = sweep_plan(plan, None)
     spec = pending_of(swept).spec
     assert (spec.partition.resolution, spec.partition.seed, spec.neighbors.n_neighbors) == (0.4, 3, 12)
-    assert (swept.depth, swept.stop.asks_halves, swept.draws) == (1, False, EvidenceConfig())
+    assert (swept.depth, swept.stop, swept.draws) == (1, plan.stop, EvidenceConfig())
     until = sweep_plan(replace(plan, hierarchy=Hierarchy.parse("until_stable")), None)
     assert (until.depth, until.attempts) == (1, (1.0,))
     first = replace(plan_for(cache, CELLS, resolution=0.4), resolution=0.4)
@@ -106,3 +106,20 @@ def test_nothing_is_advised_of_one_resolution_or_of_splits_that_are_gone(cache: 
     assert [one.n_clusters for one in two.resolutions] == [one.n_clusters for one in found.resolutions[:2]]
     with pytest.raises(DamagedEntry, match="gone"):  # of resolution 1 its record does not tell the parts
         advice_on([asked[0], asked[2]], cache)
+
+
+def test_a_partition_stands_by_the_own_rules_and_by_those_of_auto_where_they_ask_for_no_evidence(cache: Cache) -> None:
+    swept = [sweep_plan(plan, EvidenceConfig(halves=2, null=2)) for plan in plans(cache)[1:3]]
+    for plan in swept:
+        made(plan, cache)
+
+    def reasons(**rules: object) -> list[str]:
+        found = resolution_facts([replace(plan, stop=StopRules.model_validate(rules)) for plan in swept], cache)
+        assert found is not None
+        return [(one.reason or "").partition(":")[0] for one in found]
+
+    bare = reasons()
+    assert bare == reasons(replicability=0.5, excess=0.4, p=0.05)
+    assert reasons(replicability=0.0) == ["", ""]
+    assert reasons(min_children_cells=1_000) == ["children too small"] * 2
+    assert reasons(min_children_cells=1) == bare

@@ -21,7 +21,7 @@ from cellstrata.tasks.stores.json_values import WrongJson
 
 
 def of(halves: tuple[float, ...], null: tuple[float, ...] = ()) -> Evidence:
-    return Evidence(halves=halves, null=null, purity=(), separation=(), n_cells=100)
+    return Evidence(halves=halves, null=null, recovered=halves, purity=(), separation=(), n_cells=100)
 
 
 def clustered(points: Floats, seed: int) -> Labels:

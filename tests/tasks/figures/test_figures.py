@@ -180,14 +180,15 @@ def test_the_drawn_tree_tells_how_far_a_split_was_found_again() -> None:
 def test_the_chart_of_a_sweep_shows_what_is_known_and_survives_what_is_not() -> None:
     def one(resolution: float, n_clusters: int, found: float | None, plateau: int, **more: Any) -> JudgedResolution:
         unknown = dict.fromkeys(["best_from", "best_to", "agreement", "stability", "excess", "p"])
-        return JudgedResolution(resolution=resolution, n_clusters=n_clusters, largest=9, modularity=0.5, expected=found,
-                                replicability=found, stands=None, plateau=plateau, **{**unknown, **more})  # fmt: skip
+        measured = {"expected": found, "replicability": found, "recovered": found, "stands": None, "reason": None}
+        return JudgedResolution(resolution=resolution, n_clusters=n_clusters, largest=9, modularity=0.5,
+                                plateau=plateau, **{**unknown, **measured, **more})  # fmt: skip
 
     rows = (one(0.1, 1, None, 0), one(0.4, 3, 0.9, 1, best_from=0.0, best_to=0.7), one(0.5, 3, 0.9, 1),
             one(9.0, 240, 0.1, 2, best_from=0.7))  # fmt: skip
     advice = Advice(algorithm="leiden", resolutions=rows, candidates=(0.4,), advised=0.4, said="0.4 <b>; above it")
     svg = advice_sheet(advice, "d/f, 9 cells").svg().decode()
-    for said in ("replicability of halves", "240", "0.4 &lt;b&gt;;", "above it", "clusters of level 1"):
+    for said in ("halves with one another", "240", "0.4 &lt;b&gt;;", "above it", "clusters of level 1"):
         assert said in svg
     assert "stability between runs" not in svg  # none was measured
     bare = replace(advice, resolutions=tuple(one(at, 1, None, 0) for at in (0.1, 0.2)), candidates=(), advised=None)

@@ -40,7 +40,7 @@ def facts(sizes: Sequence[int]) -> SplitFacts:
 
 
 def refused(found: float) -> Judgement:
-    evidence = Evidence(halves=(found,), null=(), purity=(), separation=(), n_cells=1)
+    evidence = Evidence(halves=(found,), null=(), recovered=(0.0,), purity=(), separation=(), n_cells=1)
     return Judgement(reason=f"not replicable: {found} (needs 1)", evidence=evidence)
 
 
