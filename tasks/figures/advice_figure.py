@@ -23,8 +23,8 @@ KEY = (
 LINES = (
     ("replicability", "halves with one another", "#0072b2", "-"),
     ("recovered", "halves with all cells", "#cc79a7", "-"),
-    ("expected", "halves of clouds without groups", "#7f8fa6", "--"),
-    ("stability", "stability between runs", "#009e73", ":"),
+    ("expected", "clouds without groups", "#7f8fa6", "--"),
+    ("stability", "stability of runs", "#009e73", ":"),
 )
 
 
@@ -119,7 +119,7 @@ def _measures(axes: Any, advice: Advice) -> None:
     axes.set_xlabel("resolution", fontsize=SMALL, color=INK)
     if axes.lines:
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=len(LINES), fontsize=SMALL, frameon=False,
-                    borderaxespad=0.3)  # fmt: skip
+                    borderaxespad=0.3, columnspacing=1.0, handlelength=1.5)  # fmt: skip
 
 
 def _dot(axes: Any, row: JudgedResolution, value: float, advice: Advice) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,13 @@ import anndata
 import numpy as np
 import pandas as pd
 import pytest
+from rich.console import Console
 
-from cellstrata.tasks.advice.advice import Advice
+from cellstrata.flows.commands.advise import _table
+from cellstrata.tasks.advice.advice import Advice, advise
 from tests.flows.commands.test_command import cellstrata, config
 from tests.flows.conftest import Run
+from tests.tasks.advice.test_advice import facts
 
 GROUPS, PARTS = 4, 3
 SWEEP: dict[str, Any] = {"resolutions": "auto", "evidence": {"halves": 2, "null": 2}}
@@ -108,8 +112,8 @@ def test_one_cloud_is_one_cluster_or_nothing_stands(one: Run, tmp_path: Path) ->
     adata.write_h5ad(tmp_path / "cloud.h5ad")
     report = one(tmp_path / "cloud.h5ad", SWEEP)
     (found,) = map(Advice.from_json, report["advice"])
-    assert found.said.startswith(("no partition passes the rules", "one cluster at every resolution"))
-    assert report["columns"]
+    assert found.said.startswith(("no partition stands", "one cluster at every resolution"))
+    assert (found.advised, len(report["columns"])) == (None, 1)
 
 
 def test_a_stored_graph_is_swept_too(one: Run, planted: Path, tmp_path: Path) -> None:
@@ -147,6 +151,52 @@ def test_the_command_sweeps_alone_and_plan_and_run_go_on_from_there(server: str,
     assert f"d/f, leiden: {found.said}" in ran.stderr
     explained = cellstrata("explain", result["output"], "--column", result["columns"][0])
     assert found.said in explained.stdout
+
+
+def test_the_table_of_the_command_has_its_numbers_under_their_names() -> None:
+    found = advise("leiden", [facts(0.4, 11, 0.92, null=0.25, recovered=0.88, stability=0.97, next_alike=0.1),
+                              facts(1.0, 19, 0.1)])  # fmt: skip
+    shown = Console(width=200, record=True, file=io.StringIO())
+    shown.print(_table(found))
+    head, first, second = shown.export_text().splitlines()
+    values = {"resolution": "0.4", "clusters": "11", "replicability": "0.92", "recovered": "0.88", "of a cloud": "0.25",
+              "stability": "0.97"}  # fmt: skip
+    for name, value in values.items():
+        end = head.index(name) + len(name)
+        assert first[:end].endswith(value), (name, first)
+    assert "advised" in first
+    assert "not replicable" in second
+
+
+def test_plan_ends_where_two_datasets_sweep_the_same_cells(tmp_path: Path, planted: Path) -> None:
+    path = config(tmp_path, planted, resolutions="auto", evidence={"halves": 2, "null": 2}, ensemble=1)
+    document = json.loads(Path(path).read_text())
+    document["DATASETS"]["e"] = {**document["DATASETS"]["d"]}
+    document["DATASETS"]["e"]["clustering"] = {**document["DATASETS"]["d"]["clustering"], "hierarchy": 2}
+    Path(path).write_text(json.dumps(document))
+    done = cellstrata("plan", path, "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])["datasets"]
+    assert [len(found[name]["trees"]) for name in ("d/f", "e/f")] == [8, 8]
+    assert all("yet to be found" in found[name]["notices"][-1] for name in found)
+
+
+def test_own_rules_that_refuse_everything_leave_one_column(one: Run, planted: Path) -> None:
+    report = one(planted, {**SWEEP, "stop": {"min_children_cells": 5_000}})
+    (found,) = map(Advice.from_json, report["advice"])
+    assert (found.advised, found.candidates, len(report["columns"])) == (None, (), 1)
+    assert found.said.startswith("no partition stands")
+    assert found.said.endswith("(children too small)")
+    assert list(report["clusters"].values()) == [1]
+
+
+def test_what_an_input_has_of_other_trees_is_told(one: Run, planted: Path, tmp_path: Path) -> None:
+    adata = anndata.read_h5ad(planted)
+    adata.obs["leiden_7.0_1"] = pd.Categorical(["mine"] * adata.n_obs)
+    adata.write_h5ad(tmp_path / "mine.h5ad")
+    report = one(tmp_path / "mine.h5ad", SWEEP)
+    assert any("kept from the input, unless made here" in notice for notice in report["notices"])
+    assert (anndata.read_zarr(report["output"]).obs["leiden_7.0_1"] == "mine").all()
 
 
 def test_the_command_sets_what_is_listed_beside_the_sweep(server: str, tmp_path: Path, planted: Path) -> None:
