@@ -18,6 +18,7 @@ from cellstrata.tasks.advice.advice import Advice, advise
 from tests.flows.commands.test_command import cellstrata, config
 from tests.flows.conftest import Run
 from tests.tasks.advice.test_advice import facts
+from tests.tasks.small import graph_of
 
 GROUPS, PARTS = 4, 3
 SWEEP: dict[str, Any] = {"resolutions": "auto", "evidence": {"halves": 2, "null": 2}}
@@ -117,10 +118,10 @@ def test_one_cloud_is_one_cluster_or_nothing_stands(one: Run, tmp_path: Path) ->
 
 
 def test_a_stored_graph_is_swept_too(one: Run, planted: Path, tmp_path: Path) -> None:
-    import scanpy
-
     adata = anndata.read_h5ad(planted)
-    scanpy.pp.neighbors(adata, 10, use_rep="X_pca")
+    adata.obsp["connectivities"] = graph_of(np.asarray(adata.obsm["X_pca"])).to_csr()
+    params = {"n_neighbors": 10, "method": "umap", "metric": "euclidean", "use_rep": "X_pca"}
+    adata.uns["neighbors"] = {"connectivities_key": "connectivities", "params": params}
     adata.write_h5ad(tmp_path / "graph.h5ad")
     (found,) = map(Advice.from_json, one(tmp_path / "graph.h5ad", SWEEP)["advice"])
     assert next(each.n_clusters for each in found.resolutions if each.resolution == found.advised) == GROUPS * PARTS
