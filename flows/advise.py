@@ -18,7 +18,7 @@ from cellstrata.flows.dataset import DatasetSteps
 from cellstrata.flows.monitor.artifacts import LiveArtifacts
 from cellstrata.flows.monitor.outcome import dataset_state, run_name, run_state
 from cellstrata.flows.monitor.summary import DatasetSummary, RunSummary
-from cellstrata.flows.preparation import ready
+from cellstrata.flows.preparation import prepare, ready
 from cellstrata.flows.run import open_run
 
 
@@ -37,7 +37,8 @@ async def advise(config: Annotated[RunConfig, AsForm()]) -> State[dict[str, obje
     started = time.perf_counter()
     config = await asyncio.to_thread(ready, config)
     with open_run(config) as run, run.computing():
-        datasets = await all_datasets(run, advise_dataset)
+        inputs = await asyncio.to_thread(prepare, run)
+        datasets = await all_datasets(run, inputs, advise_dataset)
     return run_state(RunSummary(datasets=datasets, seconds=round(time.perf_counter() - started, 3)))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any
 
 from prefect import tags
@@ -11,7 +12,6 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from cellstrata.flows.dataset import WAITING
 from cellstrata.flows.monitor.summary import DatasetSummary
-from cellstrata.flows.preparation import prepare
 from cellstrata.flows.run import Run
 from cellstrata.tasks.cache.leases import using
 from cellstrata.tasks.inputs.inspection import Input
@@ -19,16 +19,9 @@ from cellstrata.tasks.inputs.inspection import Input
 AT_ONCE = 32  # datasets: each has threads of its own, which wait for the workers
 
 
-async def all_datasets(run: Run, child: Any) -> dict[str, DatasetSummary]:
-    """Run a flow for every file of every dataset, and return what each came to, by `dataset/file id`.
-
-    Raises
-    ------
-    UnusableInputs
-        Before any work starts, with everything that is wrong in all of them.
-    """
+async def all_datasets(run: Run, inputs: Mapping[str, Input], child: Any) -> dict[str, DatasetSummary]:
+    """Run a flow for every input, and return what each came to, by `dataset/file id`."""
     config, at_once = run.config, run.executor.at_once
-    inputs = await asyncio.to_thread(prepare, run)
     runner: Any = ThreadPoolTaskRunner(max_workers=at_once + WAITING)
     beside = asyncio.Semaphore(min(max(2, at_once), AT_ONCE))
 

@@ -21,7 +21,7 @@ from cellstrata.flows.dataset import DatasetSteps
 from cellstrata.flows.monitor.artifacts import LiveArtifacts, column_rows
 from cellstrata.flows.monitor.outcome import dataset_state, run_name, run_state
 from cellstrata.flows.monitor.summary import DatasetSummary, RunSummary
-from cellstrata.flows.preparation import ready
+from cellstrata.flows.preparation import prepare, ready
 from cellstrata.flows.reports import index_of_run
 from cellstrata.flows.run import open_run
 from cellstrata.tasks.inputs.file_tables import write_file_tables
@@ -44,8 +44,9 @@ async def cluster(config: Annotated[RunConfig, AsForm()]) -> State[dict[str, obj
     started = time.perf_counter()
     config = await asyncio.to_thread(ready, config, runtime.deployment.id is not None)
     with open_run(config) as run, run.computing():
-        await asyncio.to_thread(write_file_tables, config)
-        datasets = await all_datasets(run, cluster_dataset)
+        inputs = await asyncio.to_thread(prepare, run)
+        await asyncio.to_thread(write_file_tables, config)  # not before all inputs are known to be good
+        datasets = await all_datasets(run, inputs, cluster_dataset)
     index = await index_of_run(config, datasets)
     return run_state(
         RunSummary(
