@@ -14,6 +14,7 @@ class Relay:
         self._target = target
         self._connected: list[socket.socket] = []
         self._lock = threading.Lock()
+        self._is_cut = False
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._listening.getsockname()[1])
         self.messages = 0
@@ -22,6 +23,8 @@ class Relay:
     def restore_on(self, listening: socket.socket) -> None:
         """Take connections from a listening socket."""
         self._listening = listening
+        with self._lock:
+            self._is_cut = False
         threading.Thread(target=self._accept, args=(listening,), daemon=True).start()
 
     def restore(self) -> None:
@@ -32,6 +35,7 @@ class Relay:
         """Break every connection and refuse new ones."""
         with self._lock:
             broken, self._connected = self._connected, []
+            self._is_cut = True
         for one in [self._listening, *broken]:
             with contextlib.suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)
@@ -43,7 +47,12 @@ class Relay:
                 near, _ = listening.accept()
                 far = socket.create_connection(("127.0.0.1", self._target))
                 with self._lock:
-                    self._connected += [near, far]
+                    late = self._is_cut  # since it was taken: it would outlive the cut
+                    self._connected += [] if late else [near, far]
+                if late:
+                    near.close()
+                    far.close()
+                    continue
                 for source, sink, counts in ((near, far, True), (far, near, False)):
                     threading.Thread(target=self._pass_on, args=(source, sink, counts), daemon=True).start()
 
