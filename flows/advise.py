@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from typing import Annotated
 
 from prefect import flow
 from prefect.client.schemas.objects import State
-from prefect.context import TagsContext
 
 from cellstrata.configs.form.schema import AsForm
 from cellstrata.configs.model import RunConfig
-from cellstrata.flows.all_datasets import all_datasets
+from cellstrata.flows.all_datasets import all_datasets, of_one_file
 from cellstrata.flows.dataset import DatasetSteps
 from cellstrata.flows.monitor.artifacts import LiveArtifacts
-from cellstrata.flows.monitor.outcome import dataset_state, run_name, run_state
+from cellstrata.flows.monitor.outcome import run_name, run_state
 from cellstrata.flows.monitor.summary import DatasetSummary, RunSummary
 from cellstrata.flows.preparation import prepare, ready
 from cellstrata.flows.run import open_run
@@ -45,12 +43,7 @@ async def advise(config: Annotated[RunConfig, AsForm()]) -> State[dict[str, obje
 @flow(name="advise_dataset", flow_run_name="{dataset}/{file_id}", persist_result=False)
 async def advise_dataset(config: RunConfig, dataset: str, file_id: str) -> State[dict[str, object]]:
     """Sweep over the resolutions of one file."""
-    with TagsContext(current_tags=set()):
-        config = await asyncio.to_thread(ready, config)
-        with open_run(config) as run, run.computing():
-            steps = await DatasetSteps.begin(run, dataset, file_id)
-            with contextlib.closing(steps.source.opened):
-                return dataset_state(await _through(steps))
+    return await of_one_file(config, dataset, file_id, _through)
 
 
 async def _through(steps: DatasetSteps) -> DatasetSummary:

@@ -1,18 +1,23 @@
-"""A flow for each file of each dataset, several at a time."""
+"""A flow for each file of each dataset, several at a time, and what the flow of a file begins and ends with."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from prefect import tags
 from prefect.client.schemas.objects import State
+from prefect.context import TagsContext
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from cellstrata.flows.dataset import WAITING
+from cellstrata.configs.model import RunConfig
+from cellstrata.flows.dataset import WAITING, DatasetSteps
+from cellstrata.flows.monitor.outcome import dataset_state
 from cellstrata.flows.monitor.summary import DatasetSummary
-from cellstrata.flows.run import Run
+from cellstrata.flows.preparation import ready
+from cellstrata.flows.run import Run, open_run
 from cellstrata.tasks.cache.leases import using
 from cellstrata.tasks.inputs.inspection import Input
 
@@ -35,6 +40,18 @@ async def all_datasets(run: Run, inputs: Mapping[str, Input], child: Any) -> dic
     with using(run.open_cache()):
         states = await asyncio.gather(*map(one, inputs.values()))
     return {name: await _summary(state) for name, state in zip(inputs, states, strict=True)}
+
+
+async def of_one_file(
+    config: RunConfig, dataset: str, file_id: str, through: Callable[[DatasetSteps], Awaitable[DatasetSummary]]
+) -> State[dict[str, object]]:
+    """Take one file through its steps, within the run that is open or one of its own."""
+    with TagsContext(current_tags=set()):  # for each tag of a task run Prefect asks its server for a slot
+        config = await asyncio.to_thread(ready, config)
+        with open_run(config) as run, run.computing():
+            steps = await DatasetSteps.begin(run, dataset, file_id)
+            with contextlib.closing(steps.source.opened):
+                return dataset_state(await through(steps))
 
 
 async def _summary(state: State[Any]) -> DatasetSummary:

@@ -85,11 +85,10 @@ def _table(advice: Advice) -> Table:
 
 def _cells(advice: Advice, row: JudgedResolution) -> dict[str, str]:
     """Return a row of the table, by the names of its columns."""
-    said = "advised" if row.resolution == advice.advised else "candidate" * (row.resolution in advice.candidates)
     return {
         "resolution": number(row.resolution),
         "clusters": f"{row.n_clusters:,}",
-        "": said or (row.reason or "").partition(":")[0],
+        "": advice.verdict(row) or (row.reason or "").partition(":")[0],
         "replicability": _two(row.replicability),
         "recovered": _two(row.recovered),
         "of a cloud": _two(row.expected),

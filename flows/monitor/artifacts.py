@@ -181,7 +181,7 @@ def advice_rows(advice: Sequence[Advice]) -> list[dict[str, object]]:
             "of a cloud": _rounded(row.expected),
             "stability": _rounded(row.stability),
             "stands": row.stands,
-            "advised": "advised" if row.resolution == one.advised else "candidate" * (row.resolution in one.candidates),
+            "advised": one.verdict(row),
         }
         for one in advice
         for row in one.resolutions

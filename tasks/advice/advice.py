@@ -62,6 +62,10 @@ class Advice:
             said=said.text("said"),
         )
 
+    def verdict(self, row: JudgedResolution) -> str:
+        """Return what a resolution is: `advised`, `candidate`, or nothing."""
+        return "advised" if row.resolution == self.advised else "candidate" * (row.resolution in self.candidates)
+
     @property
     def is_telling(self) -> bool:
         """Tell whether it says something of the cells: halves of these were clustered, or they are one cluster."""

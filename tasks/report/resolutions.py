@@ -110,7 +110,7 @@ def _chart(advice: Advice) -> Chart | None:
     return Chart(
         about=f"{advice.algorithm}: how far clusters are found again, by resolution",
         lines=tuple(lines),
-        dots=tuple(Dot(x(row), y(row.measure), _tip(row), _kind(advice, row)) for row in rows),
+        dots=tuple(Dot(x(row), y(row.measure), _tip(row), advice.verdict(row)) for row in rows),
         bands=tuple(bands),
         ticks=tuple(ticks),
     )
@@ -119,10 +119,6 @@ def _chart(advice: Advice) -> Chart | None:
 def _tip(row: JudgedResolution) -> str:
     what = "replicability" if row.has_evidence else "stability"
     return f"resolution {number(row.resolution)}: {row.n_clusters:,} clusters, {what} {row.measure:.2f}"
-
-
-def _kind(advice: Advice, row: JudgedResolution) -> str:
-    return "advised" if row.resolution == advice.advised else "candidate" * (row.resolution in advice.candidates)
 
 
 def _table(advice: Advice) -> Table:
@@ -135,7 +131,7 @@ def _table(advice: Advice) -> Table:
     rows = [
         [
             Cell(number(row.resolution), row.resolution), Cell(f"{row.n_clusters:,}", row.n_clusters),
-            Cell(_kind(advice, row) or REFUSED * (row.stands is False)),
+            Cell(advice.verdict(row) or REFUSED * (row.stands is False)),
             _number(row.replicability), _number(row.recovered), _number(row.expected),
             Cell("", 2.0) if row.p is None else Cell(f"{row.p:.2g}", row.p), _number(row.stability), _range(row),
             Cell(f"{row.modularity:.3f}", row.modularity), Cell(f"{row.largest:,}", row.largest),
