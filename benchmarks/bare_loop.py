@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.cluster_neighbors import ClusterNeighbors
 from cellstrata.tasks.elements.reading import open_anndata, read_obsm
 from cellstrata.tasks.kernels.connectivities import connectivities
 from cellstrata.tasks.kernels.engines import PartitionSpec, load_engine
-from cellstrata.tasks.kernels.knn import nearest_neighbors
 from cellstrata.tasks.kernels.partition import partition
 from cellstrata.tasks.stores.places import Place
 
@@ -24,7 +24,8 @@ def bare_loop(path: str, use_rep: str, resolutions: list[float], depth: int, n_n
     with open_anndata(Place(path)) as root:
         embedding = read_obsm(root, use_rep)
     engine = load_engine("igraph")
-    graph = connectivities(nearest_neighbors(embedding, n_neighbors))
+    neighbors = ClusterNeighbors(embedding, n_neighbors)
+    graph = connectivities(neighbors.whole())
     prepared = engine.prepare(graph)
     splits, modularity = 0, {}
     for resolution in resolutions:
@@ -38,7 +39,7 @@ def bare_loop(path: str, use_rep: str, resolutions: list[float], depth: int, n_n
                 if len(rows) < 2 * n_neighbors:
                     below.append(rows)
                     continue
-                own = connectivities(nearest_neighbors(np.ascontiguousarray(embedding[rows]), n_neighbors))
+                own = connectivities(neighbors.of(rows))
                 found = partition(own, spec, engine)
                 splits += 1
                 below += [rows[found.labels == number] for number in range(len(found.sizes))]

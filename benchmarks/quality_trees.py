@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks.cluster_neighbors import ClusterNeighbors
 from benchmarks.quality_kept import Kept, Labels, Timed
 from benchmarks.quality_partitions import Row, agreements
 from cellstrata.tasks.elements.reading import obs_columns, open_anndata, read_obs_column, read_obsm
@@ -21,7 +22,6 @@ from cellstrata.tasks.kernels.connectivities import connectivities
 from cellstrata.tasks.kernels.engines import PartitionSpec, load_engine
 from cellstrata.tasks.kernels.ensemble import SCHEME
 from cellstrata.tasks.kernels.graph import Graph
-from cellstrata.tasks.kernels.knn import nearest_neighbors
 from cellstrata.tasks.kernels.partition import partition
 from cellstrata.tasks.stores.places import Place
 
@@ -45,9 +45,14 @@ class Data:
             return np.asarray(read_obsm(root, REP), np.float32)
 
     @cached_property
+    def neighbors(self) -> ClusterNeighbors:
+        """Those of all cells and of clusters."""
+        return ClusterNeighbors(self.embedding, NEIGHBORS)
+
+    @cached_property
     def graph(self) -> Graph:
         """That of all cells."""
-        return connectivities(nearest_neighbors(self.embedding, NEIGHBORS))
+        return connectivities(self.neighbors.whole())
 
     def known(self, names: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
         """Return those columns of obs that the file has, (n,) object, None where a cell has no label."""
@@ -61,7 +66,7 @@ class Data:
         spec = PartitionSpec("leiden", resolution, n_iterations=2, seed=seed, ensemble=ensemble)  # type: ignore[arg-type]
         scheme = "" if ensemble == 1 else f"scheme {SCHEME} "
         name = f"{self.name} {resolution} tree {scheme}{ensemble} seed {seed}"
-        return self.kept.get(name, lambda: _grown(self.graph, self.embedding, spec))
+        return self.kept.get(name, lambda: _grown(self.graph, self.neighbors, spec))
 
     def ancestor(self, resolution: float, seed: int) -> Timed:
         """Return what the ancestor's way makes of it, in the same form."""
@@ -80,16 +85,16 @@ class Data:
         return adata
 
 
-def _grown(graph: Graph, embedding: Embedding, spec: PartitionSpec) -> Labels:
+def _grown(graph: Graph, neighbors: ClusterNeighbors, spec: PartitionSpec) -> Labels:
     engine = load_engine("igraph")
     levels = [partition(graph, spec, engine).labels]
     while len(levels) < DEPTH:
-        below, taken = np.zeros(len(embedding), np.int32), 0
+        below, taken = np.zeros(graph.n_vertices, np.int32), 0
         for number in range(levels[-1].max() + 1):
             rows = np.flatnonzero(levels[-1] == number)
             found = np.zeros(len(rows), np.int32)
             if len(rows) >= 2 * NEIGHBORS:
-                own = connectivities(nearest_neighbors(np.ascontiguousarray(embedding[rows]), NEIGHBORS))
+                own = connectivities(neighbors.of(rows))
                 found = partition(own, spec, engine).labels
             below[rows] = found + taken
             taken += int(found.max()) + 1

@@ -104,7 +104,7 @@ class DatasetSteps:
         request = self.level_1.graph(embeddings)
         assert request is not None  # all embeddings are there
         name = f"{self.name} · neighbors · {self.source.n_cells:,} cells"
-        arguments = request.arguments(self.cache, self.run.executor.threads)
+        arguments = request.arguments(self.cache, self.run.executor.threads, self.run.config.refresh)
         find = self._unless_refresh(lambda *_: find_started(self.run, request, self.cache))
         found: RootGraph = await run_step(name, "pool", compute_neighbors, *arguments, find=find)
         return found.key

@@ -31,9 +31,9 @@ from cellstrata.tasks.results.result import Finished
 from cellstrata.tasks.results.uses import note_use
 from cellstrata.tasks.stores.data_errors import DataError
 from cellstrata.tasks.trees.jobs import Job, JobReport, run_job
-from cellstrata.tasks.trees.plan import EmbeddingChoice
-from cellstrata.tasks.trees.root_graph import compute_neighbors
-from cellstrata.tasks.trees.split import node_key
+from cellstrata.tasks.trees.plan import EmbeddingChoice, TreePlan
+from cellstrata.tasks.trees.root_graph import compute_lists, compute_neighbors
+from cellstrata.tasks.trees.split import find_split, node_key
 from cellstrata.tasks.trees.tree import Pending, Tree
 
 WORTH_PROCESSES = 20_000  # cells to be split: below, starting processes takes longer than splitting
@@ -90,6 +90,7 @@ def _level(
     graph = source.stored_graph or ("" if call.level > 1 else _graph(level_1, cache, embeddings, config))
     (plan,) = tree_plans(settings, source, embeddings, graph, config.gpu_for(NAME))
     tree, pending = open_level(plan, asked)
+    _lists(level_1, plan, pending, cache, embeddings, config)
     executed = _split(tree, pending, cache, config.worker_count, config.refresh)
     for node in pending:
         close(tree, node, cache, executed)
@@ -109,7 +110,19 @@ def _graph(level_1: Level1, cache: Cache, embeddings: Embeddings, config: RunCon
     request = level_1.graph(embeddings)
     assert request is not None  # all embeddings are there
     found = None if config.refresh else request.find(cache)
-    return (found or compute_neighbors(*request.arguments(cache, config.worker_count))).key
+    return (found or compute_neighbors(*request.arguments(cache, config.worker_count, config.refresh))).key
+
+
+def _lists(
+    level_1: Level1, plan: TreePlan, pending: list[Pending], cache: Cache, embeddings: Embeddings, config: RunConfig
+) -> None:
+    """Make sure of the lists that clusters' neighbours are taken from, where level 1 is not split here."""
+    served = [node for node in pending if node.path and plan.lists_for(node.spec.neighbors, node.n_cells)]
+    if served and (config.refresh or any(find_split(cache, node_key(plan, node, cache)) is None for node in served)):
+        request = level_1.graph(embeddings)
+        assert request is not None  # all embeddings are there
+        assert plan.lists is not None  # or nothing is served
+        compute_lists(cache, plan.lists, request.embedding, config.worker_count, config.refresh)
 
 
 def _split(tree: Tree, pending: list[Pending], cache: Cache, threads: int, refresh: bool) -> set[str]:

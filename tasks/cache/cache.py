@@ -26,7 +26,7 @@ from typing import Literal
 
 import numpy as np
 
-from cellstrata.tasks.cache.local_copies import fetched
+from cellstrata.tasks.cache.local_copies import checked_once, fetched
 from cellstrata.tasks.cache.recent_entries import Recent
 from cellstrata.tasks.cache.record import DATA_TYPES, INLINE, SCHEME, array_of, parse_record, plain
 from cellstrata.tasks.cache.record import ArrayRef as ArrayRef
@@ -144,11 +144,11 @@ class Cache:
                 raise
         return _read(self.behind, ref)
 
-    def view(self, ref: ArrayRef) -> np.ndarray:
+    def view(self, ref: ArrayRef, *, checked: bool = False) -> np.ndarray:
         """Return an array without reading it where it can be memory-mapped, unchecked there.
 
         From a bucket it is fetched and checked once in a process. Whoever takes rows from it checks
-        those against their own digest.
+        those against their own digest, or has it `checked` here, once in a process.
 
         Raises
         ------
@@ -159,7 +159,10 @@ class Cache:
             if store.is_local:
                 with contextlib.suppress(OSError, ValueError):
                     path = store.path(f"{array_folder(ref.digest)}/{chunk_name(ref)}")
-                    return np.memmap(path, dtype=ref.dtype, mode="r").reshape(ref.shape)
+                    mapped = np.memmap(path, dtype=ref.dtype, mode="r").reshape(ref.shape)
+                    if checked and not checked_once(mapped, path, ref.digest):
+                        raise DamagedEntry(f"array {ref.digest} in {store.url} is damaged")
+                    return mapped
         if not np.prod(ref.shape) or protocol_of(self.store.url) == "memory":
             return self.get(ref)
         return fetched(f"{self.store.url} {ref.digest}", lambda: self.get(ref))

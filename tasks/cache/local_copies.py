@@ -6,6 +6,7 @@ left behind, however the process ends.
 
 from __future__ import annotations
 
+import os
 import tempfile
 import threading
 from collections.abc import Callable
@@ -13,11 +14,14 @@ from collections.abc import Callable
 import numpy as np
 from cachetools import LRUCache
 
+from cellstrata.tasks.stores.digest import digest_array
+
 KEPT = 4  # arrays: the embeddings that are being split; the one not used for longest goes first
 
 Array = np.ndarray
 _kept: LRUCache[str, Array] = LRUCache(KEPT)
 _lock = threading.Lock()
+_checked: set[tuple[str, int, int, int]] = set()
 
 
 def fetched(name: str, fetch: Callable[[], Array]) -> Array:
@@ -35,3 +39,17 @@ def fetched(name: str, fetch: Callable[[], Array]) -> Array:
             return array
         _kept[name] = mapped
         return mapped
+
+
+def checked_once(mapped: Array, path: str, digest: str) -> bool:
+    """Tell whether a memory-mapped file has the digest of its name; it is read once in a process, unless it changes."""
+    about = os.stat(path)
+    name = (path, about.st_mtime_ns, about.st_size, about.st_ino)
+    with _lock:
+        if name in _checked:
+            return True
+    if digest_array(mapped) != digest:
+        return False
+    with _lock:
+        _checked.add(name)
+    return True

@@ -17,9 +17,8 @@ from cellstrata.tasks.inputs.pca import compute_pca, find_pca
 from cellstrata.tasks.inputs.plans import root_neighbors
 from cellstrata.tasks.kernels.gpu import GpuStatus
 from cellstrata.tasks.kernels.placement import Placement, placement_of
-from cellstrata.tasks.trees.keys import graph_key
 from cellstrata.tasks.trees.plan import EmbeddingChoice
-from cellstrata.tasks.trees.root_graph import RootGraph, find_neighbors
+from cellstrata.tasks.trees.root_graph import RootGraph, find_neighbors, root_graph_key
 
 Embeddings = Mapping[EmbeddingChoice, ArrayRef]
 
@@ -45,16 +44,17 @@ class GraphRequest:
     @property
     def key(self) -> str:
         """Its key in the cache."""
-        n_cells = self.embedding.shape[0]
-        return graph_key(self.embedding.digest, n_cells, self.n_neighbors, self.metric, self.method)
+        return root_graph_key(self.embedding, self.n_neighbors, self.metric, self.method)
 
-    def arguments(self, cache: Cache, threads: int = 1) -> tuple[Cache, ArrayRef, int, str, int, str | None]:
-        """Return it as `compute_neighbors` and `find_neighbors` take it; the owner of a GPU looks at these."""
-        return cache, self.embedding, self.n_neighbors, self.metric, threads, self.method
+    def arguments(
+        self, cache: Cache, threads: int = 1, refresh: bool = False
+    ) -> tuple[Cache, ArrayRef, int, str, int, bool, str | None]:
+        """Return it as `compute_neighbors` takes it; the owner of a GPU looks at these."""
+        return cache, self.embedding, self.n_neighbors, self.metric, threads, refresh, self.method
 
     def find(self, cache: Cache) -> RootGraph | None:
         """Return what `compute_neighbors` would, if the cache has it."""
-        return find_neighbors(*self.arguments(cache))
+        return find_neighbors(cache, self.embedding, self.n_neighbors, self.metric, self.method)
 
 
 @dataclass(frozen=True, kw_only=True)

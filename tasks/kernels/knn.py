@@ -45,6 +45,13 @@ class Neighbors:
     distances: Floats
     method: str
 
+    def nearest(self, k: int) -> Neighbors:
+        """Return the first k of each."""
+        first = slice(None), slice(k)
+        return Neighbors(
+            np.ascontiguousarray(self.indices[first]), np.ascontiguousarray(self.distances[first]), self.method
+        )
+
 
 def method_for(n_cells: int) -> str:
     """Return the search used for a set of this size, as recorded and as part of the graph's key."""
@@ -66,6 +73,7 @@ def nearest_neighbors(
     metric: Metric = "euclidean",
     threads: int = 1,
     searcher: Searcher | None = None,
+    of: Rows | None = None,
 ) -> Neighbors:
     """Find the `n_neighbors` nearest neighbours of each cell, the cell itself counted (as UMAP and
     scanpy count).
@@ -82,6 +90,8 @@ def nearest_neighbors(
         How many threads share the work; it does not change the result.
     searcher
         What finds candidates, instead of faiss.
+    of
+        (m,) int64, ascending: the cells whose neighbours are wanted, which alone are returned; None for all.
     """
     n = len(embedding)
     k = effective_neighbors(n_neighbors, n)
@@ -99,6 +109,8 @@ def nearest_neighbors(
         order, search = inverted_file(searched, unrounded, wanted, threads)
     else:
         order, search = (searcher or _exhaustive)(searched, wanted, threads)
+    if of is not None:
+        order = order[np.isin(order, of, assume_unique=True)]
     norms = np.linalg.norm(points, axis=1)
     indices, distances = np.empty((n, k), np.int32), np.empty((n, k), np.float32)
 
@@ -113,6 +125,8 @@ def nearest_neighbors(
         indices[rows], distances[rows] = found, gaps
 
     each_block(block, order, threads)
+    if of is not None:
+        indices, distances = indices[of], distances[of]
     return Neighbors(indices, distances, method_for(n))
 
 

@@ -259,7 +259,7 @@ def _graph_elements(finished: Finished, cache: Cache) -> tuple[dict[str, sp.csr_
         params["n_pcs"] = neighbors.embedding.n_pcs
     matrices = {
         names["connectivities"]: connectivities_matrix(cache, finished.graph),
-        names["distances"]: distances_matrix(cache, finished.graph),
+        names["distances"]: distances_matrix(cache, finished.graph, neighbors.n_neighbors),
     }
     entry = {
         "connectivities_key": names["connectivities"],

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from cellstrata.tasks.cache.cache import Cache
 from cellstrata.tasks.cache_care.uses import DATASETS
 from cellstrata.tasks.stores.digest import canonical_json, digest_values
-from cellstrata.tasks.trees.keys import knn_key
+from cellstrata.tasks.trees.root_graph import neighbors_key
 
 if TYPE_CHECKING:
     from cellstrata.tasks.results.result import Finished
@@ -20,7 +20,7 @@ def note_use(cache: Cache, name: str, finished: Finished) -> None:
     outcomes = [outcome for tree in finished.trees for outcome in tree.outcomes.values()]
     keys = {key for outcome in outcomes for key in (outcome.key, outcome.judged.evidence_key) if key}
     if finished.graph:
-        keys |= {finished.graph, knn_key(finished.graph)}
+        keys |= {finished.graph, neighbors_key(cache, finished.graph)}
     batches = [batch.codes for tree in finished.trees for batch in tree.plan.batches]
     refs = [*finished.source.embeddings.values(), finished.pca, finished.umap, *batches]
     output = finished.source.output

@@ -28,7 +28,9 @@ def read_graph(cache: Cache, key: str) -> tuple[Graph, str] | None:
     return Graph(int(record.body["n_cells"]), edges, weights), str(record.body["method"])
 
 
-def write_graph(cache: Cache, key: str, graph: Graph, method: str) -> Record:
-    """Store a graph under its key."""
-    arrays = {"edges": graph.edges, "weights": graph.weights}
-    return cache.write_record("graph", key, {"n_cells": graph.n_vertices, "method": method}, arrays)
+def write_graph(cache: Cache, key: str, graph: Graph, method: str, *, lists: str | None = None) -> Record:
+    """Store a graph under its key; `lists` is that of the neighbour lists of all cells from which it was made."""
+    body: dict[str, object] = {"n_cells": graph.n_vertices, "method": method}
+    if lists is not None:
+        body["lists"] = lists
+    return cache.write_record("graph", key, body, {"edges": graph.edges, "weights": graph.weights})

@@ -175,8 +175,15 @@ def bundle_key(plan: TreePlan, nodes: tuple[Pending, ...], cache: Cache) -> str:
     gpu = {"n_cell_cpu": place.n_cell_cpu} if any(place.choose(node.n_cells).on_gpu for node in nodes) else {}
     return digest_values(
         kind="bundle", parts=parts, hierarchy=below, base=base, neighbors=neighbors, embeddings=others,
-        **gpu, **joined, **_judged_by(plan, nodes),
+        **gpu, **joined, **_lists(plan, nodes), **_judged_by(plan, nodes),
     )  # fmt: skip
+
+
+def _lists(plan: TreePlan, nodes: tuple[Pending, ...]) -> dict[str, object]:
+    """Return the lists from which neighbours of these cells may be taken, where there are any."""
+    lists = plan.lists
+    served = lists is not None and any(lists.serve_so_many(node.n_cells) for node in nodes)
+    return {"lists": lists.key} if lists is not None and served else {}
 
 
 def _judged_by(plan: TreePlan, nodes: tuple[Pending, ...]) -> dict[str, object]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cellstrata.tasks.kernels import ensemble
+from cellstrata.tasks.kernels import ensemble, neighbor_lists
 from cellstrata.tasks.kernels.engines import STAND_IN, Engine, PartitionSpec, engine_version, load_engine
 from cellstrata.tasks.kernels.knn import effective_neighbors, method_for
 from cellstrata.tasks.stores.digest import digest_values
@@ -10,8 +10,15 @@ from cellstrata.tasks.stores.digest import digest_values
 SCHEME = 1  # raise it when the meaning of a graph or a split changes
 
 
-def graph_key(cells_digest: str, n_cells: int, n_neighbors: int, metric: str, method: str | None = None) -> str:
-    """Key of the connectivities built from these rows of an embedding; `method` is a GPU's search, None for ours."""
+def graph_key(
+    cells_digest: str, n_cells: int, n_neighbors: int, metric: str, method: str | None = None, lists: str | None = None
+) -> str:
+    """Key of the connectivities built from these rows of an embedding; `method` is a GPU's search, None for ours.
+
+    `lists` is the key of the neighbour lists of all cells from which those of these are taken, None where they are
+    searched for on their own: then the key says nothing of other cells.
+    """
+    taken = {"lists": [lists, neighbor_lists.SCHEME]} if lists else {}
     return digest_values(
         kind="graph",
         scheme=SCHEME,
@@ -19,6 +26,19 @@ def graph_key(cells_digest: str, n_cells: int, n_neighbors: int, metric: str, me
         n_neighbors=effective_neighbors(n_neighbors, n_cells),
         metric=metric,
         method=method or method_for(n_cells),
+        **taken,
+    )
+
+
+def lists_key(cells_digest: str, n_cells: int, length: int, metric: str) -> str:
+    """Key of the lists of `length` neighbours of all cells of an embedding."""
+    return digest_values(
+        kind="neighbor lists",
+        scheme=SCHEME,
+        cells=cells_digest,
+        length=length,
+        metric=metric,
+        method=method_for(n_cells),
     )
 
 

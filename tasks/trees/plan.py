@@ -11,6 +11,7 @@ from cellstrata.tasks.cache.cache import ArrayRef
 from cellstrata.tasks.kernels.engines import Algorithm, PartitionSpec
 from cellstrata.tasks.kernels.placement import Placement
 from cellstrata.tasks.trees.labels import Path, label_of
+from cellstrata.tasks.trees.neighbor_lists import NeighborLists
 
 NOT_ASKED = "not asked for"
 LAST_LEVEL = "last level"
@@ -62,8 +63,9 @@ class TreePlan:
     `placement` says which engine splits how many cells, and why; `resolutions` are all those at which
     level 1's graph is partitioned. `embeddings` gives the address of each (n, d) float32 embedding in the
     cache; `root_graph` is the key of level 1's graph and `root_graph_stored` tells that it came with the input.
-    `evidence` is how much of it is gathered for each split, None where that is left to the rules of `stop`;
-    `batches` are the columns whose spread over clusters is told, the first for the rule on donors.
+    `lists` are the neighbours of all cells from which those of large clusters are taken, None where each cluster is
+    searched for on its own. `evidence` is how much of it is gathered for each split, None where that is left to the
+    rules of `stop`; `batches` are the columns whose spread over clusters is told, the first for the rule on donors.
     """
 
     algorithm: Algorithm
@@ -81,6 +83,7 @@ class TreePlan:
     evidence: EvidenceConfig | None = None
     stop: StopRules = NEVER
     batches: tuple[Batches, ...] = ()
+    lists: NeighborLists | None = None
 
     @property
     def draws(self) -> EvidenceConfig:
@@ -140,6 +143,13 @@ class TreePlan:
     def spec(self, level: LevelParameters) -> SplitSpec:
         """Lay a level's parameters over the base ones."""
         return lay_over(self.partition, self.neighbors, level)
+
+    def lists_for(self, spec: NeighborsSpec, n_cells: int) -> NeighborLists | None:
+        """Return the lists from which the neighbours of so many cells are taken, None where they are searched for."""
+        lists, ref = self.lists, self.embeddings.get(spec.embedding)
+        if lists is None or ref is None or self.placement.knn_method(n_cells) is not None:
+            return None
+        return lists if lists.serve(ref.digest, n_cells, spec.n_neighbors, spec.metric) else None
 
     def unknown_clusters(self, known: set[Path]) -> list[str]:
         """Return the ids that the hierarchy names but the tree does not have."""

@@ -27,6 +27,7 @@ from cellstrata.tasks.trees.entries import find_entry
 from cellstrata.tasks.trees.facts import SplitFacts
 from cellstrata.tasks.trees.graphs import read_graph, write_graph
 from cellstrata.tasks.trees.keys import graph_key, split_key
+from cellstrata.tasks.trees.neighbor_lists import neighbors_from
 from cellstrata.tasks.trees.plan import TreePlan
 from cellstrata.tasks.trees.prepared_graph import HeldGraph, prepared_graph
 from cellstrata.tasks.trees.runs import RunsWanted, keeps_runs, run_of
@@ -238,7 +239,8 @@ def _graph_key_of(plan: TreePlan, pending: Pending, cells: str) -> str:
     if not pending.path:
         return plan.root_graph
     neighbors, n = pending.spec.neighbors, pending.n_cells
-    return graph_key(cells, n, neighbors.n_neighbors, neighbors.metric, plan.placement.knn_method(n))
+    lists, method = plan.lists_for(neighbors, n), plan.placement.knn_method(n)
+    return graph_key(cells, n, neighbors.n_neighbors, neighbors.metric, method, lists.key if lists else None)
 
 
 def _key_of(plan: TreePlan, pending: Pending, graph: str, engine: Engine) -> str:
@@ -281,8 +283,11 @@ def _found_or_built(
     if rows is None:
         raise DamagedEntry(f"the graph {key} in {cache.store.url} is gone since the run began")
     neighbors = pending.spec.neighbors
-    method = plan.placement.knn_method(len(rows))
-    found = neighbors_by(method, rows, neighbors.n_neighbors, neighbors.metric)
+    if (lists := plan.lists_for(neighbors, len(rows))) is not None:
+        found = neighbors_from(lists, cache, pending.node.rows, rows, neighbors.n_neighbors)
+    else:
+        method = plan.placement.knn_method(len(rows))
+        found = neighbors_by(method, rows, neighbors.n_neighbors, neighbors.metric)
     graph = connectivities(found)
     if kept:
         write_graph(cache, key, graph, found.method)

@@ -1,0 +1,83 @@
+"""Data beyond the size of an exact search: neighbours of clusters come from lists of all cells, everywhere alike."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import anndata
+import numpy as np
+import pandas as pd
+import pytest
+
+from cellstrata.tasks.kernels.knn import EXACT_UP_TO
+from tests.flows.conftest import Cluster, Run
+from tests.tasks.everything import load
+
+N = EXACT_UP_TO + 1_000
+SETTINGS = {"resolutions": [0.3], "hierarchy": 2, "neighbors": {"n_neighbors": 10}}
+
+
+@pytest.fixture(scope="module")
+def cells(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six groups that touch, so that cells at their rims keep few of their neighbours."""
+    rng = np.random.default_rng(5)
+    group = rng.integers(0, 6, N)
+    embedding = (rng.normal(size=(6, 6)) * 1.2)[group] + rng.normal(size=(N, 6))
+    adata = anndata.AnnData(
+        obs=pd.DataFrame(index=[f"c{i}" for i in range(N)]), obsm={"X_pca": embedding.astype(np.float32)}
+    )
+    path = tmp_path_factory.mktemp("many") / "many.h5ad"
+    adata.write_h5ad(path)
+    return path
+
+
+def labels(report: dict[str, Any]) -> pd.DataFrame:
+    return pd.read_parquet(report["labels"]).astype(str)
+
+
+def test_any_runner_and_the_command_for_one_level_find_the_same(
+    cells: Path, one: Run, cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = one(cells, SETTINGS)
+    tree = load(expected["output"]).uns["clustering"]["tree"]
+    split = tree[tree["key"] != ""]
+    served = split[split["n_cells"] >= 1_000]
+    assert len(served) > 3
+    assert served["knn"].str.startswith("lists of 40 by faiss").all()
+    assert served["knn"].str.contains(" by faiss-.*exact").any(), "some cells keep too few neighbours"
+    distances = load(expected["output"]).obsp["distances"]
+    assert (np.diff(distances.indptr) == 9).all()
+
+    settings = SETTINGS | {"min_cells": 0}
+    others = [
+        one(cells, settings, "processes", runner="processes", cache=str(tmp_path / "other")),
+        one(cells, settings, "small", grain=500, cache=str(tmp_path / "third")),
+    ]
+    for report in others:
+        assert report["splits"]["executed"] > 3
+        assert labels(report).equals(labels(expected))
+
+    arguments = ["--resolution", 0.3, "--neighbors_args", '{"n_neighbors": 10}', "--threads", 2]
+    for cache, computed in ((tmp_path / "cache", False), (tmp_path / "fourth", True)):
+        monkeypatch.setenv("CELLSTRATA_CACHE", str(cache))
+        for level, source in ((1, cells), (2, "l1.zarr")):
+            code, printed = cluster(source, f"l{level}.zarr", "--level", level, *arguments, "--overwrite")
+            assert code == 0, printed
+            assert (" 0 splits computed" not in printed) is computed, printed
+            found = load(f"l{level}.zarr").obs[f"leiden_0.3_{level}"].astype(str)
+            assert found.tolist() == labels(expected)[f"leiden_0.3_{level}"].tolist()
+
+    again = one(cells, settings | {"neighbors": {"n_neighbors": 12}}, "twelve")  # of the same lists
+    assert again["splits"]["executed"] > 3
+    records = (tmp_path / "cache" / "v1" / "records").rglob("*.json")
+    assert sum('"kind":"knn"' in record.read_text() for record in records) == 1
+
+
+def test_the_lists_are_told_as_what_a_result_uses(cells: Path, one: Run, tmp_path: Path) -> None:
+    one(cells, SETTINGS)
+    files = list((tmp_path / "cache" / "v1" / "records").rglob("*.json"))
+    (lists,) = (file.stem for file in files if '"kind":"knn"' in file.read_text())
+    (note,) = (tmp_path / "cache" / "v1" / "datasets").glob("*.json")
+    assert lists in json.loads(note.read_text())["keys"]
