@@ -32,10 +32,8 @@ def connectivities(neighbors: Neighbors, threads: int = 1) -> Graph:
     blocks = [neighbors.distances[start : start + BLOCK] for start in range(0, n, BLOCK)]
     with ThreadPoolExecutor(threads) as pool:
         weights = np.concatenate(list(pool.map(lambda block: _memberships(block, mean), blocks))).ravel()
-    source = np.repeat(np.arange(n, dtype=np.int32), k - 1)
-    target = neighbors.indices[:, 1:].ravel()
-    kept = weights > 0
-    return from_directed(n, source[kept], target[kept], weights[kept])
+    starts = np.arange(0, n * (k - 1) + 1, k - 1)
+    return from_directed(n, starts, neighbors.indices[:, 1:].ravel(), weights)
 
 
 def _memberships(distances: npt.NDArray[np.float32], mean: float) -> npt.NDArray[np.float32]:

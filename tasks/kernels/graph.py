@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     import scipy.sparse
 
 
+ROWS = 1 << 16  # at a time, where edges are joined
+
+
 class GraphError(ValueError):
     """A stored graph cannot be clustered; the message says why."""
 
@@ -111,21 +114,48 @@ def _in_float32(weights: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
 
 
 def from_directed(
-    n_vertices: int, source: npt.NDArray[Any], target: npt.NDArray[Any], weights: npt.NDArray[np.float32]
+    n_vertices: int, starts: npt.NDArray[np.integer], targets: npt.NDArray[np.int32], weights: npt.NDArray[np.float32]
 ) -> Graph:
-    """Join directed memberships by the fuzzy union a + b - ab, b being 0 where there is one direction."""
-    low, high = np.minimum(source, target).astype(np.int64), np.maximum(source, target).astype(np.int64)
-    key = low * n_vertices + high
-    order = np.argsort(key, kind="stable")
-    key, weights = key[order], weights[order]
-    first = np.r_[True, key[1:] != key[:-1]] if len(key) else np.zeros(0, bool)
-    starts = np.flatnonzero(first)
-    joined = weights[starts]
-    second = starts + 1
-    paired = second < len(key)
-    paired[paired] = ~first[second[paired]]
-    other = weights[second[paired]]
-    joined[paired] += other - joined[paired] * other
-    key = key[starts]
-    edges = np.column_stack([key // n_vertices, key % n_vertices]).astype(np.int32)
-    return Graph(n_vertices, edges, joined)
+    """Join directed memberships by the fuzzy union a + b - ab, b being 0 where there is one direction.
+
+    Row i has the `targets` (m,) and the `weights` (m,) float32 from `starts[i]` to `starts[i + 1]`, (n_vertices + 1,);
+    each target once, none the row itself. Edges with weight 0 are left out. Nothing is sorted as a whole and temporaries
+    are of blocks of rows, so the memory is that of the directed edges and the graph.
+    """
+    with IMPORTING:
+        import scipy.sparse as sp
+
+    shape = (n_vertices, n_vertices)
+    directed = sp.csr_matrix((weights, targets, starts), shape=shape)
+    backward = _half(directed, 0, n_vertices, upper=False).tocsc()  # by the lower vertex, the higher ones ascending
+    backward = sp.csr_matrix((backward.data, backward.indices, backward.indptr), shape=shape)
+    edges, joined = [], []
+    for start in range(0, n_vertices, ROWS):
+        end = min(start + ROWS, n_vertices)
+        forward = _half(directed, start, end, upper=True)
+        forward.sort_indices()
+        # The one direction is the real part, the other the imaginary one: they are added without being mixed.
+        both = forward.astype(np.complex64) + backward[start:end].astype(np.complex64) * np.complex64(1j)
+        one, other = both.data.real, both.data.imag
+        joined.append(one + (other - one * other))
+        low = np.repeat(np.arange(start, end, dtype=np.int32), np.diff(both.indptr))
+        edges.append(np.column_stack([low, both.indices]).astype(np.int32, copy=False))
+    if not edges:
+        return Graph(n_vertices, np.empty((0, 2), np.int32), np.empty(0, np.float32))
+    return Graph(n_vertices, np.concatenate(edges), np.concatenate(joined))
+
+
+def _half(directed: scipy.sparse.csr_matrix, start: int, end: int, *, upper: bool) -> scipy.sparse.csr_matrix:
+    """Return those of some rows' edges that lead to a higher vertex, or to a lower one, without those of weight 0."""
+    with IMPORTING:
+        import scipy.sparse as sp
+
+    part = slice(directed.indptr[start], directed.indptr[end])
+    lengths = np.diff(directed.indptr[start : end + 1])
+    row = np.repeat(np.arange(start, end, dtype=np.int32), lengths)
+    targets, weights = directed.indices[part], directed.data[part]
+    kept = (targets > row) if upper else (targets < row)
+    kept &= weights > 0
+    counts = np.add.reduceat(np.append(kept, False), directed.indptr[start:end] - part.start, dtype=np.int64)
+    indptr = np.concatenate([[0], np.cumsum(np.where(lengths > 0, counts, 0))])
+    return sp.csr_matrix((weights[kept], targets[kept], indptr), shape=(end - start, directed.shape[1]))
