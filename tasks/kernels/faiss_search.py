@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import Any
@@ -30,9 +30,13 @@ def faiss() -> Any:
     return module
 
 
-def each_block(call: Callable[[Rows], object], rows: Rows, threads: int) -> list[Any]:
+def blocks_of(rows: Rows) -> list[Rows]:
+    """Cut rows into blocks of the size that decides the last bits of what is found."""
+    return [rows[start : start + BLOCK] for start in range(0, len(rows), BLOCK)]
+
+
+def each_block(call: Callable[[Rows], object], blocks: Sequence[Rows], threads: int) -> list[Any]:
     """Call a function with each block of rows, `threads` at a time."""
-    blocks = [rows[start : start + BLOCK] for start in range(0, len(rows), BLOCK)]
     if threads < 2 or len(blocks) < 2:
         return [call(block) for block in blocks]
     with ThreadPoolExecutor(threads) as pool:

@@ -118,9 +118,9 @@ def from_directed(
 ) -> Graph:
     """Join directed memberships by the fuzzy union a + b - ab, b being 0 where there is one direction.
 
-    Row i has the `targets` (m,) and the `weights` (m,) float32 from `starts[i]` to `starts[i + 1]`, (n_vertices + 1,);
-    each target once, none the row itself. Edges with weight 0 are left out. Nothing is sorted as a whole and temporaries
-    are of blocks of rows, so the memory is that of the directed edges and the graph.
+    Row i has the `targets` (m,) and `weights` (m,) float32 from `starts[i]` to `starts[i + 1]`, (n_vertices + 1,): each
+    target once, none the row itself. Edges with weight 0 are left out. Nothing is sorted as a whole, temporaries
+    are of blocks of rows: the memory is that of the directed edges and the graph.
     """
     with IMPORTING:
         import scipy.sparse as sp

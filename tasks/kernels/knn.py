@@ -1,6 +1,6 @@
 """k nearest neighbours without a compile step, the same bits for any number of threads.
 
-Candidates come from faiss: an exact search for small and medium sets, an inverted file (IVF) of
+Candidates come from faiss: an exact search for small and medium sets, an inverted file of
 high recall beyond. Its kernels run single-threaded on blocks of a fixed size and threads share the
 blocks, because faiss' own threading changes the last bits with the number of threads. Distances are
 then computed again from the coordinates, so neither the index nor its BLAS decides their value.
@@ -20,8 +20,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from cellstrata.tasks.kernels.faiss_search import Floats, Rows, Search, each_block, faiss
-from cellstrata.tasks.kernels.inverted_file import LISTS_PROBED, inverted_file
+from cellstrata.tasks.kernels.faiss_search import Floats, Rows, Search, blocks_of, each_block, faiss
+from cellstrata.tasks.kernels.inverted_file import NEAR, inverted_file
 from cellstrata.tasks.kernels.rounding import Differences, doubtful
 
 Metric = Literal["euclidean", "cosine"]
@@ -55,7 +55,7 @@ class Neighbors:
 
 def method_for(n_cells: int) -> str:
     """Return the search used for a set of this size, as recorded and as part of the graph's key."""
-    kind = "exact2" if n_cells <= EXACT_UP_TO else f"ivf{LISTS_PROBED}c"
+    kind = "exact2" if n_cells <= EXACT_UP_TO else f"grouped{NEAR}"
     return f"faiss-{faiss().__version__}-{kind}"
 
 
@@ -106,11 +106,11 @@ def nearest_neighbors(
     exhaustive = searcher is not None or n <= EXACT_UP_TO
     wanted = min(k + SPARE, n)
     if searcher is None and not exhaustive:
-        order, search = inverted_file(searched, unrounded, wanted, threads)
+        groups, search = inverted_file(searched, unrounded, wanted, threads)
+        blocks = groups if of is None else _among(groups, of, n)
     else:
-        order, search = (searcher or _exhaustive)(searched, wanted, threads)
-    if of is not None:
-        order = order[np.isin(order, of, assume_unique=True)]
+        every, search = (searcher or _exhaustive)(searched, wanted, threads)
+        blocks = blocks_of(every if of is None else of)
     norms = np.linalg.norm(points, axis=1)
     indices, distances = np.empty((n, k), np.int32), np.empty((n, k), np.float32)
 
@@ -124,10 +124,17 @@ def nearest_neighbors(
             found[again], gaps[again], _ = _ranked(unrounded, few, candidates, k, metric, by_difference=True)
         indices[rows], distances[rows] = found, gaps
 
-    each_block(block, order, threads)
+    each_block(block, blocks, threads)
     if of is not None:
         indices, distances = indices[of], distances[of]
     return Neighbors(indices, distances, method_for(n))
+
+
+def _among(groups: list[Rows], of: Rows, n: int) -> list[Rows]:
+    """Return those rows of each group that are wanted, without groups that have none."""
+    wanted = np.zeros(n, bool)
+    wanted[of] = True
+    return [rows for group in groups if len(rows := group[wanted[group]])]
 
 
 def normalised(embedding: Floats) -> Floats:

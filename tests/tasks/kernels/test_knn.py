@@ -104,7 +104,7 @@ def test_same_bits_for_any_number_of_threads(ivf: bool, metric: Metric, monkeypa
         assert other.distances.tobytes() == first.distances.tobytes()
     np.testing.assert_array_equal(cells, before)
     assert first.method == method_for(len(cells))
-    assert ("ivf" in first.method) == ivf
+    assert ("grouped" in first.method) == ivf
 
 
 @pytest.mark.parametrize("metric", METRICS)

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import pairwise_distances
 
-from cellstrata.tasks.kernels import knn, neighbor_lists
+from cellstrata.tasks.kernels import inverted_file, knn, neighbor_lists
 from cellstrata.tasks.kernels.knn import METRICS, Metric, effective_neighbors, nearest_neighbors
 from cellstrata.tasks.kernels.neighbor_lists import from_lists, list_length
 from tests.tasks.small import blobs
@@ -89,3 +89,24 @@ def test_the_search_of_some_cells_is_that_of_all(metric: Metric, monkeypatch: py
 @pytest.mark.parametrize(("n_neighbors", "length"), [(2, 40), (15, 40), (20, 40), (21, 42), (100, 200)])
 def test_length_of_lists(n_neighbors: int, length: int) -> None:
     assert list_length(n_neighbors) == length
+
+
+def test_what_a_search_and_lists_cost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pairs of cells that are compared, of 12,000 cells in 40 groups: they are counted, whatever the machine."""
+    cells = blobs([300] * 40, d=10, spread=4)[0]
+    n, compared = len(cells), []
+    search = inverted_file._compared
+    monkeypatch.setattr(
+        inverted_file,
+        "_compared",
+        lambda queries, others, *more: (compared.append(len(queries) * len(others)), search(queries, others, *more))[1],
+    )
+    monkeypatch.setattr(knn, "EXACT_UP_TO", 5000)
+    lists = nearest_neighbors(cells, 40)
+    assert sum(compared) < 0.35 * n * n, "more pairs than before"
+
+    monkeypatch.setattr(neighbor_lists, "nearest_neighbors", lambda *_, of, **__: pytest.fail(f"{len(of)} searched"))
+    rows = np.flatnonzero(cells[:, 0] > np.median(cells[:, 0])).astype(np.int32)
+    with pytest.raises(pytest.fail.Exception, match="searched") as caught:
+        from_lists(lists.indices, lists.distances, rows, cells[rows], 15)
+    assert int(str(caught.value).split()[0]) < 0.1 * len(rows), "more cells keep too few neighbours than before"

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial import cKDTree
 
-from cellstrata.tasks.kernels import knn, rounding
+from cellstrata.tasks.kernels import inverted_file, knn, rounding
 from cellstrata.tasks.kernels.faiss_search import faiss
 from cellstrata.tasks.kernels.knn import nearest_neighbors
 from cellstrata.tasks.kernels.rounding import Differences, bound
@@ -80,6 +80,16 @@ def test_the_inverted_file_finds_as_much_at_any_offset(apart: float, monkeypatch
     without, with_offset = (recall(cells, nearest_neighbors(cells, K).indices) for cells in (near, far))
     assert without > 0.95
     assert with_offset > without - 0.01
+
+
+def test_lists_wider_than_what_their_cells_are_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tight groups far from one another share a list: there the differences decide."""
+    monkeypatch.setattr(knn, "EXACT_UP_TO", 1000)
+    monkeypatch.setattr(inverted_file, "CELLS_OF_LIST", 1500)
+    rng = np.random.default_rng(2)
+    cells = np.repeat(rng.normal(size=(60, 8)) * 1e5, 50, axis=0) + rng.normal(size=(3000, 8))
+    cells = cells.astype(np.float32)
+    assert recall(cells, nearest_neighbors(cells, K).indices) > 0.99
 
 
 def test_the_inverted_file_is_the_same_for_any_number_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
