@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.chart import draw
-from benchmarks.contestants import ANCESTOR, BARE, Task, ancestor, command, in_turn, row
+from benchmarks.contestants import ANCESTOR, BARE, BEFORE, Task, ancestor, command, in_turn, row
 from benchmarks.server import running_server
 from benchmarks.synthetic import write_synthetic
 
@@ -32,7 +32,7 @@ def main() -> None:
             rows += _configuration(options.config, server, folder)
         for path in _data(options, Path(folder)):
             task = Task(path, options.use_rep, tuple(options.resolutions), options.depth, labels=tuple(options.labels))
-            rows += _told(in_turn(task, server, f"{folder}/home", options.repeat))
+            rows += _told(in_turn(task, server, f"{folder}/home", options.repeat, options.against))
             if not options.without_ancestor:
                 rows += _told([ancestor(task)])
     _add_ratios(rows)
@@ -58,6 +58,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--depth", type=int, default=3, help="levels (default: %(default)s)")
     parser.add_argument("--labels", nargs="*", default=[], help="obs columns of known labels")
     parser.add_argument("--repeat", type=int, default=1, help="how often we run; the median counts")
+    parser.add_argument("--against", type=Path, help="another checkout, whose command takes turns with ours")
     parser.add_argument("--without_ancestor", action="store_true", help="leave the slowest out")
     parser.add_argument("--json", help="write the measurements here")
     parser.add_argument("--chart", help="draw them into this PNG")
@@ -100,10 +101,12 @@ def _sum(document: dict[str, Any]) -> dict[str, int]:
 
 
 def _add_ratios(rows: list[dict[str, Any]]) -> None:
-    """Add to each row its wall time over the bare loop's, and the ancestor's over its own."""
+    """Add to each row its wall time over the bare loop's and another checkout's, and the ancestor's over its own."""
     walls = {(one["data"], one["what"]): one["wall"] for one in rows}
     for one in rows:
         bare, old = walls.get((one["data"], BARE)), walls.get((one["data"], ANCESTOR))
+        if before := walls.get((one["data"], f"{one['what']}, {BEFORE}")):
+            one["of_before"] = round(one["wall"] / before, 3)
         one["of_bare"] = round(one["wall"] / bare, 3) if bare else None
         one["times_faster"] = round(old / one["wall"], 1) if old else None
 
@@ -111,19 +114,20 @@ def _add_ratios(rows: list[dict[str, Any]]) -> None:
 def table(rows: list[dict[str, Any]]) -> str:
     """Return the rows as text."""
     lines = [
-        f"{'data':22} {'what':20} {'wall s':>8} {'CPU s':>8} {'peak MB':>8} {'of bare':>8} {'faster':>7} "
+        f"{'data':22} {'what':20} {'wall s':>8} {'CPU s':>8} {'peak MB':>8} {'of bare':>8} {'before':>7} {'faster':>7} "
         f"{'modularity':>22}  splits; agreement (NMI, ARI)"
     ]
     for one in rows:
         modularity = " ".join(f"{value:.4f}" for value in one.get("modularity", {}).values())
         bare = f"{one['of_bare']:.2f}" if one["of_bare"] else ""
         faster = f"{one['times_faster']:.1f}x" if one["times_faster"] else ""
+        earlier = f"{one['of_before']:.2f}" if "of_before" in one else ""
         splits = one.get("splits", "")
         splits = f"{splits['executed']}+{splits['cached']}" if isinstance(splits, dict) else splits
         agrees = "; ".join(f"{name} {a['nmi']:.3f} {a['ari']:.3f}" for name, a in one.get("agreement", {}).items())
         lines.append(
             f"{one['data'][:22]:22} {one['what']:20} {one['wall']:8.1f} {one['cpu']:8.1f} {one['peak_mb']:8.0f} "
-            f"{bare:>8} {faster:>7} {modularity:>22}  {splits}; {agrees}"
+            f"{bare:>8} {earlier:>7} {faster:>7} {modularity:>22}  {splits}; {agrees}"
         )
     return "\n".join(lines)
 

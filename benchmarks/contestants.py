@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 from benchmarks.agreement import agreement
 from benchmarks.measure import Measured, measure
 
-BARE, ANCESTOR = "bare loop", "ancestor's way"
+BARE, ANCESTOR, BEFORE = "bare loop", "ancestor's way", "before"
 Run: TypeAlias = tuple[str, Measured, dict[str, Any]]  # what ran, what it took, and facts about it
 SINGLE = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
@@ -56,15 +56,25 @@ class Task:
         return path
 
 
-def in_turn(task: Task, server: str, home: str, repeat: int) -> list[dict[str, Any]]:
+def in_turn(task: Task, server: str, home: str, repeat: int, against: Path | None = None) -> list[dict[str, Any]]:
     """The bare loop, and our command cold and warm, with the running `server` and with its own.
 
-    All are run once, then all again, `repeat` times: the speed of a machine drifts within minutes.
+    `against` is another checkout of this repository, whose command takes its turn too. All are run once, then all
+    again, `repeat` times: the speed of a machine drifts within minutes.
     """
     runs: dict[str, list[Measured]] = {}
     facts: dict[str, dict[str, Any]] = {}
+
+    def once() -> Iterator[Run]:
+        yield from _bare_loop(task)
+        for running in (server, None):
+            yield from _ours(task, running, home)
+            if against is not None:
+                for what, run, found in _ours(task, running, f"{home}-before", against):
+                    yield f"{what}, {BEFORE}", run, found
+
     for _ in range(repeat):
-        for what, run, found in (*_bare_loop(task), *_ours(task, server, home), *_ours(task, None, home)):
+        for what, run, found in once():
             runs.setdefault(what, []).append(run)
             facts[what] = found
     return [row(task.name, what, measured, **facts[what]) for what, measured in runs.items()]
@@ -78,12 +88,12 @@ def _bare_loop(task: Task) -> Iterator[Run]:
     yield BARE, run, {"splits": facts["splits"], "modularity": facts["modularity"]}
 
 
-def _ours(task: Task, server: str | None, home: str) -> Iterator[Run]:
-    """Our command, cold and warm; `server` is that of a running one, None for our own."""
+def _ours(task: Task, server: str | None, home: str, checkout: Path | None = None) -> Iterator[Run]:
+    """Our command, cold and warm; `server` is that of a running one, None for our own; `checkout` another's."""
     with tempfile.TemporaryDirectory() as folder:
         config = task.config(Path(folder))
         for what in ("cold", "warm"):
-            run, document = command(config, server, home)
+            run, document = command(config, server, home, checkout)
             report = document["datasets"]["data/file"]
             facts = {"splits": report["splits"], "agreement": agreement(report["labels"], task.path, task.labels)}
             facts |= {"modularity": report.get("modularity", {}), "flow": report["seconds"]}
@@ -102,10 +112,17 @@ def ancestor(task: Task) -> dict[str, Any]:
         return row(task.name, ANCESTOR, [run], modularity=printed["modularity"], agreement=found)
 
 
-def command(config: Path, server: str | None, home: str) -> tuple[Measured, dict[str, Any]]:
-    """Run `cellstrata run` on a configuration; returns the measurement and its JSON document."""
+def command(
+    config: Path, server: str | None, home: str, checkout: Path | None = None
+) -> tuple[Measured, dict[str, Any]]:
+    """Run `cellstrata run` on a configuration; returns the measurement and its JSON document.
+
+    `checkout` is another checkout of this repository, whose code is run by the same Python.
+    """
     environment = os.environ | {"PREFECT_HOME": home}
     environment.pop("PREFECT_API_URL", None)
+    if checkout is not None:
+        environment["PYTHONPATH"] = f"{checkout.resolve()}/src"
     if server:
         environment["PREFECT_API_URL"] = server
     run = measure(
