@@ -17,7 +17,10 @@ from cellstrata.tasks.kernels.knn import Neighbors
 TOLERANCE = 1e-5
 MIN_SCALE = 1e-3
 ITERATIONS = 64
+STEPS, FLAT = 25, 1e-3  # of Newton's method; how little the sum may change with the logarithm of sigma
 BLOCK = 16_384  # rows at a time, to bound the memory of temporaries
+
+Float64s = npt.NDArray[np.float64]
 
 
 def connectivities(neighbors: Neighbors, threads: int = 1) -> Graph:
@@ -54,20 +57,57 @@ def _memberships(distances: npt.NDArray[np.float32], mean: float) -> npt.NDArray
     return memberships
 
 
-def _bandwidths(beyond: npt.NDArray[np.float64], target: float) -> npt.NDArray[np.float64]:
-    """Find by bisection the sigma at which the memberships of each row sum to `target`."""
+def _bandwidths(beyond: Float64s, target: float) -> Float64s:
+    """Find by bisection the sigma at which the memberships of each row sum to `target`.
+
+    What is found is what umap-learn's bisection finds, which ends at the first sum that is near enough. Which way it
+    goes is known once the root is: sums are taken near the root alone, and in rows whose root is not to be trusted.
+    """
     m = len(beyond)
+    root, slope = _roots(beyond, target)
     low, high, middle = np.zeros(m), np.full(m, np.inf), np.ones(m)
     active = np.arange(m)
     for _ in range(ITERATIONS):
-        total = np.exp(-beyond[active] / middle[active, None]).sum(1)
-        off = np.abs(total - target) >= TOLERANCE
-        active, total = active[off], total[off]
+        at = middle[active]
+        above = at > root[active]
+        near = np.flatnonzero(~(np.abs(at - root[active]) * slope[active] > 2 * TOLERANCE))  # NaN is near, too
+        total = np.exp(-beyond[active[near]] / at[near, None]).sum(1)
+        above[near] = total > target
+        off = np.ones(len(active), bool)
+        off[near] = np.abs(total - target) >= TOLERANCE
+        active, above = active[off], above[off]
         if not len(active):
             break
-        above = total > target
         high[active[above]] = middle[active[above]]
         low[active[~above]] = middle[active[~above]]
         halved = (low[active] + high[active]) / 2
         middle[active] = np.where(np.isinf(high[active]), middle[active] * 2, halved)
     return middle
+
+
+def _roots(beyond: Float64s, target: float) -> tuple[Float64s, Float64s]:
+    """Return the sigma at which the memberships of each row sum to `target`, and the slope of the sum there, (m,) both.
+
+    NaN where there is none, or where the sum is so flat that its slope tells little. By Newton's method: the logarithm
+    of the sum is convex in 1 / sigma, so from 0 the steps never go beyond the root.
+    """
+    m, k = beyond.shape
+    inverse, slope = np.full(m, np.nan), np.full(m, np.nan)
+    active = np.flatnonzero((beyond == 0).sum(1) < target - FLAT) if k > target + FLAT else np.empty(0, np.int64)
+    inverse[active] = 0.0
+    rows = beyond[active]
+    for _ in range(STEPS):
+        if not len(active):
+            break
+        values = np.exp(-rows * inverse[active, None])
+        total, falling = values.sum(1), np.einsum("ij,ij->i", values, rows)
+        step = np.log(total / target) * total / falling
+        inverse[active] += step
+        slope[active] = falling * inverse[active] ** 2  # by sigma, not by its inverse
+        going = np.abs(step) > 1e-5 * inverse[active]  # what is left is about the square of that
+        active, rows = active[going], rows[going]
+    inverse[active] = np.nan  # not found
+    with np.errstate(divide="ignore", invalid="ignore"):
+        root = 1 / inverse
+        root[~(slope * root > FLAT)] = np.nan
+    return root, slope

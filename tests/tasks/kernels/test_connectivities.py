@@ -9,8 +9,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import scipy.sparse as sp
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from cellstrata.tasks.kernels.connectivities import connectivities
+from cellstrata.tasks.kernels.connectivities import _bandwidths, connectivities
 from cellstrata.tasks.kernels.knn import METRICS, Neighbors, nearest_neighbors
 from tests.tasks.small import blobs, pbmc
 
@@ -82,3 +84,33 @@ def test_tiny(n: int) -> None:
     graph = connectivities(found)
     assert graph.n_vertices == n
     assert len(graph.edges) == (n == 2)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.integers(1, 60), st.integers(1, 30), st.integers(0, 10**6), st.floats(-8, 8), st.sampled_from([0.0, 1.0, 30.0]),
+    st.floats(0, 1),
+)  # fmt: skip
+def test_bandwidths_are_those_of_plain_bisection(
+    m: int, k: int, seed: int, size: float, tail: float, zeros: float
+) -> None:
+    """To the last bit, for distances of any size, with far neighbours, and with many that are equally near."""
+    rng = np.random.default_rng(seed)
+    beyond = np.sort(rng.gamma(2, size=(m, k)) * np.exp(rng.normal(size=(m, k)) * tail) * 10.0**size, axis=1)
+    beyond[rng.random((m, k)) < zeros] = 0
+    beyond[:, 0] = 0
+    target = np.log2(k + 1)
+    middle = np.ones(m)
+    for row in range(m):
+        low, high = 0.0, np.inf
+        for _ in range(64):
+            total = np.exp(-beyond[row : row + 1] / middle[row]).sum(1)[0]
+            if abs(total - target) < 1e-5:
+                break
+            if total > target:
+                high, middle[row] = middle[row], (low + middle[row]) / 2
+            else:
+                low = middle[row]
+                middle[row] = middle[row] * 2 if np.isinf(high) else (low + high) / 2
+    with np.errstate(all="raise", under="ignore"):
+        np.testing.assert_array_equal(_bandwidths(beyond, target), middle)
