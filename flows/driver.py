@@ -142,7 +142,9 @@ class Driver:
             work.claimed = True
             known = self._written_since(key, listed is not None)
         absent = not known and not claims.met  # another run may have written it since
-        passed = listed | {listed_as(plan.root_graph)} if absent and listed is not None and work.recurse else None
+        passed = None
+        if absent and listed is not None and work.recurse:
+            passed = listed | set(map(listed_as, plan.entries_of_all_cells))
         job = Job(
             key=key, plan=plan, nodes=work.nodes, cache=self.cache, recurse=work.recurse, refresh=self.refresh,
             looked_up=absent, listed=passed, runs_made=work.runs_made or None,

@@ -16,7 +16,7 @@ from cachetools import LRUCache
 
 from cellstrata.tasks.stores.digest import digest_array
 
-KEPT = 4  # arrays: the embeddings that are being split; the one not used for longest goes first
+KEPT = 12  # arrays: embeddings that are being split, and lists of neighbours; what was not used for longest goes first
 
 Array = np.ndarray
 _kept: LRUCache[str, Array] = LRUCache(KEPT)

@@ -101,6 +101,11 @@ class TreePlan:
         return self.hierarchy.depth
 
     @property
+    def entries_of_all_cells(self) -> tuple[str, ...]:
+        """The keys of what is in the cache before level 1 is split."""
+        return (self.root_graph, self.lists.key) if self.lists is not None else (self.root_graph,)
+
+    @property
     def attempts(self) -> tuple[float, ...]:
         """By what the resolution is multiplied, one after the other, until a split stands: once, by 1, as a rule.
 

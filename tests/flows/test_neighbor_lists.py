@@ -81,3 +81,22 @@ def test_the_lists_are_told_as_what_a_result_uses(cells: Path, one: Run, tmp_pat
     (lists,) = (file.stem for file in files if '"kind":"knn"' in file.read_text())
     (note,) = (tmp_path / "cache" / "v1" / "datasets").glob("*.json")
     assert lists in json.loads(note.read_text())["keys"]
+
+
+def test_from_a_bucket_where_clusters_are_split_together(
+    cells: Path, blobs: Path, one: Run, run: Run, s3: str, tmp_path: Path
+) -> None:
+    """Jobs there are told what the cache has: lists that were made since another data set looked are among it."""
+    expected = one(cells, SETTINGS)
+    small = {**SETTINGS, "neighbors": {"use_rep": "X_latent"}}
+    datasets = {
+        name: {"input": {"clustering": {"f": str(path)}}, "clustering": {"algorithm": "leiden", "ensemble": 1, **asked}}
+        for name, path, asked in (("first", blobs, small), ("then", cells, SETTINGS))
+    }
+    found = run(
+        DATASETS=datasets, output_dir=str(tmp_path / "away"), cache=f"{s3}/cache", runner="processes", grain=9000
+    )
+    report = found["datasets"]["then/f"]
+    assert "error" not in report, report["error"]
+    assert report["splits"]["executed"] == expected["splits"]["executed"] > 3
+    assert labels(report).equals(labels(expected))

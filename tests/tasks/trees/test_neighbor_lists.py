@@ -9,14 +9,19 @@ import numpy as np
 import pytest
 
 from cellstrata.tasks.cache.cache import Cache, DamagedEntry, array_folder, chunk_name
+from cellstrata.tasks.cache.recent_entries import listed_as
 from cellstrata.tasks.kernels import knn
 from cellstrata.tasks.kernels.knn import nearest_neighbors
 from cellstrata.tasks.stores.digest import digest_array
+from cellstrata.tasks.stores.store import Store
 from cellstrata.tasks.trees import neighbor_lists
+from cellstrata.tasks.trees.jobs import Job, bundle_key, run_job
 from cellstrata.tasks.trees.keys import graph_key
 from cellstrata.tasks.trees.neighbor_lists import find_lists
 from cellstrata.tasks.trees.plan import TreePlan
 from cellstrata.tasks.trees.root_graph import compute_neighbors, distances_matrix, find_neighbors
+from cellstrata.tasks.trees.split import root_node
+from cellstrata.tasks.trees.tree import Tree
 from tests.tasks.small import Grown, blobs, cache_at, grow, plan_for
 
 CELLS = blobs([800, 600, 400, 200], d=6, spread=2.5)[0]
@@ -151,3 +156,19 @@ def test_lists_that_are_damaged_are_never_used(tmp_path: Path, array: str, damag
         grow(again, cache).labels()
         == grow(planned(cache_at(tmp_path / "other")), cache_at(tmp_path / "other")).labels()
     )
+
+
+def test_a_job_in_a_bucket_is_told_of_the_lists() -> None:
+    """It takes for absent what is not among the entries that it is told of."""
+    cache = Cache(Store.at("memory://lists/cache"))
+    plan = planned(cache)
+    assert plan.lists is not None
+    pending = Tree(plan).open(root_node(plan))
+    assert pending is not None
+    told = frozenset(map(listed_as, plan.entries_of_all_cells))
+    job = Job(
+        key=bundle_key(plan, (pending,), cache), plan=plan, nodes=(pending,), cache=cache, recurse=True, listed=told
+    )
+    assert run_job(job).executed
+    with pytest.raises(DamagedEntry, match="gone"):
+        run_job(replace(job, refresh=True, listed=told - {listed_as(plan.lists.key)}))
