@@ -35,8 +35,9 @@ from cellstrata.tasks.report.subject import RunFacts
 from cellstrata.tasks.report.write import WrittenPage
 from cellstrata.tasks.results.result import Finished, Published, publish_result
 from cellstrata.tasks.results.uses import note_use
+from cellstrata.tasks.trees.neighbor_lists import find_lists
 from cellstrata.tasks.trees.plan import EmbeddingChoice, TreePlan
-from cellstrata.tasks.trees.root_graph import RootGraph, compute_neighbors
+from cellstrata.tasks.trees.root_graph import RootGraph, compute_lists, compute_neighbors
 from cellstrata.tasks.trees.tree import Tree
 from cellstrata.tasks.trees.umap import ComputedUmap, compute_umap, find_umap
 
@@ -98,9 +99,18 @@ class DatasetSteps:
         return ready
 
     async def graph(self, embeddings: Embeddings) -> str:
-        """Return the key of level 1's graph: the stored one's, or that of one computed here."""
-        if self.source.stored_graph is not None:
-            return self.source.stored_graph
+        """Return the key of level 1's graph: the stored one's, or that of one computed here.
+
+        The neighbour lists from which clusters below take theirs are there then, too.
+        """
+        graph = self.source.stored_graph or await self._computed_graph(embeddings)
+        for lists in self.level_1.lists(embeddings):
+            if find_lists(self.cache, lists) is None:
+                name = f"{self.name} · neighbor lists · {self.source.n_cells:,} cells"
+                await run_step(name, "pool", compute_lists, self.cache, lists, self.run.executor.threads)
+        return graph
+
+    async def _computed_graph(self, embeddings: Embeddings) -> str:
         request = self.level_1.graph(embeddings)
         assert request is not None  # all embeddings are there
         name = f"{self.name} · neighbors · {self.source.n_cells:,} cells"

@@ -90,7 +90,7 @@ def _level(
     graph = source.stored_graph or ("" if call.level > 1 else _graph(level_1, cache, embeddings, config))
     (plan,) = tree_plans(settings, source, embeddings, graph, config.gpu_for(NAME))
     tree, pending = open_level(plan, asked)
-    _lists(level_1, plan, pending, cache, embeddings, config)
+    _lists(plan, pending, cache, config)
     executed = _split(tree, pending, cache, config.worker_count, config.refresh)
     for node in pending:
         close(tree, node, cache, executed)
@@ -113,16 +113,16 @@ def _graph(level_1: Level1, cache: Cache, embeddings: Embeddings, config: RunCon
     return (found or compute_neighbors(*request.arguments(cache, config.worker_count, config.refresh))).key
 
 
-def _lists(
-    level_1: Level1, plan: TreePlan, pending: list[Pending], cache: Cache, embeddings: Embeddings, config: RunConfig
-) -> None:
-    """Make sure of the lists that clusters' neighbours are taken from, where level 1 is not split here."""
-    served = [node for node in pending if node.path and plan.lists_for(node.spec.neighbors, node.n_cells)]
-    if served and (config.refresh or any(find_split(cache, node_key(plan, node, cache)) is None for node in served)):
-        request = level_1.graph(embeddings)
-        assert request is not None  # all embeddings are there
-        assert plan.lists is not None  # or nothing is served
-        compute_lists(cache, plan.lists, request.embedding, config.worker_count, config.refresh)
+def _lists(plan: TreePlan, pending: list[Pending], cache: Cache, config: RunConfig) -> None:
+    """Make sure of the lists of all cells' neighbours that clusters to be split take theirs from."""
+    served = [(plan.lists_for(node.spec.neighbors, node.n_cells), node) for node in pending if node.path]
+    missing = [
+        lists
+        for lists, node in served
+        if lists is not None and (config.refresh or find_split(cache, node_key(plan, node, cache)) is None)
+    ]
+    for lists in dict.fromkeys(missing):
+        compute_lists(cache, lists, config.worker_count, config.refresh)
 
 
 def _split(tree: Tree, pending: list[Pending], cache: Cache, threads: int, refresh: bool) -> set[str]:

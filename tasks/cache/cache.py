@@ -160,9 +160,8 @@ class Cache:
                 with contextlib.suppress(OSError, ValueError):
                     path = store.path(f"{array_folder(ref.digest)}/{chunk_name(ref)}")
                     mapped = np.memmap(path, dtype=ref.dtype, mode="r").reshape(ref.shape)
-                    if checked and not checked_once(mapped, path, ref.digest):
-                        raise DamagedEntry(f"array {ref.digest} in {store.url} is damaged")
-                    return mapped
+                    if not checked or checked_once(mapped, path, ref.digest):
+                        return mapped
         if not np.prod(ref.shape) or protocol_of(self.store.url) == "memory":
             return self.get(ref)
         return fetched(f"{self.store.url} {ref.digest}", lambda: self.get(ref))

@@ -189,7 +189,7 @@ def _inspect(
     with reading(check.url, "obsm"):
         base = base_neighbors(config, recorded, check, stored)
     computed = whole and (not stored or config.recompute_neighbors)
-    wanted = _wanted(config, base, root=computed or (whole and config.asks_evidence), umap=umap == "compute")
+    wanted = wanted_neighbors(config, base, root=computed or (whole and config.asks_evidence), umap=umap == "compute")
     for spec in wanted:
         if spec.metric not in METRICS:
             check.wrong(
@@ -255,7 +255,7 @@ def _inspect(
     )
 
 
-def _wanted(config: ClusteringConfig, base: NeighborsSpec, *, root: bool, umap: bool) -> list[NeighborsSpec]:
+def wanted_neighbors(config: ClusteringConfig, base: NeighborsSpec, *, root: bool, umap: bool) -> list[NeighborsSpec]:
     """List the graph parameters of every split that the hierarchy can ask for."""
     asked = config.hierarchy
     unused = PartitionSpec("leiden", 1.0)

@@ -12,11 +12,12 @@ from cellstrata.configs.clustering import ClusteringConfig
 from cellstrata.configs.model import RunConfig
 from cellstrata.tasks.cache.cache import ArrayRef, Cache
 from cellstrata.tasks.elements.opening import Opened
-from cellstrata.tasks.inputs.inspection import Input
+from cellstrata.tasks.inputs.inspection import Input, wanted_neighbors
 from cellstrata.tasks.inputs.pca import compute_pca, find_pca
 from cellstrata.tasks.inputs.plans import root_neighbors
 from cellstrata.tasks.kernels.gpu import GpuStatus
 from cellstrata.tasks.kernels.placement import Placement, placement_of
+from cellstrata.tasks.trees.neighbor_lists import NeighborLists, lists_of
 from cellstrata.tasks.trees.plan import EmbeddingChoice
 from cellstrata.tasks.trees.root_graph import RootGraph, find_neighbors, root_graph_key
 
@@ -105,6 +106,14 @@ class Level1:
             return None
         method = self.placement.knn_method(self.source.n_cells)
         return GraphRequest(embedding=embedding, n_neighbors=spec.n_neighbors, metric=spec.metric, method=method)
+
+    def lists(self, embeddings: Embeddings) -> list[NeighborLists]:
+        """The neighbour lists of all cells from which those of clusters below level 1 may be taken."""
+        method = self.placement.knn_method(self.source.n_cells)
+        specs = wanted_neighbors(self.settings, self.source.neighbors, root=False, umap=False)
+        known = [(embeddings[spec.embedding], spec) for spec in specs if spec.embedding in embeddings]
+        found = (lists_of(ref, spec.n_neighbors, spec.metric, method) for ref, spec in known)
+        return list(dict.fromkeys(lists for lists in found if lists is not None))
 
 
 def pca_of(request: PcaRequest, cache: Cache, refresh: bool = False) -> ArrayRef:

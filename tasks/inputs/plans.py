@@ -12,9 +12,8 @@ from cellstrata.tasks.elements.reading import read_obs_column
 from cellstrata.tasks.inputs.inspection import Input
 from cellstrata.tasks.kernels.engines import Algorithm, PartitionSpec
 from cellstrata.tasks.kernels.gpu import GpuStatus
-from cellstrata.tasks.kernels.placement import Placement, placement_of
+from cellstrata.tasks.kernels.placement import placement_of
 from cellstrata.tasks.trees.labels import column_name
-from cellstrata.tasks.trees.neighbor_lists import NeighborLists, lists_of
 from cellstrata.tasks.trees.parent_column import clusters_of
 from cellstrata.tasks.trees.plan import EmbeddingChoice, NeighborsSpec, TreePlan, lay_over
 from cellstrata.tasks.trees.tree import Given
@@ -46,7 +45,6 @@ def tree_plans(
         If a GPU is required and there is none, or the engine that is asked for is not installed.
     """
     placement = placement_of(settings, use_gpu, status)
-    lists = _lists(settings, source, embeddings, placement)
     listed = settings.listed_resolutions
     asked = dict.fromkeys(settings.algorithm, listed) if resolutions is None else resolutions
     plans = [
@@ -73,23 +71,11 @@ def tree_plans(
             evidence=settings.evidence,
             stop=settings.stop_rules,
             batches=source.batches,
-            lists=lists,
         )
         for algorithm in settings.algorithm
         for resolution in asked.get(algorithm, ())
     ]
     return [plan for plan in plans if _column(plan, plan.depth) not in source.kept_columns]
-
-
-def _lists(
-    settings: ClusteringConfig, source: Input, embeddings: Mapping[EmbeddingChoice, ArrayRef], placement: Placement
-) -> NeighborLists | None:
-    """The lists of all cells' neighbours, where level 1's graph is made from them."""
-    spec = root_neighbors(settings, source.neighbors)
-    embedding = embeddings.get(spec.embedding)
-    if source.stored_graph is not None or embedding is None:
-        return None
-    return lists_of(embedding, spec.n_neighbors, spec.metric, placement.knn_method(source.n_cells))
 
 
 def kept_partition(plan: TreePlan, source: Input) -> Given | None:

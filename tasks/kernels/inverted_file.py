@@ -54,18 +54,20 @@ def inverted_file(points: Floats, unrounded: Floats, k: int, threads: int) -> tu
     """
     faiss().omp_set_num_threads(1)
     n = len(points)
-    lists = math.ceil(n / max(CELLS_OF_LIST, math.sqrt(n) / LISTS_GROW))
-    many = min(NEAR, lists)
+    size = max(CELLS_OF_LIST, math.sqrt(n) / LISTS_GROW)
+    lists, wanted = math.ceil(n / size), max(NEAR, math.ceil(2 * k / size))
+    many = min(wanted, lists)
     own, near, gaps = _nearest_lists(points, _by_expansion(points, lists), many, threads)
     if matters(np.linalg.norm(points, axis=1), gaps, points.shape[1]):
-        points, nearest = unrounded, Differences(_middles(unrounded, lists, threads)).nearest
-        own, near, _ = _nearest_lists(points, nearest, many, threads)
+        middles = np.unique(_middles(unrounded, lists, threads), axis=0)  # those of equal cells are equal
+        points, lists, many = unrounded, len(middles), min(wanted, len(middles))
+        own, near, _ = _nearest_lists(points, Differences(middles).nearest, many, threads)
     rows = np.argsort(own, kind="stable")
     starts = np.searchsorted(own[rows], np.arange(lists + 1))
     pairs = np.unique((own[:, None] * lists + near).ravel())
     bounds = np.searchsorted(pairs, np.arange(lists + 1) * lists)
-    wanted = [pairs[start:end] % lists for start, end in itertools.pairwise(bounds)]
-    made = _Lists(points[rows], rows, starts, wanted)
+    compared = [pairs[start:end] % lists for start, end in itertools.pairwise(bounds)]
+    made = _Lists(points[rows], rows, starts, compared)
 
     def search(block: Rows) -> Rows:
         faiss().omp_set_num_threads(1)  # OpenMP's setting is one of each thread

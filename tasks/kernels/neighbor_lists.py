@@ -16,16 +16,12 @@ import numpy.typing as npt
 from cellstrata.tasks.kernels.faiss_search import Floats
 from cellstrata.tasks.kernels.knn import Metric, Neighbors, effective_neighbors, nearest_neighbors
 
-LISTED = 40  # neighbours of each cell: of twice as many as are wanted most cells keep enough
+LISTED = 40  # neighbours of each cell
+SERVED = LISTED // 2  # are wanted at most: of twice as many most cells keep enough
 AT_ONCE = 1 << 15  # rows, to bound the memory of temporaries
 SCHEME = 1  # raise it when the same lists give other neighbours
 
 Int32s = npt.NDArray[np.int32]
-
-
-def list_length(n_neighbors: int) -> int:
-    """Return how many neighbours a list has from which so many are taken, the cell itself counted."""
-    return max(LISTED, 2 * n_neighbors)
 
 
 def from_lists(

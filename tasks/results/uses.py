@@ -6,7 +6,7 @@ import contextlib
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from cellstrata.tasks.cache.cache import Cache
+from cellstrata.tasks.cache.cache import ArrayRef, Cache
 from cellstrata.tasks.cache_care.uses import DATASETS
 from cellstrata.tasks.stores.digest import canonical_json, digest_values
 from cellstrata.tasks.trees.root_graph import neighbors_key
@@ -17,20 +17,30 @@ if TYPE_CHECKING:
 
 def note_use(cache: Cache, name: str, finished: Finished) -> None:
     """Note what the published result of the dataset called `name` is made of; never fails."""
-    outcomes = [outcome for tree in finished.trees for outcome in tree.outcomes.values()]
-    keys = {key for outcome in outcomes for key in (outcome.key, outcome.judged.evidence_key) if key}
-    if finished.graph:
-        keys |= {finished.graph, neighbors_key(cache, finished.graph)}
-    batches = [batch.codes for tree in finished.trees for batch in tree.plan.batches]
-    refs = [*finished.source.embeddings.values(), finished.pca, finished.umap, *batches]
-    output = finished.source.output
-    note = {
-        "name": name,
-        "output": output,
-        "keys": sorted(keys),
-        "arrays": sorted({ref.digest for ref in refs if ref is not None}),
-        "written": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
     with contextlib.suppress(Exception):  # the result stands; the cache may be only readable
+        output, refs = finished.source.output, _arrays(finished)
+        note = {
+            "name": name,
+            "output": output,
+            "keys": sorted(_keys(cache, finished)),
+            "arrays": sorted({ref.digest for ref in refs if ref is not None}),
+            "written": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
         path = f"{DATASETS}/{digest_values(kind='dataset', name=name, output=output)}.json"
         cache.store.write(path, canonical_json(note))
+
+
+def _keys(cache: Cache, finished: Finished) -> set[str]:
+    """The entries: splits and their evidence, level 1's graph, and the neighbours from which graphs are made."""
+    outcomes = [(tree.plan, outcome) for tree in finished.trees for outcome in tree.outcomes.values()]
+    keys = {key for _, outcome in outcomes for key in (outcome.key, outcome.judged.evidence_key) if key}
+    if finished.graph:
+        keys |= {finished.graph, neighbors_key(cache, finished.graph)}
+    split = [(plan, outcome.spec, outcome.n_cells) for plan, outcome in outcomes if outcome.spec is not None]
+    served = (plan.lists_for(spec.neighbors, n_cells) for plan, spec, n_cells in split)
+    return keys | {lists.key for lists in served if lists is not None}
+
+
+def _arrays(finished: Finished) -> list[ArrayRef | None]:
+    batches = [batch.codes for tree in finished.trees for batch in tree.plan.batches]
+    return [*finished.source.embeddings.values(), finished.pca, finished.umap, *batches]

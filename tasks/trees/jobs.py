@@ -12,6 +12,7 @@ from cellstrata.tasks.cache.cache import Cache, Record
 from cellstrata.tasks.evidence.evidence import SCHEME
 from cellstrata.tasks.stores.digest import digest_array, digest_values
 from cellstrata.tasks.stores.json_values import JsonObject
+from cellstrata.tasks.trees.neighbor_lists import FROM_LISTS
 from cellstrata.tasks.trees.plan import TreePlan
 from cellstrata.tasks.trees.runs import RunsWanted
 from cellstrata.tasks.trees.split import node_key, split
@@ -180,10 +181,10 @@ def bundle_key(plan: TreePlan, nodes: tuple[Pending, ...], cache: Cache) -> str:
 
 
 def _lists(plan: TreePlan, nodes: tuple[Pending, ...]) -> dict[str, object]:
-    """Return the lists from which neighbours of these cells may be taken, where there are any."""
-    lists = plan.lists
-    served = lists is not None and any(lists.serve_so_many(node.n_cells) for node in nodes)
-    return {"lists": lists.key} if lists is not None and served else {}
+    """Return the lists from which neighbours of these cells or some of them may be taken, and the cells' numbers."""
+    if not plan.all_lists or all(node.n_cells < FROM_LISTS for node in nodes):
+        return {}
+    return {"lists": sorted(lists.key for lists in plan.all_lists), "rows": [digest_array(n.node.rows) for n in nodes]}
 
 
 def _judged_by(plan: TreePlan, nodes: tuple[Pending, ...]) -> dict[str, object]:

@@ -11,14 +11,21 @@ SCHEME = 1  # raise it when the meaning of a graph or a split changes
 
 
 def graph_key(
-    cells_digest: str, n_cells: int, n_neighbors: int, metric: str, method: str | None = None, lists: str | None = None
+    cells_digest: str,
+    n_cells: int,
+    n_neighbors: int,
+    metric: str,
+    method: str | None = None,
+    lists: str | None = None,
+    rows: str | None = None,
 ) -> str:
     """Key of the connectivities built from these rows of an embedding; `method` is a GPU's search, None for ours.
 
     `lists` is the key of the neighbour lists of all cells from which those of these are taken, None where they are
-    searched for on their own: then the key says nothing of other cells.
+    searched for on their own: then the key says nothing of other cells. `rows` is the digest of the cells' numbers
+    among all, None for all: of equal cells the lists have those with low numbers.
     """
-    taken = {"lists": [lists, neighbor_lists.SCHEME]} if lists else {}
+    taken = {"lists": [lists, rows, neighbor_lists.SCHEME]} if lists else {}
     return digest_values(
         kind="graph",
         scheme=SCHEME,

@@ -1,9 +1,9 @@
 """The lists of all cells' neighbours in the cache, from which the neighbours of large clusters are taken.
 
-Beyond the size up to which every search is exact, level 1 is searched for more neighbours than its graph needs. What is
-taken from these lists is a function of the lists and the cells alone, so the key of such a graph names both. It
-depends on no order and no runner, and not on the path of the cluster. Where all searches are exact there are no
-lists, and graphs have the keys of their own cells alone.
+Beyond the size up to which every search is exact, all cells are searched for more neighbours than a graph needs. What
+is taken from these lists is a function of the lists and the cells' numbers, so the key of such a graph names both. It
+depends on no order and no runner, not on the path of the cluster, and not on how level 1 was split. Where all searches
+are exact there are no lists, and graphs have the keys of their own cells alone.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy.typing as npt
 from cellstrata.tasks.cache.cache import ArrayRef, Cache, DamagedEntry, Record
 from cellstrata.tasks.kernels.faiss_search import Floats
 from cellstrata.tasks.kernels.knn import EXACT_UP_TO, METRICS, Neighbors, method_for
-from cellstrata.tasks.kernels.neighbor_lists import from_lists, list_length
+from cellstrata.tasks.kernels.neighbor_lists import LISTED, SERVED, from_lists
 from cellstrata.tasks.trees.keys import lists_key
 
 FROM_LISTS = 1_000  # cells: fewer are searched for as fast, and their graphs are those of their own cells alone
@@ -24,36 +24,27 @@ FROM_LISTS = 1_000  # cells: fewer are searched for as fast, and their graphs ar
 
 @dataclass(frozen=True, kw_only=True)
 class NeighborLists:
-    """Lists of `length` neighbours of all cells of an embedding: their key in the cache, and how they were searched.
-
-    `embedding` is the digest of its (n_cells, d) array.
-    """
+    """Lists of all cells' neighbours: their key in the cache, the embedding (n_cells, d), and how it is searched."""
 
     key: str
-    embedding: str
-    n_cells: int
+    embedding: ArrayRef
     metric: str
-    length: int
 
-    def serve(self, embedding: str, n_cells: int, n_neighbors: int, metric: str) -> bool:
-        """Tell whether the neighbours of so many cells of the embedding of this digest are taken from these."""
-        same = (embedding, metric) == (self.embedding, self.metric)
-        return same and self.serve_so_many(n_cells) and list_length(n_neighbors) <= self.length
-
-    @staticmethod
-    def serve_so_many(n_cells: int) -> bool:
-        """Tell whether any neighbours of so many cells are taken from lists."""
-        return n_cells >= FROM_LISTS
+    @property
+    def n_cells(self) -> int:
+        """The number of all cells."""
+        return self.embedding.shape[0]
 
 
 def lists_of(embedding: ArrayRef, n_neighbors: int, metric: str, method: str | None) -> NeighborLists | None:
-    """Return the lists that a graph of a whole embedding is made from; None where its search is exact, or a GPU's."""
+    """Return the lists from which so many neighbours are taken, of all cells of an embedding or some.
+
+    None where a search is exact, a GPU's `method` searches all cells, or too many neighbours are wanted.
+    """
     n_cells = embedding.shape[0]
-    if method is not None or n_cells <= EXACT_UP_TO:
+    if method is not None or n_cells <= EXACT_UP_TO or n_neighbors > SERVED:
         return None
-    length = list_length(n_neighbors)
-    key = lists_key(embedding.digest, n_cells, length, metric)
-    return NeighborLists(key=key, embedding=embedding.digest, n_cells=n_cells, metric=metric, length=length)
+    return NeighborLists(key=lists_key(embedding.digest, n_cells, LISTED, metric), embedding=embedding, metric=metric)
 
 
 def find_lists(cache: Cache, lists: NeighborLists) -> Record | None:
@@ -74,7 +65,11 @@ def neighbors_from(
     record = cache.read_record(lists.key)
     if record is None or record.kind != "knn":
         raise DamagedEntry(f"the neighbor lists {lists.key} are gone from {cache.store.url} since the run began")
-    indices, distances = (cache.view(record.array(name), checked=True) for name in ("indices", "distances"))
+    inline = record.inline
+    indices, distances = (
+        inline[name] if name in inline else cache.view(record.array(name), checked=True)
+        for name in ("indices", "distances")
+    )
     metric = METRICS[METRICS.index(lists.metric)]
     found, searched = from_lists(indices, distances, rows, embedding, n_neighbors, metric)
     share = f", {searched / len(rows):.1%} by {method_for(len(rows))}" if searched else ""
@@ -83,4 +78,4 @@ def neighbors_from(
 
 def method_of(lists: NeighborLists) -> str:
     """Return by what the neighbours are found that are taken from lists."""
-    return f"lists of {lists.length} by {method_for(lists.n_cells)}"
+    return f"lists of {LISTED} by {method_for(lists.n_cells)}"

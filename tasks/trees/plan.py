@@ -9,9 +9,10 @@ from cellstrata.configs.evidence import NEVER, EvidenceConfig, StopRules
 from cellstrata.configs.hierarchy import Hierarchy, LevelParameters
 from cellstrata.tasks.cache.cache import ArrayRef
 from cellstrata.tasks.kernels.engines import Algorithm, PartitionSpec
+from cellstrata.tasks.kernels.knn import METRICS
 from cellstrata.tasks.kernels.placement import Placement
 from cellstrata.tasks.trees.labels import Path, label_of
-from cellstrata.tasks.trees.neighbor_lists import NeighborLists
+from cellstrata.tasks.trees.neighbor_lists import FROM_LISTS, NeighborLists, lists_of
 
 NOT_ASKED = "not asked for"
 LAST_LEVEL = "last level"
@@ -63,8 +64,7 @@ class TreePlan:
     `placement` says which engine splits how many cells, and why; `resolutions` are all those at which
     level 1's graph is partitioned. `embeddings` gives the address of each (n, d) float32 embedding in the
     cache; `root_graph` is the key of level 1's graph and `root_graph_stored` tells that it came with the input.
-    `lists` are the neighbours of all cells from which those of large clusters are taken, None where each cluster is
-    searched for on its own. `evidence` is how much of it is gathered for each split, None where that is left to the
+    `evidence` is how much of it is gathered for each split, None where that is left to the
     rules of `stop`; `batches` are the columns whose spread over clusters is told, the first for the rule on donors.
     """
 
@@ -83,7 +83,6 @@ class TreePlan:
     evidence: EvidenceConfig | None = None
     stop: StopRules = NEVER
     batches: tuple[Batches, ...] = ()
-    lists: NeighborLists | None = None
 
     @property
     def draws(self) -> EvidenceConfig:
@@ -102,8 +101,15 @@ class TreePlan:
 
     @property
     def entries_of_all_cells(self) -> tuple[str, ...]:
-        """The keys of what is in the cache before level 1 is split."""
-        return (self.root_graph, self.lists.key) if self.lists is not None else (self.root_graph,)
+        """The keys of what may be in the cache before level 1 is split: its graph, and lists of neighbours."""
+        return (self.root_graph, *(lists.key for lists in self.all_lists))
+
+    @property
+    def all_lists(self) -> tuple[NeighborLists, ...]:
+        """The lists from which neighbours of clusters may be taken, by embedding and metric."""
+        method = self.placement.knn_method(self.n_cells)
+        every = (lists_of(ref, 1, metric, method) for ref in self.embeddings.values() for metric in METRICS)
+        return tuple(lists for lists in every if lists is not None)
 
     @property
     def attempts(self) -> tuple[float, ...]:
@@ -151,10 +157,10 @@ class TreePlan:
 
     def lists_for(self, spec: NeighborsSpec, n_cells: int) -> NeighborLists | None:
         """Return the lists from which the neighbours of so many cells are taken, None where they are searched for."""
-        lists, ref = self.lists, self.embeddings.get(spec.embedding)
-        if lists is None or ref is None or self.placement.knn_method(n_cells) is not None:
+        ref, place = self.embeddings.get(spec.embedding), self.placement
+        if ref is None or n_cells < FROM_LISTS or place.knn_method(n_cells) is not None:
             return None
-        return lists if lists.serve(ref.digest, n_cells, spec.n_neighbors, spec.metric) else None
+        return lists_of(ref, spec.n_neighbors, spec.metric, place.knn_method(self.n_cells))
 
     def unknown_clusters(self, known: set[Path]) -> list[str]:
         """Return the ids that the hierarchy names but the tree does not have."""

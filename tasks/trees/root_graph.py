@@ -13,6 +13,7 @@ from cellstrata.tasks.cache.cache import ArrayRef, Cache
 from cellstrata.tasks.kernels.connectivities import connectivities
 from cellstrata.tasks.kernels.knn import Neighbors
 from cellstrata.tasks.kernels.knn_cuvs import neighbors_by
+from cellstrata.tasks.kernels.neighbor_lists import LISTED
 from cellstrata.tasks.trees.graphs import find_graph, read_graph, write_graph
 from cellstrata.tasks.trees.keys import graph_key, knn_key
 from cellstrata.tasks.trees.neighbor_lists import NeighborLists, find_lists, lists_of, method_of
@@ -63,7 +64,7 @@ def compute_neighbors(
     started = time.perf_counter()
     key = root_graph_key(embedding, n_neighbors, metric, method)
     if (lists := lists_of(embedding, n_neighbors, metric, method)) is not None:
-        listed = _lists(cache, lists, embedding, threads, refresh)
+        listed = _lists(cache, lists, threads, refresh)
         found = replace(listed.nearest(n_neighbors), method=method_of(lists))
     else:
         found = neighbors_by(method, cache.get(embedding), n_neighbors, metric, threads)
@@ -73,9 +74,9 @@ def compute_neighbors(
     return RootGraph(key, round(time.perf_counter() - started, 4))
 
 
-def compute_lists(cache: Cache, lists: NeighborLists, embedding: ArrayRef, threads: int, refresh: bool = False) -> None:
-    """Make sure that the cache has the lists of an embedding, for clusters whose level 1 is not split here."""
-    _lists(cache, lists, embedding, threads, refresh)
+def compute_lists(cache: Cache, lists: NeighborLists, threads: int, refresh: bool = False) -> None:
+    """Make sure that the cache has the lists of an embedding, where no graph of all cells is made of them."""
+    _lists(cache, lists, threads, refresh)
 
 
 def connectivities_matrix(cache: Cache, graph: str) -> sp.csr_matrix:
@@ -101,11 +102,11 @@ def neighbors_key(cache: Cache, graph: str) -> str:
     return str(record.body.get("lists") or knn_key(graph)) if record is not None else knn_key(graph)
 
 
-def _lists(cache: Cache, lists: NeighborLists, embedding: ArrayRef, threads: int, refresh: bool) -> Neighbors:
+def _lists(cache: Cache, lists: NeighborLists, threads: int, refresh: bool) -> Neighbors:
     if not refresh and (record := find_lists(cache, lists)) is not None:
         return Neighbors(cache.array(record, "indices"), cache.array(record, "distances"), str(record.body["method"]))
     started = time.perf_counter()
-    found = neighbors_by(None, cache.get(embedding), lists.length, lists.metric, threads)
+    found = neighbors_by(None, cache.get(lists.embedding), LISTED, lists.metric, threads)
     _keep(cache, lists.key, found, threads, started)
     return found
 

@@ -240,7 +240,10 @@ def _graph_key_of(plan: TreePlan, pending: Pending, cells: str) -> str:
         return plan.root_graph
     neighbors, n = pending.spec.neighbors, pending.n_cells
     lists, method = plan.lists_for(neighbors, n), plan.placement.knn_method(n)
-    return graph_key(cells, n, neighbors.n_neighbors, neighbors.metric, method, lists.key if lists else None)
+    if lists is None:
+        return graph_key(cells, n, neighbors.n_neighbors, neighbors.metric, method)
+    rows = digest_array(pending.node.rows)
+    return graph_key(cells, n, neighbors.n_neighbors, neighbors.metric, method, lists.key, rows)
 
 
 def _key_of(plan: TreePlan, pending: Pending, graph: str, engine: Engine) -> str:

@@ -24,7 +24,6 @@ from cellstrata.tasks.trees.graphs import write_graph
 from cellstrata.tasks.trees.jobs import Job, bundle_key, run_job
 from cellstrata.tasks.trees.keys import stored_graph_key
 from cellstrata.tasks.trees.labels import level_column
-from cellstrata.tasks.trees.neighbor_lists import lists_of
 from cellstrata.tasks.trees.plan import EmbeddingChoice, NeighborsSpec, TreePlan, lay_over
 from cellstrata.tasks.trees.root_graph import compute_neighbors
 from cellstrata.tasks.trees.split import node_key, root_node, split
@@ -114,18 +113,16 @@ def plan_for(
     found = {BASE: cells, **(others or {})}
     embeddings = {EmbeddingChoice(name): cache.put(values) for name, values in found.items()}
     partition, asked = PartitionSpec(algorithm, resolution, n_iterations=2, seed=seed), Hierarchy.parse(hierarchy)
-    lists = None
     if stored is None:
         root = lay_over(partition, base, asked.parameters(()) or LevelParameters()).neighbors
         method, embedding = place.knn_method(len(cells)), embeddings[root.embedding]
         graph = compute_neighbors(cache, embedding, root.n_neighbors, root.metric, 1, method=method).key
-        lists = lists_of(embedding, root.n_neighbors, root.metric, method)
     else:
         graph = store_graph(cache, stored)
     return TreePlan(
         algorithm=algorithm, resolution=resolution, placement=place, partition=partition, neighbors=base,
         min_cells=min_cells, hierarchy=asked, n_cells=len(cells), embeddings=embeddings, root_graph=graph,
-        root_graph_stored=stored is not None, resolutions=resolutions, lists=lists,
+        root_graph_stored=stored is not None, resolutions=resolutions,
     )  # fmt: skip
 
 

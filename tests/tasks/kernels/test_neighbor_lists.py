@@ -9,7 +9,7 @@ from sklearn.metrics import pairwise_distances
 
 from cellstrata.tasks.kernels import inverted_file, knn, neighbor_lists
 from cellstrata.tasks.kernels.knn import METRICS, Metric, effective_neighbors, nearest_neighbors
-from cellstrata.tasks.kernels.neighbor_lists import from_lists, list_length
+from cellstrata.tasks.kernels.neighbor_lists import from_lists
 from tests.tasks.small import blobs
 
 Floats = npt.NDArray[np.float32]
@@ -84,11 +84,6 @@ def test_the_search_of_some_cells_is_that_of_all(metric: Metric, monkeypatch: py
         whole, part = (nearest_neighbors(cells, 15, metric, of=of) for of in (None, some))
         np.testing.assert_array_equal(part.indices, whole.indices[some])
         np.testing.assert_allclose(part.distances, whole.distances[some], rtol=1e-5, atol=1e-6)
-
-
-@pytest.mark.parametrize(("n_neighbors", "length"), [(2, 40), (15, 40), (20, 40), (21, 42), (100, 200)])
-def test_length_of_lists(n_neighbors: int, length: int) -> None:
-    assert list_length(n_neighbors) == length
 
 
 def test_what_a_search_and_lists_cost(monkeypatch: pytest.MonkeyPatch) -> None:

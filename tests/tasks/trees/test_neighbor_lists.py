@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,15 +15,16 @@ from cellstrata.tasks.kernels import knn
 from cellstrata.tasks.kernels.knn import nearest_neighbors
 from cellstrata.tasks.stores.digest import digest_array
 from cellstrata.tasks.stores.store import Store
-from cellstrata.tasks.trees import neighbor_lists
+from cellstrata.tasks.trees import jobs, neighbor_lists
+from cellstrata.tasks.trees import plan as plan_module
 from cellstrata.tasks.trees.jobs import Job, bundle_key, run_job
 from cellstrata.tasks.trees.keys import graph_key
 from cellstrata.tasks.trees.neighbor_lists import find_lists
-from cellstrata.tasks.trees.plan import TreePlan
+from cellstrata.tasks.trees.plan import SplitSpec, TreePlan
 from cellstrata.tasks.trees.root_graph import compute_neighbors, distances_matrix, find_neighbors
-from cellstrata.tasks.trees.split import root_node
-from cellstrata.tasks.trees.tree import Tree
-from tests.tasks.small import Grown, blobs, cache_at, grow, plan_for
+from cellstrata.tasks.trees.split import node_key, root_node, split
+from cellstrata.tasks.trees.tree import Node, Pending, Tree
+from tests.tasks.small import Grown, blobs, cache_at, graph_of, grow, plan_for
 
 CELLS = blobs([800, 600, 400, 200], d=6, spread=2.5)[0]
 EXACT, FROM = 1200, 300
@@ -33,7 +35,8 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lists beyond 1,200 cells, for clusters of 300 and more."""
     monkeypatch.setattr(knn, "EXACT_UP_TO", EXACT)
     monkeypatch.setattr(neighbor_lists, "EXACT_UP_TO", EXACT)
-    monkeypatch.setattr(neighbor_lists, "FROM_LISTS", FROM)
+    for module in (neighbor_lists, plan_module, jobs):
+        monkeypatch.setattr(module, "FROM_LISTS", FROM)
 
 
 def planned(cache: Cache, cells: np.ndarray = CELLS) -> TreePlan:
@@ -47,7 +50,8 @@ def graphs(grown: Grown) -> dict[tuple[int, ...], str]:
 def test_a_key_names_the_lists_where_neighbors_are_taken_from_them(tmp_path: Path) -> None:
     cache = cache_at(tmp_path)
     plan = planned(cache)
-    assert plan.lists is not None
+    lists = plan.lists_for(plan.neighbors, FROM)
+    assert lists is not None
     grown = grow(plan, cache)
     large = {path for path, outcome in grown.tree.outcomes.items() if outcome.facts and outcome.n_cells >= FROM}
     small = graphs(grown).keys() - large
@@ -56,7 +60,8 @@ def test_a_key_names_the_lists_where_neighbors_are_taken_from_them(tmp_path: Pat
     for path, key in graphs(grown).items():
         rows = grown.rows(path)
         own = digest_array(CELLS[rows]), len(rows), 10, "euclidean"
-        assert key == graph_key(*own, lists=plan.lists.key if path in large else None)
+        taken = {"lists": lists.key, "rows": digest_array(rows.astype(np.int32)) if path else None}
+        assert key == graph_key(*own, **(taken if path in large else {}))
         facts = grown.tree.outcomes[path].facts
         assert facts is not None
         assert facts.method.startswith("lists of 40 by faiss") is (path in large)
@@ -65,11 +70,36 @@ def test_a_key_names_the_lists_where_neighbors_are_taken_from_them(tmp_path: Pat
 def test_all_cells_have_other_lists_than_a_part_of_them(tmp_path: Path) -> None:
     """The same cluster in another data set may keep other neighbours, and has another key."""
     cache = cache_at(tmp_path)
-    first, second = (planned(cache, cells).lists for cells in (CELLS, CELLS[:-1]))
-    assert first is not None
-    assert second is not None
-    assert first.key != second.key
-    assert planned(cache_at(tmp_path / "other")).lists == first
+    first, second = (planned(cache, cells).all_lists for cells in (CELLS, CELLS[:-1]))
+    assert len(first) == len(second) == 2  # by metric
+    assert not {lists.key for lists in first} & {lists.key for lists in second}
+    assert planned(cache_at(tmp_path / "other")).all_lists == first
+
+
+def test_equal_cells_with_other_numbers_have_a_key_of_their_own(tmp_path: Path) -> None:
+    """The lists have those of equal cells that come first: two clusters of the same rows may keep other neighbours."""
+    cache = cache_at(tmp_path)
+    thrice = np.concatenate([CELLS[:500]] * 3)
+    plan = planned(cache, thrice)
+    keys, labels = [], []
+    for copy in range(3):
+        rows = np.arange(500 * copy, 500 * (copy + 1), dtype=np.int32)
+        pending = Pending(Node((copy,), rows, digest_array(thrice[rows])), SplitSpec(plan.partition, plan.neighbors))
+        found = split(plan, pending, cache)
+        assert found.computed
+        keys.append(found.key)
+        labels.append(found.labels(cache).tolist())
+        assert split(plan, pending, cache).labels(cache).tolist() == labels[-1]
+    assert len(set(keys)) == 3
+
+
+def test_a_stored_graph_at_level_1_changes_nothing_below(tmp_path: Path) -> None:
+    cache = cache_at(tmp_path)
+    stored = plan_for(cache, CELLS, 3, resolution=0.5, stored=graph_of(CELLS))
+    own = planned(cache)
+    assert stored.lists_for(stored.neighbors, FROM) == own.lists_for(own.neighbors, FROM) is not None
+    pending = Pending(Node((0,), np.arange(FROM, dtype=np.int32)), SplitSpec(own.partition, own.neighbors))
+    assert node_key(stored, pending, cache) == node_key(own, pending, cache)
 
 
 @pytest.mark.parametrize("grain", [0, 320, 10_000])
@@ -113,20 +143,19 @@ def test_no_lists_where_every_search_is_exact(tmp_path: Path) -> None:
     cache = cache_at(tmp_path)
     few = CELLS[:EXACT]
     plan = planned(cache, few)
-    assert plan.lists is None
+    assert not plan.all_lists
     assert plan.root_graph == graph_key(digest_array(few), EXACT, 10, "euclidean")
 
 
-def test_another_metric_or_embedding_or_many_neighbors_are_searched_for(tmp_path: Path) -> None:
+def test_many_neighbors_and_few_cells_are_searched_for(tmp_path: Path) -> None:
     plan = planned(cache_at(tmp_path))
     spec = plan.neighbors
     assert plan.lists_for(spec, FROM) is not None
-    assert plan.lists_for(replace(spec, n_neighbors=20), FROM) is not None
+    assert plan.lists_for(replace(spec, n_neighbors=20), FROM) == plan.lists_for(spec, FROM)
+    assert plan.lists_for(replace(spec, metric="cosine"), FROM) != plan.lists_for(spec, FROM)
     assert plan.lists_for(replace(spec, n_neighbors=21), FROM) is None
-    assert plan.lists_for(replace(spec, metric="cosine"), FROM) is None
     assert plan.lists_for(spec, FROM - 1) is None
-    other = replace(spec.embedding, n_pcs=3)
-    assert plan.lists_for(replace(spec, embedding=other), FROM) is None
+    assert plan.lists_for(replace(spec, embedding=replace(spec.embedding, n_pcs=3)), FROM) is None
 
 
 @pytest.mark.parametrize("array", ["indices", "distances"])
@@ -135,8 +164,9 @@ def test_lists_that_are_damaged_are_never_used(tmp_path: Path, array: str, damag
     """A worker that meets them says so; the next run finds out by itself, and searches anew."""
     cache = cache_at(tmp_path)
     plan = planned(cache)
-    assert plan.lists is not None
-    record = find_lists(cache, plan.lists)
+    lists = plan.lists_for(plan.neighbors, FROM)
+    assert lists is not None
+    record = find_lists(cache, lists)
     assert record is not None
     assert not record.inline, "large enough to lie beside the record"
     ref = record.array(array)
@@ -162,7 +192,8 @@ def test_a_job_in_a_bucket_is_told_of_the_lists() -> None:
     """It takes for absent what is not among the entries that it is told of."""
     cache = Cache(Store.at("memory://lists/cache"))
     plan = planned(cache)
-    assert plan.lists is not None
+    lists = plan.lists_for(plan.neighbors, FROM)
+    assert lists is not None
     pending = Tree(plan).open(root_node(plan))
     assert pending is not None
     told = frozenset(map(listed_as, plan.entries_of_all_cells))
@@ -171,4 +202,22 @@ def test_a_job_in_a_bucket_is_told_of_the_lists() -> None:
     )
     assert run_job(job).executed
     with pytest.raises(DamagedEntry, match="gone"):
-        run_job(replace(job, refresh=True, listed=told - {listed_as(plan.lists.key)}))
+        run_job(replace(job, refresh=True, listed=told - {listed_as(lists.key)}))
+
+
+def test_a_damaged_copy_does_not_hide_the_one_behind_it(tmp_path: Path) -> None:
+    behind = cache_at(tmp_path / "behind")
+    expected = grow(planned(behind), behind).labels()
+    shutil.copytree(tmp_path / "behind", tmp_path / "own")
+    cache = Cache(Store.at(str(tmp_path / "own")), behind.store)
+    plan = planned(cache)
+    lists = plan.lists_for(plan.neighbors, FROM)
+    assert lists is not None
+    record = find_lists(cache, lists)
+    assert record is not None
+    ref = record.array("indices")
+    path = tmp_path / "own" / array_folder(ref.digest) / chunk_name(ref)
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    assert grow(plan, cache, refresh=True).labels() == expected
