@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cellstrata.tasks.kernels.knn import EXACT_UP_TO, Neighbors, nearest_neighbors
-from cellstrata.tasks.kernels.neighbor_lists import from_lists, list_length
+from cellstrata.tasks.kernels.neighbor_lists import LISTED, SERVED, from_lists
 from cellstrata.tasks.trees.neighbor_lists import FROM_LISTS
 
 
@@ -15,8 +15,8 @@ class ClusterNeighbors:
 
     def __init__(self, embedding: npt.NDArray[np.float32], n_neighbors: int) -> None:
         self.embedding, self.n_neighbors = embedding, n_neighbors
-        self._listed = len(embedding) > EXACT_UP_TO
-        self._lists = nearest_neighbors(embedding, list_length(n_neighbors) if self._listed else n_neighbors)
+        self._listed = len(embedding) > EXACT_UP_TO and n_neighbors <= SERVED
+        self._lists = nearest_neighbors(embedding, LISTED if self._listed else n_neighbors)
 
     def whole(self) -> Neighbors:
         """Return those of all cells."""

@@ -100,3 +100,24 @@ def test_from_a_bucket_where_clusters_are_split_together(
     assert "error" not in report, report["error"]
     assert report["splits"]["executed"] == expected["splits"]["executed"] > 3
     assert labels(report).equals(labels(expected))
+
+
+def test_a_stored_graph_at_level_1_and_the_command_for_one_level(
+    cells: Path, one: Run, cluster: Cluster, tmp_path: Path
+) -> None:
+    """What level 1 is split on decides nothing below, in a run and level by level."""
+    stored = load(one(cells, {**SETTINGS, "hierarchy": 1}, "first")["output"])
+    path = tmp_path / "stored.h5ad"
+    anndata.AnnData(obs=stored.obs[[]], obsm={"X_pca": stored.obsm["X_pca"]}, obsp=dict(stored.obsp), uns={
+        "neighbors": stored.uns["neighbors"]
+    }).write_h5ad(path)  # fmt: skip
+    report = one(path, SETTINGS, "stored")
+    tree = load(report["output"]).uns["clustering"]["tree"]
+    assert tree["knn"].str.startswith("lists of 40 by faiss").any()
+    for level, source in ((1, path), (2, "l1.zarr")):
+        arguments = ["--level", level, "--resolution", 0.3, "--neighbors_args", '{"n_neighbors": 10}']
+        code, printed = cluster(source, f"l{level}.zarr", *arguments)
+        assert code == 0, printed
+        assert " 0 splits computed" in printed, printed
+        found = load(f"l{level}.zarr").obs[f"leiden_0.3_{level}"].astype(str)
+        assert found.tolist() == labels(report)[f"leiden_0.3_{level}"].tolist()
