@@ -150,12 +150,12 @@ def _half(directed: scipy.sparse.csr_matrix, start: int, end: int, *, upper: boo
     with IMPORTING:
         import scipy.sparse as sp
 
-    part = slice(directed.indptr[start], directed.indptr[end])
-    lengths = np.diff(directed.indptr[start : end + 1])
-    row = np.repeat(np.arange(start, end, dtype=np.int32), lengths)
+    bounds = directed.indptr[start : end + 1]
+    part = slice(bounds[0], bounds[-1])
+    row = np.repeat(np.arange(start, end, dtype=np.int32), np.diff(bounds))
     targets, weights = directed.indices[part], directed.data[part]
     kept = (targets > row) if upper else (targets < row)
     kept &= weights > 0
-    counts = np.add.reduceat(np.append(kept, False), directed.indptr[start:end] - part.start, dtype=np.int64)
-    indptr = np.concatenate([[0], np.cumsum(np.where(lengths > 0, counts, 0))])
+    before = np.concatenate([[0], np.cumsum(kept)])  # how many edges are kept before each
+    indptr = before[bounds - bounds[0]]
     return sp.csr_matrix((weights[kept], targets[kept], indptr), shape=(end - start, directed.shape[1]))

@@ -64,8 +64,8 @@ class TreePlan:
     `placement` says which engine splits how many cells, and why; `resolutions` are all those at which
     level 1's graph is partitioned. `embeddings` gives the address of each (n, d) float32 embedding in the
     cache; `root_graph` is the key of level 1's graph and `root_graph_stored` tells that it came with the input.
-    `evidence` is how much of it is gathered for each split, None where that is left to the
-    rules of `stop`; `batches` are the columns whose spread over clusters is told, the first for the rule on donors.
+    `evidence` is how much of it is gathered for each split, None where that is left to the rules of `stop`;
+    `batches` are the columns whose spread over clusters is told, the first for the rule on donors.
     """
 
     algorithm: Algorithm
