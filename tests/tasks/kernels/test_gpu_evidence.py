@@ -54,8 +54,16 @@ def test_two_engines_are_compared() -> None:
 def test_neighbors_are_compared() -> None:
     found = gpu_evidence.neighbors_compared(500, "a search that is not here")
     assert found["shared_with_cpu"] == 1.0  # the CPU did both, and it says so
-    assert found["method"].startswith(f"{method_for(500)} instead of a search that is not here")
+    assert found["method"]["gpu"].startswith(f"{method_for(500)} instead of a search that is not here")
+    assert found["recall"] == {"gpu": 1.0, "cpu": 1.0}
     assert found["edges"]["gpu"] == found["edges"]["cpu"]
+
+
+def test_ensembles_are_compared() -> None:
+    found = gpu_evidence.ensembles_compared(1000, load_engine("leidenalg"), load_engine("igraph"))
+    for name in ("leidenalg", "igraph"):
+        assert found[name]["quality"]["joined"] >= found[name]["quality"]["best_run"]
+        assert 0 < found[name]["agreement"] <= 1
 
 
 def test_counts_of_a_report() -> None:
@@ -84,5 +92,6 @@ def test_documents_claim_no_more_than_there_is_evidence_for() -> None:
         assert found["status"]["device"]
         assert found["status"]["version"]
         assert found["tests"]["passed"]
-        assert not found["tests"]["failed"] + found["tests"]["skipped"]
+        assert not found["tests"]["failed"]
+        assert all("is not installed" in reason or "tells no" in reason for reason in found["tests"]["reasons"])
         assert not found["changed_since"]
