@@ -26,6 +26,7 @@ from cellstrata.configs.errors import ConfigError, Problem, did_you_mean, one_of
 from cellstrata.configs.evidence import AUTO, NEVER, AskedEvidence, AskedStop, StopRules
 from cellstrata.configs.hierarchy import Hierarchy
 from cellstrata.configs.hierarchy_schema import HIERARCHY_SCHEMA
+from cellstrata.configs.markers import AskedMarkers
 from cellstrata.configs.values import (
     Count,
     CountFromZero,
@@ -194,6 +195,11 @@ class ClusteringConfig(BaseModel):
     batch_keys: TextList = Field(
         default_factory=list,
         description="Obs columns of donors and batches: how each cluster is spread over them is told.",
+    )
+    markers: AskedMarkers = Field(
+        None,
+        description="Marker genes of every cluster, against its sisters and against all other cells: true, or how and "
+        "from which values. They are written to `markers.parquet` beside the result's labels.",
     )
     clustering_args: Annotated[dict[str, bool], BeforeValidator(check)] = Field(
         default_factory=dict,

@@ -13,6 +13,7 @@ from cellstrata.configs.clustering import ClusteringConfig, NeighborsConfig, Plo
 from cellstrata.configs.dask import DaskConfig
 from cellstrata.configs.dataset import InputConfig
 from cellstrata.configs.evidence import EvidenceConfig, StopRules
+from cellstrata.configs.markers import MarkersConfig
 from cellstrata.configs.model import Defaults, RunConfig
 
 # What may be written and is then normalised, so that validation alone does not show it.
@@ -80,6 +81,7 @@ def _rows() -> Iterator[tuple[str, str, str, str]]:
         ("DATASETS.*.clustering.plots.", PlotsConfig),
         ("DATASETS.*.clustering.evidence.", EvidenceConfig),
         ("DATASETS.*.clustering.stop.", StopRules),
+        ("DATASETS.*.clustering.markers.", MarkersConfig),
     ]
     parts = json_schema()
     for prefix, model in sections:

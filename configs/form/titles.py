@@ -17,6 +17,7 @@ CLUSTERING = {
     "evidence": "Gather evidence for each split",
     "stop": "What a split needs to stand",
     "batch_keys": "Columns of donors and batches",
+    "markers": "Find marker genes",
     "umap_colors": "Color UMAPs by",
     "recompute_umap": "Compute a new UMAP",
     "plots": "Further figures",
