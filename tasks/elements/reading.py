@@ -36,6 +36,7 @@ __all__ = [
     "DataError",
     "InputError",
     "Root",
+    "frame_names",
     "has_x",
     "kind_of",
     "n_obs",
@@ -74,13 +75,13 @@ def n_vars(root: Root) -> int:
 
 def obs_names(root: Root) -> np.ndarray:
     """Return the names of the cells, an object array of str of length n; duplicates are kept."""
-    return _frame_names(root, "obs")
+    return frame_names(root, "obs")
 
 
 def var_names(root: Root) -> np.ndarray:
     """Return the names of the genes, an object array of str; empty when there is no `var`."""
     take_own(root, "var")
-    return _frame_names(root, "var") if "var" in root else np.empty(0, dtype=object)
+    return frame_names(root, "var") if "var" in root else np.empty(0, dtype=object)
 
 
 def obs_index_column(root: Root) -> str:
@@ -269,7 +270,8 @@ def _frame_length(root: Root, slot: str) -> int:
     return int(frame.shape[0]) if is_array(frame) else shape_of(frame[index_key(frame)])[0]
 
 
-def _frame_names(root: Root, slot: str) -> np.ndarray:
+def frame_names(root: Root, slot: str) -> np.ndarray:
+    """Return the index of a stored frame, `obs`, `var` or `raw/var`, as an object array of str."""
     frame = root[slot]
     if not is_array(frame):
         return strings(frame[index_key(frame)])

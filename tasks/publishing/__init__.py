@@ -1,5 +1,5 @@
 """Writing a zarr that appears whole or not at all: linked, referred to, copied or converted.
 
 Start with `publish.publish`.
-Imports from this project: elements, overlays, stores and imports: no tree, no configuration.
+Imports from this project: elements, overlays, stores, imports, and the form of markers: no tree, no configuration.
 """

@@ -1,0 +1,73 @@
+"""The marker genes beside a result, as one parquet file that needs no AnnData to be read."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from cellstrata.tasks.imports.turns import IMPORTING
+from cellstrata.tasks.markers.ranked_genes import RankedGenes
+from cellstrata.tasks.stores.places import Place
+
+KEY = b"markers"  # in the metadata of the schema: how they were found, as JSON
+
+
+@dataclass(frozen=True, eq=False)
+class ClusterMarkers:
+    """The markers of one cluster of a column against `sisters` or `all`."""
+
+    column: str
+    cluster: str
+    parent: str
+    against: str
+    found: RankedGenes
+
+
+def write_markers_parquet(
+    place: Place, markers: Iterable[ClusterMarkers], genes: np.ndarray, how: Mapping[str, object]
+) -> int:
+    """Write a row for each marker to one parquet file, atomically; return its bytes.
+
+    `genes` are the names of all genes. `how` is kept in the metadata of the schema under `markers`, as JSON.
+
+    Columns: `column`, `cluster`, `parent`, `against`, `gene` (dictionaries of strings), `rank` (int32, from 1),
+    `score`, `log_fold_change`, `p`, `p_adjusted`, `share_in`, `share_out`, `auroc` (float64; `auroc` is null for a
+    t-test).
+    """
+    with IMPORTING:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+    text = pa.dictionary(pa.int32(), pa.string())
+    names = ("column", "cluster", "parent", "against", "gene")
+    numbers = ("score", "log_fold_change", "p", "p_adjusted", "share_in", "share_out", "auroc")
+    fields = [*((name, text) for name in names), ("rank", pa.int32()), *((name, pa.float64()) for name in numbers)]
+    schema = pa.schema(fields, metadata={KEY: json.dumps(dict(how), sort_keys=True).encode()})
+    every = list(markers)
+    lengths = [len(one.found.genes) for one in every]
+    columns = [
+        pa.array(np.repeat(np.array([getattr(one, name) for one in every], dtype=object), lengths), pa.string())
+        for name in names[:-1]
+    ]
+    places = _joined([one.found.genes for one in every], np.int64)
+    columns.append(pa.array(np.asarray(genes, dtype=object)[places].astype(object), pa.string()))
+    columns = [column.dictionary_encode() for column in columns]
+    columns.append(pa.array(_joined([np.arange(1, n + 1) for n in lengths], np.int32)))
+    for of in ("scores", "log_fold_changes", "p", "p_adjusted", "shares", "shares_of_rest"):
+        columns.append(pa.array(_joined([getattr(one.found, of) for one in every], np.float64)))
+    areas = [one.found.auroc for one in every]
+    known = [np.full(n, np.nan) if area is None else area for area, n in zip(areas, lengths, strict=True)]
+    columns.append(pa.array(_joined(known, np.float64), from_pandas=True))
+    buffer = io.BytesIO()
+    pq.write_table(pa.table(columns, schema=schema), buffer, compression="zstd")
+    data = buffer.getvalue()
+    place.store.write("", data)
+    return len(data)
+
+
+def _joined(parts: list[np.ndarray], kind: type) -> np.ndarray:
+    return np.concatenate([np.empty(0, kind), *parts]).astype(kind)
