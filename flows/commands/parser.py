@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from typing import Any
 
 DESCRIPTION = """\
@@ -19,6 +20,7 @@ examples:
   cellstrata cluster in.h5ad level1.zarr  one resolution, one level
   cellstrata collect a.zarr b.zarr --output labels.csv
   cellstrata explain result.zarr --cluster 3_1
+  cellstrata markers result.zarr          marker genes of every cluster
   cellstrata materialize r.zarr copy.zarr a copy that needs no input
   cellstrata ui                           a Prefect server for you alone
   cellstrata deploy config.yaml --schedule "0 3 * * *"   every night
@@ -49,6 +51,16 @@ examples:
       --clustering_args '{"n_iterations": 5, "flavor": "igraph"}'
 
 The cache is that of `run`: the user's cache directory, or CELLSTRATA_CACHE."""
+
+MARKERS_EPILOG = """\
+examples:
+  cellstrata markers result.zarr                        X holds logarithms
+  cellstrata markers result.zarr --layer counts --normalize
+  cellstrata markers result.zarr --raw --method wilcoxon --against sisters
+
+Every cluster is compared with its sisters, the other children of its parent,
+and with all other cells. The table is written beside the result:
+result/markers.parquet."""
 
 PRUNE_EPILOG = """\
 What was used least recently goes first; what a run uses now stays, and so does
@@ -120,6 +132,7 @@ def command_parser() -> argparse.ArgumentParser:
     explain.add_argument("--column", metavar="NAME", help="obs column, where several have a cluster of this label")
     explain.add_argument("--json", action="store_true", dest="as_json", help="print all that is recorded, as JSON")
     explain.set_defaults(run=".explain:explain", takes="result cluster column as_json")
+    _add_markers(commands)
     materialize = commands.add_parser(
         "materialize", help="copy a result with all that it links or refers to", allow_abbrev=False,
         usage="cellstrata materialize RESULT DEST [--overwrite]",
@@ -173,6 +186,48 @@ def _add_cluster(commands: Any) -> None:
         cluster.add_argument(f"--{name}", default=default, **more)
     cluster.add_argument("--overwrite", action="store_true", help="replace an existing column or result")
     cluster.set_defaults(run=".cluster:cluster")
+
+
+def _add_markers(commands: Any) -> None:
+    markers = commands.add_parser(
+        "markers", help="find the marker genes of every cluster", allow_abbrev=False, epilog=MARKERS_EPILOG,
+        usage="cellstrata markers RESULT [--layer NAME | --raw] [--normalize] [options]; --help lists them",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    markers.add_argument("result", metavar="RESULT", help="a result of `run`, `cluster` or `collect`")
+    values = markers.add_mutually_exclusive_group()
+    values.add_argument("--layer", metavar="NAME", help="take the values of this layer (default: X)")
+    values.add_argument("--raw", action="store_true", help="take the X of `raw`")
+    markers.add_argument(
+        "--normalize", action=argparse.BooleanOptionalAction, default=False,
+        help="the values are counts: take log(1 + 10,000 x count / size of the cell)",
+    )  # fmt: skip
+    markers.add_argument(
+        "--method", default="t-test", choices=("t-test", "t-test_overestim_var", "wilcoxon"), metavar="NAME",
+        help="t-test, t-test_overestim_var or wilcoxon (default: %(default)s)",
+    )  # fmt: skip
+    markers.add_argument(
+        "--against", nargs="+", default=["sisters", "all"], choices=("sisters", "all"), metavar="WHAT",
+        help="sisters, all, or both (default: both)",
+    )  # fmt: skip
+    markers.add_argument("--columns", nargs="+", metavar="NAME", help="obs columns (default: all of the result)")
+    markers.add_argument("--n_genes", type=_whole(1), default=100, metavar="N", help="of a cluster (%(default)s)")
+    markers.add_argument(
+        "--min_cells", type=_whole(2), default=10, metavar="N", help="leave smaller clusters out (%(default)s)"
+    )
+    markers.add_argument("--json", action="store_true", dest="as_json", help="print the best genes as JSON")
+    markers.set_defaults(run=".markers:markers")
+
+
+def _whole(least: int) -> Callable[[str], int]:
+    """Return what reads a whole number of at least so much."""
+
+    def read(text: str) -> int:
+        if not text.isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least {least}")
+        return int(text)
+
+    return read
 
 
 def _add_deployments(commands: Any) -> None:
