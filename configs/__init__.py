@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from cellstrata.configs.errors import ConfigError, Problem
     from cellstrata.configs.form.reference import json_schema, reference_table
     from cellstrata.configs.hierarchy import Hierarchy, LevelParameters
-    from cellstrata.configs.load import load_config
+    from cellstrata.configs.loading.load import load_config
     from cellstrata.configs.model import RunConfig
 
 __all__ = [
@@ -45,7 +45,7 @@ _WHERE = {
     "Problem": "errors",
     "RunConfig": "model",
     "json_schema": "form.reference",
-    "load_config": "load",
+    "load_config": "loading.load",
     "reference_table": "form.reference",
 }
 

@@ -18,7 +18,7 @@ from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from typing import Protocol
 
-from cellstrata.configs.load import config_from
+from cellstrata.configs.loading.load import config_from
 from cellstrata.configs.model import RunConfig
 from cellstrata.flows.credentials import has_blocks
 from cellstrata.flows.early import start_graphs, wake_worker

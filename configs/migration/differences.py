@@ -7,9 +7,9 @@ from typing import Any
 
 from cellstrata.configs.errors import ConfigError, Path
 from cellstrata.configs.hierarchy import Hierarchy
+from cellstrata.configs.loading.yaml_writer import inline
 from cellstrata.configs.migration.hierarchy import level_map
 from cellstrata.configs.migration.notes import Notes
-from cellstrata.configs.yaml_writer import inline
 
 # What scAtlasTb took for a new graph unless told.
 _NEW_GRAPH = {"n_neighbors": 15, "use_rep": "X_pca"}

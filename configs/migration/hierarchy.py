@@ -11,9 +11,9 @@ from typing import Any
 from cellstrata.configs.clustering_args import FLAVORS
 from cellstrata.configs.errors import shown
 from cellstrata.configs.hierarchy import LevelParameters
+from cellstrata.configs.loading.yaml_writer import inline
 from cellstrata.configs.migration.notes import is_slip
 from cellstrata.configs.migration.values import Note, as_number
-from cellstrata.configs.yaml_writer import inline
 
 _NUMBER = re.compile(r"[0-9]{1,9}", re.ASCII)
 _TEXTS = ("use_rep", "metric")

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from cellstrata.configs.evidence import EvidenceConfig
-from cellstrata.configs.load import load_config
+from cellstrata.configs.loading.load import load_config
 from cellstrata.configs.model import RunConfig
 from cellstrata.flows.commands.attempt import Attempt
 from cellstrata.flows.commands.exit_codes import DONE, FAILED

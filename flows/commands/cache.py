@@ -170,7 +170,7 @@ def _limits(options: argparse.Namespace) -> tuple[float | None, int | None]:
 
 def _opened(url: str | None, env: Mapping[str, str]) -> Cache:
     """Open the cache of `url`, by default that of runs in this environment. Raises ConfigError."""
-    from cellstrata.configs.load import with_environment
+    from cellstrata.configs.loading.load import with_environment
 
     own = {name: text for name, text in env.items() if name.upper().startswith(VARIABLES)}
     dataset = {"input": {"clustering": "any.zarr"}, "clustering": {"algorithm": "leiden", "resolutions": 1}}

@@ -10,9 +10,9 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 from cellstrata.configs.errors import ConfigError
+from cellstrata.configs.loading.single_level import NAME, LevelCall, level_call
 from cellstrata.configs.model import RunConfig
 from cellstrata.configs.shown_urls import without_credentials
-from cellstrata.configs.single_level import NAME, LevelCall, level_call
 from cellstrata.flows.commands.attempt import Attempt
 from cellstrata.flows.commands.terminal import Terminal, unexpected
 from cellstrata.flows.executors.executor import Executor, Settings

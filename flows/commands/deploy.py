@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cellstrata.configs.errors import ConfigError
-from cellstrata.configs.load import load_config
+from cellstrata.configs.loading.load import load_config
 from cellstrata.configs.model import RunConfig
 from cellstrata.flows.commands.exit_codes import DONE, FAILED, WRONG_INPUT
 from cellstrata.flows.commands.terminal import Terminal, unexpected

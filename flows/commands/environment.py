@@ -23,7 +23,7 @@ def storage_options(env: Mapping[str, str]) -> StorageOptions:
     given = {name: text for name, text in env.items() if name.upper().startswith(VARIABLE)}
     if not given:
         return {}
-    from cellstrata.configs.load import with_environment
+    from cellstrata.configs.loading.load import with_environment
 
     dataset = {"input": {"clustering": "any.zarr"}, "clustering": {"algorithm": "leiden", "resolutions": 1}}
     config = with_environment({"output_dir": ".", "DATASETS": {"any": dataset}}, given)[0]

@@ -7,10 +7,10 @@ import sys
 from collections.abc import Mapping
 
 from cellstrata.configs.errors import ConfigError, Path, Problem
-from cellstrata.configs.load import read_document
+from cellstrata.configs.loading.load import read_document
+from cellstrata.configs.loading.yaml_writer import written
 from cellstrata.configs.migration.document import migrated
 from cellstrata.configs.model import RunConfig
-from cellstrata.configs.yaml_writer import written
 from cellstrata.flows.commands.exit_codes import DONE, WRONG_INPUT
 from cellstrata.flows.commands.terminal import Terminal
 

@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from cellstrata.configs.errors import ConfigError
-from cellstrata.configs.load import load_config
+from cellstrata.configs.loading.load import load_config
 from cellstrata.configs.model import RunConfig
 from cellstrata.flows.commands.attempt import Attempt
 from cellstrata.flows.commands.exit_codes import DONE

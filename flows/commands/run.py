@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from cellstrata.configs.load import load_config
+from cellstrata.configs.loading.load import load_config
 from cellstrata.configs.secrets_mask import MASK, is_secret
 from cellstrata.configs.shown_urls import without_credentials
 from cellstrata.flows.commands.attempt import Attempt

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cellstrata.configs.errors import ConfigError
-    from cellstrata.configs.load import load_config
+    from cellstrata.configs.loading.load import load_config
     from cellstrata.configs.model import RunConfig
     from cellstrata.flows.executors.executor import RunnerUnusable
     from cellstrata.flows.launch import RunFailed, run
@@ -56,7 +56,7 @@ _MODULES = {
     "ServerFailed": "flows.server.embedded_server",
     "UnusableInputs": "flows.preparation",
     "linked_store": "tasks.elements.linked_anndata",
-    "load_config": "configs.load",
+    "load_config": "configs.loading.load",
     "materialize": "tasks.publishing.materialize",
     "open_linked": "tasks.elements.linked_anndata",
     "run": "flows.launch",

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from cellstrata.configs.clustering import ClusteringConfig
-from cellstrata.configs.single_level import NAME
+from cellstrata.configs.loading.single_level import NAME
 from cellstrata.tasks.cache.cache import ArrayRef, Cache
 from cellstrata.tasks.elements import reading as elements
 from cellstrata.tasks.elements.opening import DataError, Opened, reading

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from cellstrata.configs.single_level import NAME, LevelCall
+from cellstrata.configs.loading.single_level import NAME, LevelCall
 from cellstrata.tasks.cache.cache import Cache
 from cellstrata.tasks.elements import reading as elements
 from cellstrata.tasks.elements.opening import InputError, Opened, reading

@@ -11,9 +11,9 @@ from old_configurations import CASES, DOCUMENTED, LEIDEN, TOP, one
 
 from cellstrata.configs import ClusteringConfig, ConfigError, RunConfig, load_config
 from cellstrata.configs.dataset import file_id
+from cellstrata.configs.loading.yaml_reader import read_config
+from cellstrata.configs.loading.yaml_writer import written
 from cellstrata.configs.migration.document import migrated
-from cellstrata.configs.yaml_reader import read_config
-from cellstrata.configs.yaml_writer import written
 from cellstrata.flows.commands.command import main
 
 Load = Callable[..., tuple[RunConfig, list[str]]]

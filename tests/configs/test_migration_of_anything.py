@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cellstrata.configs import ConfigError, RunConfig
+from cellstrata.configs.loading.yaml_reader import read_config
+from cellstrata.configs.loading.yaml_writer import written
 from cellstrata.configs.migration.document import migrated
-from cellstrata.configs.yaml_reader import read_config
-from cellstrata.configs.yaml_writer import written
 
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=9),

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from cellstrata.configs.errors import ConfigError
-from cellstrata.configs.yaml_reader import read_config
+from cellstrata.configs.loading.yaml_reader import read_config
 
 
 @pytest.mark.parametrize(

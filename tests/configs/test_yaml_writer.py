@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cellstrata.configs.yaml_reader import read_config
-from cellstrata.configs.yaml_writer import inline, written
+from cellstrata.configs.loading.yaml_reader import read_config
+from cellstrata.configs.loading.yaml_writer import inline, written
 
 PLAIN = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=9)
 NESTED = st.recursive(

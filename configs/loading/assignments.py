@@ -15,11 +15,11 @@ from cellstrata.configs.clustering_args import STANDS_FOR
 from cellstrata.configs.dataset import DatasetConfig
 from cellstrata.configs.errors import ConfigError, Path, Problem, did_you_mean, one_of
 from cellstrata.configs.keys import annotation_at, is_text, is_truth, model_at
+from cellstrata.configs.loading.yaml_reader import parse_value
 from cellstrata.configs.merging import takes_part
 from cellstrata.configs.model import RunConfig
 from cellstrata.configs.secrets_mask import is_secret
 from cellstrata.configs.wording import SECRET_KEYS
-from cellstrata.configs.yaml_reader import parse_value
 
 TRUE_WORDS = ("true", "1", "yes", "on")
 FALSE_WORDS = ("false", "0", "no", "off")

@@ -9,12 +9,12 @@ from typing import Any
 from pydantic.fields import FieldInfo
 from pydantic_settings import PydanticBaseSettingsSource
 
-from cellstrata.configs.assignments import Assignment, assign
 from cellstrata.configs.errors import ConfigError, Path, Problem, did_you_mean, shown
+from cellstrata.configs.loading.assignments import Assignment, assign
+from cellstrata.configs.loading.notices import notices_of
+from cellstrata.configs.loading.options import from_environment, from_keywords, from_options
+from cellstrata.configs.loading.yaml_reader import Document, read_config
 from cellstrata.configs.model import RunConfig
-from cellstrata.configs.notices import notices_of
-from cellstrata.configs.options import from_environment, from_keywords, from_options
-from cellstrata.configs.yaml_reader import Document, read_config
 
 
 class _Layers(PydanticBaseSettingsSource):

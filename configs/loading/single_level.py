@@ -10,7 +10,7 @@ from typing import Any
 
 from cellstrata.configs.dataset import MOST_BYTES
 from cellstrata.configs.errors import ConfigError, Problem, shown
-from cellstrata.configs.load import with_environment
+from cellstrata.configs.loading.load import with_environment
 from cellstrata.configs.model import RunConfig
 
 NAME = "input"  # of the one dataset and its one file

@@ -6,7 +6,10 @@ import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cellstrata.configs.assignments import (
+from cellstrata.configs.clustering import ClusteringConfig
+from cellstrata.configs.errors import ConfigError, Path, Problem, did_you_mean
+from cellstrata.configs.keys import is_truth
+from cellstrata.configs.loading.assignments import (
     FALSE_WORDS,
     TRUE_WORDS,
     Assignment,
@@ -15,9 +18,6 @@ from cellstrata.configs.assignments import (
     paths_of,
     value_of,
 )
-from cellstrata.configs.clustering import ClusteringConfig
-from cellstrata.configs.errors import ConfigError, Path, Problem, did_you_mean
-from cellstrata.configs.keys import is_truth
 from cellstrata.configs.merging import takes_part
 from cellstrata.configs.model import RunConfig
 

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from cellstrata.configs.errors import ConfigError
-from cellstrata.configs.yaml_reader import parse_value
+from cellstrata.configs.loading.yaml_reader import parse_value
 
 
 class _Dumper(yaml.SafeDumper):
