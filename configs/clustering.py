@@ -22,6 +22,7 @@ from pydantic import (
 
 from cellstrata.configs.cluster_ids import TreeId
 from cellstrata.configs.clustering_args import check, folded
+from cellstrata.configs.embedding import AskedEmbedding, EmbeddingConfig
 from cellstrata.configs.errors import ConfigError, Problem, did_you_mean, one_of, shown
 from cellstrata.configs.evidence import AUTO, NEVER, AskedEvidence, AskedStop, StopRules
 from cellstrata.configs.hierarchy import Hierarchy
@@ -154,6 +155,11 @@ class ClusteringConfig(BaseModel):
         default_factory=Hierarchy,
         description="Sub-clustering: a depth, the clusters to split, or levels and clusters that differ.",
     )
+    embedding: AskedEmbedding = Field(
+        None,
+        description="Embedding on which clusters below level 1 are split: `reuse` (the default), or one derived from "
+        "the expression of each cluster's own cells: `pca`, `hvg_pca`, or a mapping.",
+    )
     recompute_umap: Switch = Field(False, description="Compute a new UMAP even if one is stored.")
     umap_colors: TextList = Field(
         default_factory=list,
@@ -240,6 +246,15 @@ class ClusteringConfig(BaseModel):
         """Whether an embedding is used even where level 1 is split on a stored graph."""
         return self.hierarchy.depth > 1 or self.asks_evidence
 
+    @property
+    def embeddings_of_clusters(self) -> list[EmbeddingConfig]:
+        """The embeddings that are derived from the cells of clusters, each once."""
+        hierarchy = self.hierarchy
+        below = [hierarchy.levels.get(level) for level in range(2, hierarchy.deepest_blanket + 1)]
+        own = [each.embedding for each in (*below, *hierarchy.all_parameters()) if each is not None]
+        asked = [self.embedding if hierarchy.depth > 1 else None, *own]
+        return list(dict.fromkeys(each for each in asked if each is not None and each.derives))
+
     @model_validator(mode="wrap")
     @classmethod
     def _whole(cls, data: object, handler: ModelWrapValidatorHandler[ClusteringConfig]) -> ClusteringConfig:
@@ -251,7 +266,7 @@ class ClusteringConfig(BaseModel):
             config = handler(data)
         except ValidationError as error:
             raise ConfigError([*problems_in(error, cls), *problems]) from None
-        if problems := [*problems, *_trees_not_made(config), *_without_end(config)]:
+        if problems := [*problems, *_trees_not_made(config), *_without_end(config), *_of_level_1(config)]:
             raise ConfigError(problems)
         return config
 
@@ -298,6 +313,14 @@ def _without_end(config: ClusteringConfig) -> list[Problem]:
         message = "`min_donors` asks for a column that says from which donor cells are"
         found.append(Problem(("stop",), message, "write `batch_keys: [donor]`"))
     return found
+
+
+def _of_level_1(config: ClusteringConfig) -> list[Problem]:
+    first = config.hierarchy.parameters(())
+    if first is None or first.embedding is None or not first.embedding.derives:
+        return []
+    message = "level 1 is split on an embedding of all cells, which the input has or of which `neighbors` tells"
+    return [Problem(("hierarchy",), message, "leave `embedding` out there")]
 
 
 def _contradictions(data: Mapping[str, object]) -> list[Problem]:

@@ -7,12 +7,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from cellstrata.configs.cluster_ids import ClusterId, NamedCluster, TreeId, id_hint, named_cluster
+from cellstrata.configs.embedding import AskedEmbedding
 from cellstrata.configs.errors import ConfigError, Problem, did_you_mean, one_of, shown
 from cellstrata.configs.evidence import AskedStop, StopRules
-from cellstrata.configs.values import Count, CountFromZero, Iterations, Metric, Neighbors, Resolution, Runs, Text
+from cellstrata.configs.values import (
+    Count,
+    CountFromZero,
+    Iterations,
+    Metric,
+    Neighbors,
+    Resolution,
+    Runs,
+    Text,
+    refuse,
+)
 from cellstrata.configs.wording import problems_in
 
 UNTIL_STABLE = "until_stable"
@@ -35,6 +46,18 @@ class LevelParameters(BaseModel):
     seed: CountFromZero | None = Field(None, description="Seed of these splits.")
     ensemble: Runs | None = Field(None, description="Runs of Leiden that are joined into each of these splits.")
     stop: AskedStop = Field(None, description="What these splits need to stand; `false`: nothing.")
+    embedding: AskedEmbedding = Field(
+        None,
+        description="Embedding of these splits: `reuse`, or one derived from the cluster's cells, `pca`, `hvg_pca`.",
+    )
+
+    @model_validator(mode="after")
+    def _one_embedding(self) -> LevelParameters:
+        if self.use_rep is not None and self.embedding is not None and self.embedding.derives:
+            raise refuse(
+                "`use_rep` names a stored embedding and `embedding` one to be derived", "leave one of the two out"
+            )
+        return self
 
     def over(self, below: LevelParameters) -> LevelParameters:
         """Lay these parameters over others."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from prefect import get_run_logger
+from prefect.utilities.annotations import quote
 
 from cellstrata.configs.clustering import ClusteringConfig
 from cellstrata.flows.assets import publishing
@@ -22,10 +23,11 @@ from cellstrata.flows.monitor.summary import DatasetSummary
 from cellstrata.flows.preparation import take_input
 from cellstrata.flows.reports import report_of_dataset
 from cellstrata.flows.run import Run
-from cellstrata.flows.steps import run_step, split
+from cellstrata.flows.steps import run_step, split, step
 from cellstrata.tasks.advice.advice import Advice, advice_on
 from cellstrata.tasks.advice.resolution_facts import sweep_plan
 from cellstrata.tasks.advice.sweep import next_resolutions
+from cellstrata.tasks.branches.embedding import BranchRequest, embed_branches, find_branches
 from cellstrata.tasks.cache.cache import ArrayRef, Cache, DamagedEntry
 from cellstrata.tasks.inputs.inspection import Input
 from cellstrata.tasks.inputs.level_1 import Embeddings, Level1, pca_of
@@ -38,7 +40,7 @@ from cellstrata.tasks.results.uses import note_use
 from cellstrata.tasks.trees.neighbor_lists import find_lists
 from cellstrata.tasks.trees.plan import EmbeddingChoice, TreePlan
 from cellstrata.tasks.trees.root_graph import RootGraph, compute_lists, compute_neighbors
-from cellstrata.tasks.trees.tree import Tree
+from cellstrata.tasks.trees.tree import Pending, Tree
 from cellstrata.tasks.trees.umap import ComputedUmap, compute_umap, find_umap
 
 WAITING = 2  # threads beyond the workers, so that a worker never waits for the next job's look-up
@@ -226,8 +228,16 @@ class DatasetSteps:
             refresh=config.refresh,
             on_progress=follow,
             counts=self.counts,
+            derive=self._derive,
         )
         await driver.grow(trees)
+
+    def _derive(self, name: str, nodes: Sequence[Pending]) -> Any:
+        """Submit what derives the embeddings of some clusters' own; all of them are asked for in the same way."""
+        config = self.run.config
+        request = BranchRequest.of(self.source.opened, nodes, rehash=config.rehash)
+        arguments = (request, self.cache, config.refresh)
+        return step.submit(name, "apart", embed_branches, quote(arguments), find_branches)
 
     async def publish(self, finished: Finished) -> Published:
         """Write the result and the table of labels, and note in the cache what they use."""

@@ -11,7 +11,7 @@ import asyncio
 import heapq
 import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from prefect.utilities.annotations import quote
@@ -27,7 +27,7 @@ from cellstrata.tasks.trees.judgement import Judgement
 from cellstrata.tasks.trees.runs import next_runs
 from cellstrata.tasks.trees.split import NodeSplit, first_nodes, node_key, split
 from cellstrata.tasks.trees.split_evidence import evidence_key, judge, judge_whole, needs_evidence
-from cellstrata.tasks.trees.tree import Node, Pending, Tree
+from cellstrata.tasks.trees.tree import Node, OwnEmbedding, Pending, Tree
 
 LOOK_AGAIN = 0.3  # seconds, at what another run is computing
 GIVE_UP = 3  # failures of one dataset; more of them have one cause, as a full disk
@@ -52,6 +52,7 @@ class _Work:
     made: bool = False  # that split was computed by this run
     runs_made: int = 0
     runs_open: int = 0
+    embeds: bool = False  # embeddings of their own are derived for the nodes, which are split then
 
     @property
     def n_cells(self) -> int:
@@ -60,7 +61,10 @@ class _Work:
 
 @dataclass
 class Driver:
-    """Grows the trees of one dataset. `submit` is the split task's, over the run's cache."""
+    """Grows the trees of one dataset. `submit` is the split task's, over the run's cache.
+
+    `derive` submits what derives an embedding of its own for each of some nodes of a plan, in their order.
+    """
 
     dataset: str
     cache: Cache
@@ -70,6 +74,7 @@ class Driver:
     refresh: bool = False
     on_progress: Callable[[int, Counts], None] = lambda settled, counts: None
     counts: Counts = field(default_factory=Counts)
+    derive: Callable[[str, Sequence[Pending]], Any] | None = None
     _ready: list[tuple[int, int, _Work]] = field(default_factory=list)
     _running: dict[Any, _Work] = field(default_factory=dict)
     _elsewhere: list[_Work] = field(default_factory=list)
@@ -121,8 +126,8 @@ class Driver:
                 except ClusterLost as error:
                     failures += [str(error)] * GIVE_UP  # nothing else can be split either
                 else:
-                    if work.runs_open:
-                        continue  # it comes again when they are made
+                    if work.runs_open or work.embeds:
+                        continue  # it comes again when they are made; or what is split on them does
                     done = claims.release if reason else claims.finish
                     releases.append(asyncio.create_task(asyncio.to_thread(done, work.key)))
                 self.on_progress(sum(tree.settled for tree in trees), self.counts)
@@ -132,6 +137,9 @@ class Driver:
 
     def _start(self, work: _Work, claims: Claims) -> Any:
         """Submit a piece of work; None if another run is at it."""
+        if work.embeds:
+            assert self.derive is not None
+            return self.derive(work.name, work.nodes)
         plan, key = work.tree.plan, self._key(work)
         known, listed = self.refresh, None if claims.met else self._listing.entries()
         if not known and (listed is None or listed_as(key) in listed):
@@ -176,6 +184,9 @@ class Driver:
         if not future.state.is_completed():
             return await _reason(future)
         try:
+            if work.embeds:
+                self._embedded(work, await asyncio.to_thread(future.result))
+                return ""
             report = JobReport.from_json(future.result())
             from_cache = future.state.name == "Cached"
             if report.more_runs:
@@ -196,19 +207,32 @@ class Driver:
         """Make ready what is to be split among these siblings."""
         pending = [opened for node in nodes if (opened := tree.open(node)) is not None]
         pending.sort(key=lambda node: (-node.n_cells, node.path))
+        waiting = [node for node in pending if node.waits]
+        for own in dict.fromkeys(node.spec.neighbors.embedding.own for node in waiting):
+            members = tuple(node for node in waiting if node.spec.neighbors.embedding.own == own)
+            name = f"{self._name(tree, members)} · embedding"
+            self._push(_Work(tree, members, False, name, parent, embeds=True))
+        pending = [node for node in pending if not node.waits]
         work: list[tuple[tuple[Pending, ...], bool]] = []
+        alone = self.grain if not tree.plan.derives else 0  # below one there are others that wait for an embedding
         for node in pending:
-            if node.n_cells >= self.grain:
+            if node.n_cells >= alone:
                 work.append(((node,), False))
-        for group in _packed([node for node in pending if node.n_cells < self.grain], self.grain):
+        for group in _packed([node for node in pending if node.n_cells < alone], self.grain):
             is_last = tree.plan.depth == len(group[0].path) + 1
             work.append((group, len(group) > 1 or not is_last))
         for members, recurse in work:
             self._push(_Work(tree, members, recurse, self._name(tree, members), parent))
 
+    def _embedded(self, work: _Work, found: Sequence[OwnEmbedding]) -> None:
+        """Take the embeddings that were derived for some nodes, and make these ready to be split."""
+        for node, own in zip(work.nodes, found, strict=True):
+            ready = replace(node, own=own)
+            self._push(_Work(work.tree, (ready,), False, self._name(work.tree, (ready,)), work.parent))
+
     def _begun(self, work: _Work) -> bool:
         """Begin with an ensemble's runs, where they are pieces of work; False where there is nothing to begin."""
-        if work.recurse or work.evidence_for is not None or not next_runs(work.nodes[0], work.runs_made):
+        if work.recurse or work.embeds or work.evidence_for is not None or not next_runs(work.nodes[0], work.runs_made):
             return False
         there = not work.runs_made and not self.refresh and self.cache.read_record(self._key(work)) is not None
         if not there:

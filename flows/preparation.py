@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from cellstrata.configs.errors import at_most
 from cellstrata.configs.model import RunConfig
 from cellstrata.flows.credentials import BlockProblem, literal_problems, with_blocks
 from cellstrata.flows.executors.registry import runner_problem
 from cellstrata.flows.run import Run
+from cellstrata.tasks.branches.checks import expression_problems, mixing_notices
 from cellstrata.tasks.inputs.expansion import expand
 from cellstrata.tasks.inputs.inspection import Input, inspect_input
 from cellstrata.tasks.inputs.overlaps import conflicts
@@ -116,8 +118,12 @@ def _inspect(run: Run, dataset: str, file_id: str) -> Input:
         )  # fmt: skip
         if found is not None and (problem := _unlinkable(config, found)):
             found, problems = None, [f"{dataset}/{file_id}: {problem}"]
+        if found is not None and (problems := expression_problems(found, settings.clustering)):
+            found = None
         if found is None:
             raise UnusableInputs(problems)
+        notices = mixing_notices(found, settings.clustering)
+        found = replace(found, notices=(*found.notices, *notices)) if notices else found
         with run.lock:
             run.inputs[name] = found
     return found

@@ -12,6 +12,7 @@ from pydantic_core import PydanticUndefined
 from cellstrata.configs.clustering import ClusteringConfig, NeighborsConfig, PlotsConfig
 from cellstrata.configs.dask import DaskConfig
 from cellstrata.configs.dataset import InputConfig
+from cellstrata.configs.embedding import EmbeddingConfig
 from cellstrata.configs.evidence import EvidenceConfig, StopRules
 from cellstrata.configs.markers import MarkersConfig
 from cellstrata.configs.model import Defaults, RunConfig
@@ -79,6 +80,7 @@ def _rows() -> Iterator[tuple[str, str, str, str]]:
         ("DATASETS.*.clustering.", ClusteringConfig),
         ("DATASETS.*.clustering.neighbors.", NeighborsConfig),
         ("DATASETS.*.clustering.plots.", PlotsConfig),
+        ("DATASETS.*.clustering.embedding.", EmbeddingConfig),
         ("DATASETS.*.clustering.evidence.", EvidenceConfig),
         ("DATASETS.*.clustering.stop.", StopRules),
         ("DATASETS.*.clustering.markers.", MarkersConfig),

@@ -8,6 +8,7 @@ CLUSTERING = {
     "algorithm": "Algorithm",
     "resolutions": "Resolutions",
     "hierarchy": "Levels of sub-clustering",
+    "embedding": "Embedding of clusters below level 1",
     "neighbors": "How neighbors are found",
     "recompute_neighbors": "Build a new graph of neighbors",
     "neighbors_key": "Stored graph of neighbors",

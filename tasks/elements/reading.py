@@ -56,6 +56,7 @@ __all__ = [
     "read_x",
     "uns_keys",
     "url_of",
+    "var_flags",
     "var_names",
 ]
 
@@ -126,6 +127,16 @@ def read_obs_column(root: Root, name: str) -> pd.Series:
     if isinstance(values, np.ndarray) and values.dtype.kind == "T":
         values = values.astype(object)  # pandas before 3 cannot hold NumPy's own strings
     return pd.Series(values, name=name)
+
+
+def var_flags(root: Root, name: str) -> np.ndarray | None:
+    """Return a var column of truth values, (genes,) bool, as `highly_variable`; None if there is no such column."""
+    take_own(root, "var", f"var/{name}")
+    if "var" not in root or is_array(root["var"]) or name not in root["var"] or not is_array(root["var"][name]):
+        return None
+    check_filters(url_of(root), f"var[{name!r}]", root["var"][name])
+    values = np.asarray(values_of(root["var"][name]))
+    return values.astype(bool) if values.dtype.kind == "b" else None
 
 
 def obsm_shapes(root: Root) -> dict[str, tuple[int, ...]]:

@@ -2,5 +2,5 @@
 
 Start with `inputs.forecast_input`.
 Nothing is computed or written.
-Imports from this project: configs, inputs, advice, trees, evidence, kernels, cache and stores.
+Imports from this project: configs, branches, inputs, advice, trees, evidence, kernels, cache and stores.
 """

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from cellstrata.configs.model import RunConfig
+from cellstrata.tasks.branches.embedding import BranchRequest, find_branches
 from cellstrata.tasks.cache.cache import ArrayRef, Cache
 from cellstrata.tasks.forecast.split_times import SplitTimes
 from cellstrata.tasks.forecast.sweeps import forecast_sweep
@@ -17,7 +18,7 @@ from cellstrata.tasks.inputs.plans import kept_partition, tree_plans
 from cellstrata.tasks.kernels.engines import Algorithm
 from cellstrata.tasks.kernels.placement import placement_of
 from cellstrata.tasks.trees.plan import EmbeddingChoice, TreePlan
-from cellstrata.tasks.trees.tree import Tree
+from cellstrata.tasks.trees.tree import OwnEmbedding, Pending, Tree
 from cellstrata.tasks.trees.umap import find_umap
 
 UNKNOWN = "the resolutions are yet to be found by the sweep: what follows it is not counted"
@@ -103,8 +104,15 @@ def forecast_input(config: RunConfig, source: Input, cache: Cache, times: SplitT
         use_gpu = config.gpu_for(source.dataset)
         return tree_plans(settings, source, embeddings, graph or "", use_gpu, resolutions=resolutions)
 
+    def embedding_of(pending: Pending) -> OwnEmbedding | None:
+        request = BranchRequest.of(source.opened, [pending], rehash=config.rehash)
+        found = find_branches(request, cache, config.refresh)
+        return found[0] if found else None
+
     def follow(tree: Tree) -> TreeForecast:
-        return forecast_tree(tree, cache, times, seen=seen, refresh=config.refresh, grain=config.grain)
+        return forecast_tree(
+            tree, cache, times, seen=seen, refresh=config.refresh, grain=config.grain, embedding_of=embedding_of
+        )
 
     listed = settings.listed_resolutions
     sweep = None if listed else forecast_sweep(settings.algorithm, settings.evidence, planned, follow, cache)

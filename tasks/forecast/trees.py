@@ -7,8 +7,8 @@ What lies below a split that is missing is not known: its cells are counted, its
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field, replace
 
 from cellstrata.tasks.cache.cache import Cache
 from cellstrata.tasks.forecast.expected_work import Expected, Guess, may_be_split
@@ -19,7 +19,7 @@ from cellstrata.tasks.trees.labels import Path
 from cellstrata.tasks.trees.plan import LAST_LEVEL, TreePlan
 from cellstrata.tasks.trees.split import find_split, first_nodes, node_key
 from cellstrata.tasks.trees.split_evidence import judge, needs_evidence
-from cellstrata.tasks.trees.tree import Node, Pending, Tree
+from cellstrata.tasks.trees.tree import Node, OwnEmbedding, Pending, Tree
 
 Seen = set[Hashable]
 
@@ -107,12 +107,19 @@ class TreeForecast:
 
 
 def forecast_tree(
-    tree: Tree, cache: Cache, times: SplitTimes, *, seen: Seen, refresh: bool = False, grain: int = 0
+    tree: Tree,
+    cache: Cache,
+    times: SplitTimes,
+    *,
+    seen: Seen,
+    refresh: bool = False,
+    grain: int = 0,
+    embedding_of: Callable[[Pending], OwnEmbedding | None] = lambda pending: None,
 ) -> TreeForecast:
     """Follow a tree down as far as the cache knows it; `tree` is new and grows on the way.
 
     A split that is met twice is computed once, and found the second time, as in a run; with `refresh`
-    every split is computed.
+    every split is computed. `embedding_of` returns the embedding of a cluster's own that the cache has.
     """
     plan = tree.plan
     levels = {level: LevelForecast(level) for level in tree.levels}
@@ -124,6 +131,8 @@ def forecast_tree(
         pending = tree.open(node)
         if pending is None:
             continue
+        if pending.waits:
+            pending = replace(pending, own=embedding_of(pending))
         level, n_cells = levels[len(pending.path) + 1], pending.n_cells
         key = _key(plan, pending, cache)
         found = find_split(cache, key) if key is not None else None
@@ -185,5 +194,7 @@ def _key(plan: TreePlan, pending: Pending, cache: Cache) -> str | None:
     """Return the key of a split, None where the rows or the graph that it depends on are not known yet."""
     if not pending.path:
         return node_key(plan, pending, cache) if plan.root_graph else None
+    if pending.own is not None:
+        return node_key(plan, pending, cache)
     known = pending.node.digest is not None or pending.spec.neighbors.embedding in plan.embeddings
     return node_key(plan, pending, cache) if known else None

@@ -71,6 +71,7 @@ def tree_plans(
             evidence=settings.evidence,
             stop=settings.stop_rules,
             batches=source.batches,
+            embedding=settings.embedding,
         )
         for algorithm in settings.algorithm
         for resolution in asked.get(algorithm, ())

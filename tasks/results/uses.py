@@ -31,9 +31,10 @@ def note_use(cache: Cache, name: str, finished: Finished) -> None:
 
 
 def _keys(cache: Cache, finished: Finished) -> set[str]:
-    """The entries: splits and their evidence, level 1's graph, and the neighbours from which graphs are made."""
+    """The entries: splits, their evidence and embeddings, level 1's graph, and the neighbours of graphs."""
     outcomes = [(tree.plan, outcome) for tree in finished.trees for outcome in tree.outcomes.values()]
     keys = {key for _, outcome in outcomes for key in (outcome.key, outcome.judged.evidence_key) if key}
+    keys |= {outcome.own.key for _, outcome in outcomes if outcome.own is not None}
     if finished.graph:
         keys |= {finished.graph, neighbors_key(cache, finished.graph)}
     split = [(plan, outcome.spec, outcome.n_cells) for plan, outcome in outcomes if outcome.spec is not None]

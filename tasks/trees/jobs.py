@@ -154,7 +154,7 @@ def _looked_ahead(job: Job, cache: Cache, nodes: Sequence[Pending]) -> list[Pend
     return list(nodes)
 
 
-_NEWER = ("ensemble", "stop")  # parameters that keys say nothing of where they are not given
+_NEWER = ("ensemble", "stop", "embedding")  # parameters that keys say nothing of where they are not given
 
 
 def bundle_key(plan: TreePlan, nodes: tuple[Pending, ...], cache: Cache) -> str:

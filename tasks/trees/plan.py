@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from cellstrata.configs.embedding import EmbeddingConfig
 from cellstrata.configs.evidence import NEVER, EvidenceConfig, StopRules
 from cellstrata.configs.hierarchy import Hierarchy, LevelParameters
 from cellstrata.tasks.cache.cache import ArrayRef
@@ -22,12 +23,18 @@ ONE_COMMUNITY = "one community"
 
 @dataclass(frozen=True)
 class EmbeddingChoice:
-    """Which embedding: a key of obsm (or `X`), and how many of its first columns, None for all."""
+    """Which embedding: a key of obsm (or `X`), and how many of its first columns, None for all.
+
+    `own` says how one is derived from a cluster's own cells; then the other two say nothing.
+    """
 
     use_rep: str
     n_pcs: int | None = None
+    own: EmbeddingConfig | None = None
 
     def __str__(self) -> str:
+        if self.own is not None:
+            return str(self.own)
         return self.use_rep if self.n_pcs is None else f"{self.use_rep}[:, :{self.n_pcs}]"
 
 
@@ -63,7 +70,8 @@ class TreePlan:
 
     `placement` says which engine splits how many cells, and why; `resolutions` are all those at which
     level 1's graph is partitioned. `embeddings` gives the address of each (n, d) float32 embedding in the
-    cache; `root_graph` is the key of level 1's graph and `root_graph_stored` tells that it came with the input.
+    cache; `embedding` how those of clusters are derived from their own cells, None where all have one of these;
+    `root_graph` is the key of level 1's graph and `root_graph_stored` tells that it came with the input.
     `evidence` is how much of it is gathered for each split, None where that is left to the rules of `stop`;
     `batches` are the columns whose spread over clusters is told, the first for the rule on donors.
     """
@@ -83,6 +91,13 @@ class TreePlan:
     evidence: EvidenceConfig | None = None
     stop: StopRules = NEVER
     batches: tuple[Batches, ...] = ()
+    embedding: EmbeddingConfig | None = None
+
+    @property
+    def derives(self) -> bool:
+        """Whether clusters may be split on embeddings of their own: then each is a piece of work by itself."""
+        levels = [*self.hierarchy.levels.values(), *self.hierarchy.all_parameters()]
+        return any(each is not None and each.derives for each in (self.embedding, *(own.embedding for own in levels)))
 
     @property
     def draws(self) -> EvidenceConfig:
@@ -134,6 +149,9 @@ class TreePlan:
                 return NOT_ASKED
             level = LevelParameters()
         spec = self.spec(level)
+        if path and (own := self._own_embedding(level)) is not None:
+            choice = replace(spec.neighbors.embedding, n_pcs=None, own=own)
+            spec = replace(spec, neighbors=replace(spec.neighbors, embedding=choice))
         needed = max(level.min_cells if level.min_cells is not None else self.min_cells, 2 * spec.neighbors.n_neighbors)
         if path and n_cells < needed:
             return f"too small: {n_cells} cells, {needed} needed"
@@ -141,6 +159,10 @@ class TreePlan:
             return spec
         resolution = spec.partition.resolution * self.attempts[attempt]
         return replace(spec, partition=replace(spec.partition, resolution=resolution))
+
+    def _own_embedding(self, level: LevelParameters) -> EmbeddingConfig | None:
+        asked = level.embedding or (None if level.use_rep is not None else self.embedding)
+        return asked if asked is not None and asked.derives else None
 
     def stop_rules(self, path: Path) -> StopRules:
         """Return the rules by which the split of the cluster at `path` does not stand."""

@@ -22,7 +22,7 @@ def keeps_runs(pending: Pending) -> bool:
 def run_of(pending: Pending, number: int) -> Pending:
     """Return an ensemble's run, counted from 0, as a split of the same cells."""
     partition = ensemble.run_spec(pending.spec.partition, number)
-    return Pending(pending.node, replace(pending.spec, partition=partition), run=number)
+    return replace(pending, spec=replace(pending.spec, partition=partition), run=number)
 
 
 def next_runs(pending: Pending, made: int, *, more: bool = False) -> list[Pending]:

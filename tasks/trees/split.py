@@ -187,6 +187,9 @@ def rows_of(plan: TreePlan, pending: Pending, cache: Cache) -> npt.NDArray[np.fl
     DamagedEntry
         If they do not have the digest.
     """
+    if pending.spec.neighbors.embedding.own is not None:
+        assert pending.own is not None  # whoever asks has had it derived
+        return np.ascontiguousarray(cache.view(pending.own.values, checked=True))
     ref = plan.embeddings[pending.spec.neighbors.embedding]
     whole = cache.view(ref)
     node = pending.node
@@ -232,6 +235,8 @@ def _cells_of(plan: TreePlan, pending: Pending, cache: Cache) -> str:
     """The digest of a node's cells; they are read only if it is not known."""
     if not pending.path and plan.root_graph_stored:
         return plan.root_graph
+    if pending.own is not None:
+        return pending.own.values.digest
     return pending.node.digest or digest_array(rows_of(plan, pending, cache))
 
 

@@ -13,10 +13,11 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
+from cellstrata.tasks.cache.cache import ArrayRef
 from cellstrata.tasks.trees.facts import SplitFacts
 from cellstrata.tasks.trees.judgement import NOTHING, Judgement
 from cellstrata.tasks.trees.labels import Path, label_of
-from cellstrata.tasks.trees.plan import LAST_LEVEL, ONE_COMMUNITY, SplitSpec, TreePlan
+from cellstrata.tasks.trees.plan import LAST_LEVEL, ONE_COMMUNITY, EmbeddingChoice, SplitSpec, TreePlan
 
 Rows = npt.NDArray[np.int32]
 
@@ -34,12 +35,24 @@ class Node:
 
 
 @dataclass(frozen=True)
+class OwnEmbedding:
+    """An embedding of a cluster's own: the key of its entry in the cache, and of its (n, d) float32 array."""
+
+    key: str
+    values: ArrayRef
+
+
+@dataclass(frozen=True)
 class Pending:
-    """A node that is to be split, and how. `run` is the number of an ensemble's run, where it is one of those."""
+    """A node that is to be split, and how. `run` is the number of an ensemble's run, where it is one of those.
+
+    `own` is the embedding that was derived from its cells, where it is to be split on such a one.
+    """
 
     node: Node
     spec: SplitSpec
     run: int | None = None
+    own: OwnEmbedding | None = None
 
     @property
     def path(self) -> Path:
@@ -51,12 +64,18 @@ class Pending:
         """The number of its cells."""
         return len(self.node.rows)
 
+    @property
+    def waits(self) -> bool:
+        """Whether its own embedding is yet to be derived."""
+        return self.own is None and self.spec.neighbors.embedding.own is not None
+
 
 @dataclass(frozen=True)
 class Outcome:
     """What became of one cluster. `reason` says why it has no children of its own, None if it was
     split; `spec`, `key` and `facts` are those of the split, None where none was tried; `judged` is what else is
-    known of it, and says why it does not stand where it was tried and refused."""
+    known of it, and says why it does not stand where it was tried and refused. `own` is the embedding that was derived
+    for it."""
 
     path: Path
     n_cells: int
@@ -66,6 +85,7 @@ class Outcome:
     facts: SplitFacts | None = None
     executed: bool = False
     judged: Judgement = NOTHING
+    own: OwnEmbedding | None = None
 
     @property
     def n_children(self) -> int:
@@ -199,7 +219,8 @@ class Tree:
         """Record a split and return its children, to be opened; one, of all cells, where it does not stand."""
         sizes = facts.sizes
         reason = (facts.note or ONE_COMMUNITY) if len(sizes) < 2 else judged.reason
-        outcome = Outcome(pending.path, pending.n_cells, reason, pending.spec, key, facts, executed, judged)
+        own = pending.own
+        outcome = Outcome(pending.path, pending.n_cells, reason, pending.spec, key, facts, executed, judged, own)
         if reason is not None and pending.node.attempt + 1 < len(self.plan.attempts):
             self.tried.setdefault(pending.path, []).append(outcome)
             return [replace(pending.node, attempt=pending.node.attempt + 1)]
@@ -243,7 +264,7 @@ class Tree:
 
     def _child(self, path: Path, rows: Rows, digest: str | None, spec: SplitSpec) -> Node:
         following = self._next_embedding(path, len(rows))
-        known = following is None or following == spec.neighbors.embedding
+        known = following is None or (following.own is None and following == spec.neighbors.embedding)
         return Node(path, rows, digest if known else None)
 
     def _settle(self, outcome: Outcome) -> None:
@@ -253,7 +274,7 @@ class Tree:
         if outcome.reason is None:
             self.deepest = max(self.deepest, len(outcome.path) + 1)
 
-    def _next_embedding(self, path: Path, n_cells: int) -> object:
+    def _next_embedding(self, path: Path, n_cells: int) -> EmbeddingChoice | None:
         """The embedding of the next split that will be tried at or below `path`, None without one."""
         while len(path) < self.plan.depth:
             decision = self.plan.decide(path, n_cells)

@@ -1,0 +1,81 @@
+"""On which embedding a cluster is split: that of all cells, or one derived from the cluster's own cells."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema, model_validator
+
+from cellstrata.configs.errors import did_you_mean, one_of, shown
+from cellstrata.configs.values import Count, Switch, Text, one_word_of, refuse
+
+EMBEDDINGS = ("reuse", "pca", "hvg_pca")
+FLAVORS = ("seurat", "cell_ranger", "seurat_v3")
+
+_STRICT = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class EmbeddingConfig(BaseModel):
+    """How the embedding of a cluster is derived from the expression of its cells."""
+
+    model_config = _STRICT
+
+    method: Annotated[Literal["reuse", "pca", "hvg_pca"], one_word_of(EMBEDDINGS)] = Field(
+        description="`reuse`: the embedding of all cells. `pca`: a PCA of the cluster's cells, of the genes in "
+        "`var['highly_variable']` or all. `hvg_pca`: genes that vary among these cells are chosen first."
+    )
+    n_comps: Count = Field(50, description="Components of the PCA.")
+    n_top_genes: Count = Field(2000, description="Genes that `hvg_pca` chooses.")
+    flavor: Annotated[Literal["seurat", "cell_ranger", "seurat_v3"], one_word_of(FLAVORS)] = Field(
+        "seurat", description="How it chooses them, as scanpy names it; `seurat_v3` needs counts."
+    )
+    batch_key: Text | None = Field(None, description="obs column: genes are chosen in each of its groups and combined.")
+    scale: Switch = Field(False, description="true: each gene is scaled to unit variance, values above 10 are cut.")
+    layer: Text | None = Field(None, description="Layer that has the expression. Default: `X`.")
+    raw: Switch = Field(False, description="true: the expression is that in `raw`.")
+    normalize: Switch = Field(
+        False, description="true: the values are counts, to be brought to 10,000 a cell and to log1p; false: they are."
+    )
+
+    @property
+    def derives(self) -> bool:
+        """Whether there is anything to compute."""
+        return self.method != "reuse"
+
+    def __str__(self) -> str:
+        genes = f", {self.n_top_genes:,} genes by {self.flavor}" if self.method == "hvg_pca" else ""
+        return f"{self.method} of the cluster ({self.n_comps} components{genes})"
+
+    @model_validator(mode="after")
+    def _whole(self) -> EmbeddingConfig:
+        if self.layer is not None and self.raw:
+            raise refuse("names `layer` and `raw`, and there is one expression", "leave one of the two out")
+        if self.flavor == "seurat_v3" and self.method == "hvg_pca" and not self.normalize:
+            hint = "say where they are, as `layer: counts`, and write `normalize: true`"
+            raise refuse("`flavor: seurat_v3` chooses genes by counts", hint)
+        return self
+
+
+def _embedding(value: Any) -> object:
+    if value is None or isinstance(value, (Mapping, EmbeddingConfig)):
+        return value
+    if isinstance(value, str) and value in EMBEDDINGS:
+        return EmbeddingConfig(method=value)
+    hint = did_you_mean(value, EMBEDDINGS) if isinstance(value, str) else None
+    raise refuse(
+        f"must be {one_of(EMBEDDINGS)}, or a mapping such as {{method: hvg_pca, n_top_genes: 2000}}, "
+        f"not {shown(value)}",
+        hint,
+    )
+
+
+def _spelled(asked: EmbeddingConfig | None) -> object:
+    return asked and asked.model_dump(exclude_defaults=True)
+
+
+_SCHEMA = {"anyOf": [{"enum": list(EMBEDDINGS)}, EmbeddingConfig.model_json_schema(), {"type": "null"}]}
+
+AskedEmbedding = Annotated[
+    EmbeddingConfig | None, BeforeValidator(_embedding), PlainSerializer(_spelled), WithJsonSchema(_SCHEMA)
+]

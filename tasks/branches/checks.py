@@ -1,0 +1,60 @@
+"""What can be told before any work of the expression from which clusters' own embeddings are to be derived."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from importlib.util import find_spec
+
+from cellstrata.configs.clustering import ClusteringConfig
+from cellstrata.configs.embedding import EmbeddingConfig
+from cellstrata.tasks.branches.embedding import element_of
+from cellstrata.tasks.elements.opening import DataError, InputError, reading
+from cellstrata.tasks.elements.own_metadata import take_own
+from cellstrata.tasks.elements.reading import Root, obs_columns
+from cellstrata.tasks.expression.blocks import sampled
+from cellstrata.tasks.expression.holdings import contradiction
+from cellstrata.tasks.expression.source import find_expression
+from cellstrata.tasks.inputs.inspection import Input
+from cellstrata.tasks.inputs.stored_graph import DEFAULT_REP
+
+
+def expression_problems(source: Input, settings: ClusteringConfig) -> list[str]:
+    """Say what is wrong with what the embeddings of clusters are to be derived from, a line each; a sample is read."""
+    found: list[str] = []
+    for asked in settings.embeddings_of_clusters:
+        try:
+            with source.opened.root() as root:
+                found += [str(problem) for problem in _problems(root, source.url, asked)]
+        except DataError as error:
+            found.append(str(error))
+    return [f"{source.name}: {problem}" for problem in dict.fromkeys(found)]
+
+
+def mixing_notices(source: Input, settings: ClusteringConfig) -> list[str]:
+    """Say so if levels would be split on embeddings of different kinds: one that scanpy did not make, and a PCA."""
+    base = source.neighbors.embedding.use_rep
+    if not settings.embeddings_of_clusters or base == DEFAULT_REP:
+        return []
+    return [
+        f"level 1 is split on {base}, and clusters below on a PCA of their own cells: what {base} was made to leave "
+        "out, as batches, is in that PCA again; `embedding: reuse` keeps to one of the two"
+    ]
+
+
+def _problems(root: Root, url: str, asked: EmbeddingConfig) -> Iterator[InputError]:
+    element = element_of(asked)
+    with reading(url, element):
+        expression = find_expression(root, layer=asked.layer, raw=asked.raw)
+        message = contradiction(sampled(expression), normalize=asked.normalize)
+    if message:
+        yield InputError(url, expression.where, f"{message} (`embedding` asks for it)")
+    if asked.method != "hvg_pca":
+        return
+    take_own(root, "obs")
+    if asked.batch_key is not None and asked.batch_key not in (there := obs_columns(root)):
+        near = difflib.get_close_matches(asked.batch_key, there, 1)
+        hint = f"did you mean `{near[0]}`?" if near else f"there is {', '.join(there[:8]) or 'no column'}"
+        yield InputError(url, f"obs[{asked.batch_key!r}]", f"`embedding` names it as `batch_key`, but {hint}")
+    if asked.flavor == "seurat_v3" and find_spec("skmisc") is None:
+        yield InputError(url, "", "`flavor: seurat_v3` needs a package: pip install scikit-misc, or take `seurat`")

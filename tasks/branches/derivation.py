@@ -1,0 +1,94 @@
+"""From the expression of some cells to an embedding of theirs: genes that vary among them, and a PCA, by scanpy."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cellstrata.configs.embedding import EmbeddingConfig
+from cellstrata.tasks.imports.turns import IMPORTING
+
+LARGEST = 10.0  # standard deviations: what scanpy's tutorials cut scaled values at
+
+
+@dataclass(frozen=True)
+class Derived:
+    """An embedding, (n, components) float32, and the numbers of the genes that it was made of, (genes,) int32."""
+
+    values: npt.NDArray[np.float32]
+    genes: npt.NDArray[np.int32]
+
+
+def derive(
+    matrix: Any,
+    asked: EmbeddingConfig,
+    given: npt.NDArray[np.bool_] | None = None,
+    batches: npt.NDArray[np.int32] | None = None,
+) -> Derived:
+    """Derive the embedding of cells from their expression, an (n, genes) CSR matrix as it is stored.
+
+    With `asked.normalize` it holds counts, brought to logarithms by `scanpy.pp.normalize_total(target_sum=1e4)` and
+    `log1p`. `given` marks the genes that `pca` takes, (genes,), all by default; `hvg_pca` chooses them by
+    `scanpy.pp.highly_variable_genes`, within each of `batches`, (n,), where these are given. Then `scanpy.pp.pca`, of
+    `asked.n_comps` components or as many as there can be. One thread computes, so that the result depends on no more
+    than its input.
+
+    Raises
+    ------
+    ValueError
+        If no embedding can be made of these cells: fewer than two, fewer than two genes, all the same.
+    """
+    with IMPORTING:
+        import anndata
+        import pandas as pd
+        import scanpy
+        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+    n = matrix.shape[0]
+    kind = np.float64 if matrix.dtype == np.float64 else np.float32
+    adata = anndata.AnnData(matrix.astype(kind))
+    with threadpool_limits(1), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what scanpy does on the way, as that it makes few genes dense to scale them
+        counts = adata.X.copy() if asked.normalize and asked.flavor == "seurat_v3" else None
+        if asked.normalize:
+            scanpy.pp.normalize_total(adata, target_sum=1e4)
+            scanpy.pp.log1p(adata)
+        genes = np.arange(adata.n_vars) if given is None else np.flatnonzero(given)
+        if asked.method == "hvg_pca":
+            if batches is not None:
+                adata.obs["batch"] = pd.Categorical(batches.astype(str))
+            if counts is not None:
+                adata.layers["counts"] = counts
+            genes = _variable(scanpy, adata, asked, batches)
+        components = min(asked.n_comps, n - 1, len(genes) - 1)
+        if components < 1:
+            raise ValueError(f"{n} cells and {len(genes)} genes are too few for a PCA")
+        taken = adata[:, genes].copy()
+        taken.layers.clear()
+        if asked.scale:
+            scanpy.pp.scale(taken, max_value=LARGEST)
+        if not _varies(taken.X):
+            raise ValueError("all cells have the same values of these genes")
+        scanpy.pp.pca(taken, n_comps=components, random_state=0)
+    return Derived(np.ascontiguousarray(taken.obsm["X_pca"], dtype=np.float32), genes.astype(np.int32))
+
+
+def _variable(scanpy: Any, adata: Any, asked: EmbeddingConfig, batches: npt.NDArray[np.int32] | None) -> Any:
+    expressed = np.asarray((adata.X != 0).sum(axis=0)).reshape(-1) > 0  # the others vary nowhere, and have no logarithm
+    part = adata[:, expressed].copy()
+    more = {"layer": "counts"} if asked.flavor == "seurat_v3" else {}
+    scanpy.pp.highly_variable_genes(
+        part, n_top_genes=min(asked.n_top_genes, part.n_vars), flavor=asked.flavor,
+        batch_key=None if batches is None else "batch", **more,
+    )  # fmt: skip
+    return np.flatnonzero(expressed)[part.var["highly_variable"].to_numpy()]
+
+
+def _varies(values: Any) -> bool:
+    most, least = values.max(axis=0), values.min(axis=0)
+    found = most != least
+    return bool(found.nnz if hasattr(found, "nnz") else np.any(found))

@@ -1,0 +1,161 @@
+"""The embeddings of clusters' own: found in the cache or derived, those of several in one pass over the file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cellstrata.configs.embedding import EmbeddingConfig
+from cellstrata.tasks.branches.cells import Rows, rows_of_groups
+from cellstrata.tasks.branches.derivation import derive
+from cellstrata.tasks.branches.expression_digest import expression_digest
+from cellstrata.tasks.cache.cache import Cache, Record
+from cellstrata.tasks.elements.opening import InputError, Opened, reading
+from cellstrata.tasks.elements.own_metadata import take_own
+from cellstrata.tasks.elements.reading import read_obs_column, var_flags
+from cellstrata.tasks.expression.holdings import Holdings, contradiction
+from cellstrata.tasks.expression.source import Expression, find_expression
+from cellstrata.tasks.imports.turns import IMPORTING
+from cellstrata.tasks.inputs.index import Remembered
+from cellstrata.tasks.stores.digest import digest_array, digest_values
+from cellstrata.tasks.trees.labels import label_of
+from cellstrata.tasks.trees.tree import OwnEmbedding, Pending
+
+SCHEME = 1  # raise it when the same cells give another embedding
+PACKAGES = ("scanpy", "anndata", "scikit-learn", "scipy", "numpy")  # whose versions can change one
+CHOSEN = "highly_variable"  # the column of var that says of which genes a PCA is made, scanpy's
+
+
+@dataclass(frozen=True, kw_only=True)
+class BranchRequest:
+    """Embeddings to be derived: of which input, how, and of which cells, ascending numbers, each (n,) int32."""
+
+    source: Opened = field(repr=False)
+    asked: EmbeddingConfig
+    groups: tuple[Rows, ...]
+    names: tuple[str, ...]
+    rehash: bool = False
+
+    @classmethod
+    def of(cls, source: Opened, nodes: Sequence[Pending], *, rehash: bool = False) -> BranchRequest:
+        """Ask for those of some nodes of a tree, all of which are asked for in the same way."""
+        asked = nodes[0].spec.neighbors.embedding.own
+        assert asked is not None
+        rows, names = tuple(node.node.rows for node in nodes), tuple(label_of(node.path) for node in nodes)
+        return cls(source=source, asked=asked, groups=rows, names=names, rehash=rehash)
+
+
+def embed_branches(request: BranchRequest, cache: Cache, refresh: bool = False) -> list[OwnEmbedding]:
+    """Find or derive the embedding of each group of cells; returns them in their order.
+
+    The file is gone through once for all those that the cache does not have.
+
+    Raises
+    ------
+    InputError
+        If the expression is not what `normalize` says, is damaged, or if cells have no embedding of their own.
+    """
+    with _opened(request, cache) as expression:
+        keys = _keys(request, cache, expression)
+        found: list[Record | None] = [None if refresh else cache.find(key, "embedding") for key in keys]
+        missing = [at for at, record in enumerate(found) if record is None]
+        matrices = rows_of_groups(expression, [request.groups[at] for at in missing]) if missing else []
+        batches, given = _batches(request), _given(request)
+        for at, matrix in zip(missing, matrices, strict=True):
+            _check(expression, request.asked, matrix)
+            own = None if batches is None else batches[request.groups[at]]
+            try:
+                derived = derive(matrix, request.asked, given, own)
+            except ValueError as error:  # scanpy's own too, as of cells that are all the same
+                message = (
+                    f"gives no embedding of the cells of {request.names[at]}: {error}; write `embedding: reuse` there"
+                )
+                raise InputError(expression.url, expression.where, message) from None
+            # Not within the record, as small arrays are: splits take rows from them.
+            arrays = {"values": cache.put(derived.values).to_json(), "genes": cache.put(derived.genes).to_json()}
+            found[at] = cache.write_record("embedding", keys[at], {"arrays": arrays})
+        request.source.check_unchanged()
+    return [OwnEmbedding(record.key, record.array("values")) for record in found if record is not None]
+
+
+def find_branches(request: BranchRequest, cache: Cache, refresh: bool = False) -> list[OwnEmbedding] | None:
+    """Return what `embed_branches` would, if the cache has it all; None otherwise, and where X must be read to know."""
+    if refresh:
+        return None
+    memory = Remembered(cache, request.source, forget=request.rehash)
+    if memory.recall(memory.key([element_of(request.asked)], digest="expression")) is None:
+        return None
+    with _opened(request, cache) as expression:
+        records = [cache.find(key, "embedding") for key in _keys(request, cache, expression)]
+    found = [OwnEmbedding(record.key, record.array("values")) for record in records if record is not None]
+    return found if len(found) == len(records) else None
+
+
+def element_of(asked: EmbeddingConfig) -> str:
+    """Return the path of the matrix of expression in a file."""
+    return "raw/X" if asked.raw else "X" if asked.layer is None else f"layers/{asked.layer}"
+
+
+@contextmanager
+def _opened(request: BranchRequest, cache: Cache) -> Iterator[Expression]:
+    asked = request.asked
+    with request.source.root() as root:
+        with reading(request.source.url, element_of(asked)):
+            expression = find_expression(root, layer=asked.layer, raw=asked.raw)
+        yield expression
+
+
+def _keys(request: BranchRequest, cache: Cache, expression: Expression) -> list[str]:
+    asked = request.asked
+    memory = Remembered(cache, request.source, forget=request.rehash)
+    digest = expression_digest(expression, memory, element_of(asked))
+    said: dict[str, Any] = {"method": asked.method, "n_comps": asked.n_comps, "scale": asked.scale}
+    said["normalize"] = asked.normalize
+    batches, given = _batches(request), _given(request)
+    if asked.method == "hvg_pca":
+        said |= {"n_top_genes": asked.n_top_genes, "flavor": asked.flavor}
+    return [
+        digest_values(
+            kind="embedding",
+            scheme=SCHEME,
+            expression=digest,
+            rows=digest_array(rows),
+            asked=said,
+            batches=None if batches is None else digest_array(batches[rows]),
+            genes=None if given is None else digest_array(given),
+            versions={name: version(name) for name in PACKAGES},
+        )
+        for rows in request.groups
+    ]
+
+
+def _given(request: BranchRequest) -> npt.NDArray[np.bool_] | None:
+    """Return of which genes a PCA is made, `var['highly_variable']`; None for all, and where they are chosen."""
+    if request.asked.method != "pca" or request.asked.raw:
+        return None
+    with request.source.root() as root:
+        return var_flags(root, CHOSEN)
+
+
+def _batches(request: BranchRequest) -> npt.NDArray[np.int32] | None:
+    key = request.asked.batch_key if request.asked.method == "hvg_pca" else None
+    if key is None:
+        return None
+    with IMPORTING:
+        import pandas as pd
+    with request.source.root() as root:
+        take_own(root, f"obs/{key}")
+        values = pd.Categorical(read_obs_column(root, key)).remove_unused_categories()
+    return np.ascontiguousarray(values.codes, dtype=np.int32)
+
+
+def _check(expression: Expression, asked: EmbeddingConfig, matrix: Any) -> None:
+    message = contradiction(Holdings.of(matrix.data), normalize=asked.normalize)
+    if message:
+        raise InputError(expression.url, expression.where, message)

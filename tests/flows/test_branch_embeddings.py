@@ -1,0 +1,145 @@
+"""Clusters split on embeddings of their own, in real runs: what they show, what is computed again, what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import anndata
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.flows.commands.test_command import cellstrata, config
+from tests.flows.conftest import Run
+from tests.tasks.branches.planted import Rare, rare_subtype, recovered
+
+OWN: dict[str, Any] = {"method": "hvg_pca", "n_top_genes": 500, "n_comps": 10}
+BASE: dict[str, Any] = {"resolutions": [0.3], "recompute_neighbors": True, "neighbors": {"use_rep": "X_pca"}}
+SECOND: dict[str, Any] = {"hierarchy": {"levels": {2: {"resolution": 0.5, "embedding": OWN}}}}
+
+
+@pytest.fixture(scope="module")
+def planted() -> Rare:
+    return rare_subtype()
+
+
+@pytest.fixture(scope="module")
+def file(planted: Rare, tmp_path_factory: Any) -> Path:
+    path: Path = tmp_path_factory.mktemp("planted") / "cells.h5ad"
+    planted.data.write_h5ad(path)
+    return path
+
+
+def labels(report: dict[str, Any]) -> pd.DataFrame:
+    return pd.read_parquet(report["labels"]).astype(str)
+
+
+def entries(folder: Path) -> dict[str, dict[str, int]]:
+    """The entries of the cache by kind, and when each was written."""
+    found: dict[str, dict[str, int]] = {}
+    for path in (folder / "cache" / "v1" / "records").rglob("*.json"):
+        found.setdefault(json.loads(path.read_text())["kind"], {})[path.stem] = path.stat().st_mtime_ns
+    return found
+
+
+def test_a_rare_subtype_is_found_below_its_type(one: Run, file: Path, planted: Rare, tmp_path: Path) -> None:
+    own = one(file, BASE | SECOND)
+    reuse = one(file, BASE | {"hierarchy": {"levels": {2: {"resolution": 0.5}}}}, out="reuse")
+    found = {name: labels(report)["leiden_0.3_2"].to_numpy() for name, report in {"own": own, "reuse": reuse}.items()}
+    assert recovered(found["own"], planted.rare) > 0.9
+    assert recovered(found["reuse"], planted.rare) < 0.2
+    tree = anndata.read_zarr(own["output"]).uns["clustering"]["tree"].set_index("cluster")
+    first = tree[tree["level"] == 1]
+    assert set(first["embedding"]) == {"hvg_pca of the cluster (10 components, 500 genes by seurat)"}
+    before = entries(tmp_path)
+    again = one(file, BASE | SECOND, out="again")
+    assert again["splits"]["executed"] == 0
+    assert entries(tmp_path)["embedding"] == before["embedding"]
+    assert labels(again).equals(labels(own))
+
+
+def test_any_runner_and_cache_gives_the_same(one: Run, file: Path, tmp_path: Path) -> None:
+    asked = BASE | {"hierarchy": 3, "embedding": OWN, "ensemble": 2}
+    first = one(file, asked)
+    for name, how in {"processes": {"runner": "processes"}, "grained": {"grain": 50}}.items():
+        other = one(file, asked, out=name, cache=str(tmp_path / f"cache of {name}"), **how)
+        assert labels(other).equals(labels(first)), name
+
+
+def test_another_embedding_of_one_branch_computes_its_subtree_alone(one: Run, file: Path, tmp_path: Path) -> None:
+    everywhere = {"levels": {2: {"resolution": 0.5, "embedding": OWN}, 3: {}}}
+    one(file, BASE | {"hierarchy": everywhere})
+    before = entries(tmp_path)
+    differs = {**everywhere, "clusters": {"1": {"embedding": {**OWN, "n_comps": 12}}}}
+    report = one(file, BASE | {"hierarchy": differs}, out="other")
+    after = entries(tmp_path)
+    assert len(after["embedding"]) == len(before["embedding"]) + 1
+    tree = anndata.read_zarr(report["output"]).uns["clustering"]["tree"]
+    made = set(tree.loc[~tree["from_cache"] & (tree["key"] != ""), "cluster"])
+    assert made
+    assert {label.split("_")[0] for label in made} == {"1"}
+    assert {key: after["embedding"][key] for key in before["embedding"]} == before["embedding"]
+
+
+def test_level_3_reuses_the_embedding_of_all_cells_unless_told_otherwise(one: Run, file: Path) -> None:
+    report = one(file, BASE | {"hierarchy": {"levels": {2: {"embedding": "pca"}, 3: {}}}})
+    tree = anndata.read_zarr(report["output"]).uns["clustering"]["tree"]
+    split = tree[tree["key"] != ""]
+    assert set(split.loc[split["level"] == 2, "embedding"]) == {"X_pca"}
+    assert set(split.loc[split["level"] == 1, "embedding"]) == {"pca of the cluster (50 components)"}
+
+
+def test_evidence_and_rules_use_the_same_embedding(one: Run, file: Path) -> None:
+    more = {"evidence": {"halves": 2, "null": 2}, "stop": {"replicability": 0.3}}
+    report = one(file, BASE | SECOND | more)
+    tree = anndata.read_zarr(report["output"]).uns["clustering"]["tree"]
+    assert tree.loc[tree["embedding"].str.startswith("hvg_pca"), "replicability"].notna().all()
+
+
+def test_the_plan_knows_of_them(file: Path, tmp_path: Path) -> None:
+    path = config(tmp_path, file, **(BASE | SECOND | {"ensemble": 1}))
+    done = cellstrata("run", path)
+    assert done.returncode == 0, done.stderr
+    planned = cellstrata("plan", path, "--json")
+    levels = json.loads(planned.stdout)["datasets"]["d/f"]["trees"][0]["levels"]
+    assert [level["to_compute"] for level in levels] == [0, 0]
+    assert [level["unknown_cells"] for level in levels] == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"embedding": {"method": "hvg_pca", "layer": "none"}}, ["layers['none']", "is not in the file"]),
+        ({"embedding": {"method": "pca", "layer": "counts"}}, ["layers['counts']", "which are counts"]),
+        ({"embedding": {"method": "pca", "normalize": True}}, ["X", "which are logarithms already"]),
+        ({"embedding": {"method": "hvg_pca", "batch_key": "doner"}}, ["obs['doner']", "did you mean `donor`?"]),
+        ({"embedding": {"method": "pca", "raw": True}}, ["raw/X", "is not in the file"]),
+    ],
+)
+def test_wrong_expression_is_told_before_any_work(file: Path, tmp_path: Path, more: Any, said: list[str]) -> None:
+    done = cellstrata("run", config(tmp_path, file, **(BASE | {"hierarchy": 2} | more)))
+    assert done.returncode == 2
+    for part in [*said, str(file)]:
+        assert part in done.stderr
+    assert not list((tmp_path / "out").rglob("*.zarr"))
+
+
+def test_no_expression_at_all(tmp_path: Path) -> None:
+    cells = np.random.default_rng(0).normal(size=(60, 5)).astype(np.float32)
+    anndata.AnnData(obs=pd.DataFrame(index=[f"c{i}" for i in range(60)]), obsm={"X_pca": cells}).write_h5ad(
+        tmp_path / "bare.h5ad"
+    )
+    done = cellstrata("run", config(tmp_path, tmp_path / "bare.h5ad", hierarchy=2, embedding="pca"))
+    assert done.returncode == 2
+    assert "X" in done.stderr
+    assert "it has no other expression values either" in done.stderr
+
+
+def test_a_notice_where_levels_mix(one: Run, planted: Rare, tmp_path: Path) -> None:
+    data = planted.data.copy()
+    data.obsm["X_scVI"] = data.obsm.pop("X_pca")
+    data.write_h5ad(tmp_path / "latent.h5ad")
+    report = one(tmp_path / "latent.h5ad", BASE | SECOND | {"neighbors": {"use_rep": "X_scVI"}})
+    assert any("X_scVI" in notice and "embedding: reuse" in notice for notice in report["notices"])
