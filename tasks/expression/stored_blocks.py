@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-from cellstrata.tasks.elements.storage_nodes import read_ahead, row_blocks, shape_of, values_of
+from cellstrata.tasks.elements.storage_nodes import read_ahead, row_blocks, values_of
 from cellstrata.tasks.expression.source import Expression
 from cellstrata.tasks.stores.data_errors import InputError
 
@@ -66,10 +66,10 @@ def _compressed(expression: Expression, major: int, minor: int, values: int) -> 
     """Yield whole rows of a CSR matrix, or columns of a CSC one: which, and their data, indices and indptr."""
     node, starts = expression.node, np.asarray(values_of(expression.node["indptr"])).astype(np.int64)
     data, indices = node["data"], node["indices"]
-    total = shape_of(indices)[0]
+    total = int(indices.shape[0])
     if len(starts) != major + 1 or starts[0] != 0 or starts[-1] != total or np.any(np.diff(starts) < 0):
         raise _damaged(expression, "indptr")
-    if shape_of(data)[0] != total:
+    if int(data.shape[0]) != total:
         raise _damaged(expression, "data")
     done = 0  # rows that have been given
     kept: tuple[npt.NDArray[Any], npt.NDArray[Any]] | None = None  # of a row that goes on in the next chunk
@@ -112,7 +112,7 @@ def _tiles(expression: Expression, values: int) -> Iterator[Block]:
             read_ahead(node, rows)
         for left in range(0, genes, across or genes):
             columns = slice(left, min(left + (across or genes), genes))
-            table = np.asarray(node[rows, columns])
+            table = _known(np.asarray(node[rows, columns]))
             yield Block(sp.csr_matrix(table), rows, columns)
 
 
@@ -137,7 +137,13 @@ def _nonzero(matrix: Any) -> Any:
 
 def _read(node: Any, part: slice) -> npt.NDArray[Any]:
     read_ahead(node, part)
-    return np.asarray(node[part])
+    return _known(np.asarray(node[part]))
+
+
+def _known(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return values of a dtype that SciPy's sparse matrices know: not float16, and of this machine's byte order."""
+    kind = np.dtype(np.float32) if values.dtype == np.float16 else values.dtype.newbyteorder("=")
+    return values.astype(kind, copy=False)
 
 
 def _damaged(expression: Expression, part: str) -> InputError:

@@ -75,7 +75,7 @@ def contrasts(
         for clusters, reason in (
             (small, f"fewer than {min_cells} cells, so no markers"),
             (alone, "no sisters to be compared with"),
-            (few, f"fewer than {min_cells} cells beside them to be compared with"),
+            (few, f"fewer than {min_cells} cells to be compared with"),
         ):
             if names := [column.labels[cluster] for cluster in dict.fromkeys(clusters)]:
                 more = f" and {len(names) - 5} more" if len(names) > 5 else ""

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -94,8 +95,16 @@ class Parts:
     def pair(self, contrast: Contrast) -> tuple[Group, Group]:
         """Return the moments of the cluster, and of what it is compared with."""
         own, rest = self.leaves(contrast)
-        found = self.found[self.place(contrast.column)]
-        return found.group(own), found.group(rest)
+        place = self.place(contrast.column)
+        group = self.found[place].group(own)
+        if len(own) + len(rest) == self.sets[place].n_leaves:
+            return group, self.totals[place].without(group)
+        return group, self.found[place].group(rest)
+
+    @cached_property
+    def totals(self) -> tuple[Group, ...]:
+        """The moments of all cells, of each leaf set."""
+        return tuple(found.all() for found in self.found)
 
 
 @dataclass(frozen=True, eq=False)
