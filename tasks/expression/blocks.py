@@ -23,13 +23,10 @@ MOST_VALUES = 1 << 20  # of a place
 class Logs:
     """A matrix as logarithms, to be gone through more than once; bounded memory, whatever the number of cells.
 
-    With `normalize` it must hold counts, which are normalized as they pass; without it, logarithms. With `bitwise`
-    they are scanpy's to the last bit, which takes longer and matters where ties do.
+    With `normalize` it must hold counts, which are normalized as they pass; without it, logarithms.
     """
 
-    def __init__(
-        self, expression: Expression, *, normalize: bool, bitwise: bool = False, values: int = BLOCK_VALUES
-    ) -> None:
+    def __init__(self, expression: Expression, *, normalize: bool, values: int = BLOCK_VALUES) -> None:
         """Look at a sample of the values.
 
         Raises
@@ -37,7 +34,7 @@ class Logs:
         InputError
             If they are not what `normalize` says.
         """
-        self.expression, self.normalize, self._bitwise, self._values = expression, normalize, bitwise, values
+        self.expression, self.normalize, self._values = expression, normalize, values
         self.sample = sampled(expression)
         if self.sample.kind != "nothing":
             self._refuse(contradiction(self.sample, normalize=normalize))
@@ -54,11 +51,9 @@ class Logs:
         """What a user should know of the matrix."""
         found = self.seen if self.seen.n else self.sample
         several = self.expression.repeated_genes
-        names = f"{', '.join(several[:3])}{' …' if len(several) > 3 else ''}"
         return [
             *[f"{self.expression.where} holds {found}; they are normalized as if they were"] * (found.kind == "large"),
-            *[f"{len(several)} names stand for several genes each, {names}: each gene has rows of its own"]
-            * bool(several),
+            *[f"{_names(several)} several genes each: each gene has rows of its own"] * bool(several),
         ]
 
     def blocks(self) -> Iterator[Block]:
@@ -77,7 +72,7 @@ class Logs:
     def _floats(self) -> Iterator[Block]:
         for block in self._checked():
             if self.normalize:
-                yield normalized(block, self._sizes, bitwise=self._bitwise)
+                yield normalized(block, self._sizes)
             else:
                 kind = block.matrix.data.dtype
                 as_float = kind if kind in (np.float32, np.float64) else np.float32
@@ -93,6 +88,11 @@ class Logs:
     def _refuse(self, message: str) -> None:
         if message:
             raise InputError(self.expression.url, self.expression.where, message)
+
+
+def _names(several: list[str]) -> str:
+    shown = f"{', '.join(several[:3])}{' …' if len(several) > 3 else ''}"
+    return f"the name {shown} stands for" if len(several) == 1 else f"{len(several)} names, {shown}, stand for"
 
 
 def sampled(expression: Expression) -> Holdings:

@@ -18,7 +18,7 @@ from cellstrata.tasks.kernels.versions import installed_version
 from cellstrata.tasks.markers.contrasts import Against, ClusterColumn, contrasts
 from cellstrata.tasks.overlays.document import MADE_BY
 from cellstrata.tasks.publishing.markers_parquet import ClusterMarkers, write_markers_parquet
-from cellstrata.tasks.results.marker_tests import Method, tested
+from cellstrata.tasks.results.marker_tests import Method, compare
 from cellstrata.tasks.results.names import SUFFIXES
 from cellstrata.tasks.results.record import ResultRecord, read_result, told_columns
 from cellstrata.tasks.stores.data_errors import OutputError
@@ -84,12 +84,9 @@ def write_markers(place: Place, request: MarkerRequest, say: Callable[[str], obj
         asked, left_out = contrasts(columns, request.against, max(request.min_cells, FEWEST))
         if not asked:
             raise InputError(record.url, "", "; ".join(["nothing can be compared", *left_out]))
-        logs = Logs(
-            find_expression(root, layer=request.layer, raw=request.raw),
-            normalize=request.normalize, bitwise=request.method == "wilcoxon",
-        )  # fmt: skip
+        logs = Logs(find_expression(root, layer=request.layer, raw=request.raw), normalize=request.normalize)
         say(f"reading {logs.expression.where} of {logs.expression.shape[0]:,} cells")
-        tests = tested(logs, columns, asked, method=request.method, n_genes=request.n_genes, say=say)
+        tests = compare(logs, columns, asked, method=request.method, n_genes=request.n_genes, say=say)
     found = tuple(
         ClusterMarkers(
             columns[of.column].name, columns[of.column].labels[of.cluster], columns[of.column].parents[of.cluster],

@@ -27,7 +27,7 @@ METHODS: tuple[Method, ...] = ("t-test", "t-test_overestim_var", "wilcoxon")
 Floats = npt.NDArray[np.float64]
 
 
-def tested(
+def compare(
     logs: Logs,
     columns: Sequence[ClusterColumn],
     asked: Sequence[Contrast],
