@@ -84,13 +84,21 @@ def _slots(root: Root, layer: str | None, raw: bool) -> tuple[str | None, str, s
     return f"layers/{layer}" if there else None, f"layers[{layer!r}]", "var"
 
 
+def has_expression(root: Root) -> bool:
+    """Tell whether there is an X, a layer or raw."""
+    return bool(_there(root))
+
+
+def _there(root: Root) -> list[str]:
+    layers = [str(name) for name in root["layers"]] if "layers" in root else []
+    there = ["X"] if "X" in root and encoding(root["X"]) != "null" else []
+    there += [f"layers[{name!r}]" for name in layers[:MOST_NAMES]]
+    return there + (["raw"] if "raw/X" in root or "raw.X" in root else [])
+
+
 def _others(root: Root, where: str) -> str:
     """Say which matrices there are instead."""
-    layers = [str(name) for name in root["layers"]] if "layers" in root else []
-    there = [name for name in ("X",) if "X" in root and encoding(root["X"]) != "null"]
-    there += [f"layers[{name!r}]" for name in layers[:MOST_NAMES]]
-    there += ["raw"] if "raw/X" in root or "raw.X" in root else []
-    there = [name for name in there if name not in (where, where.removesuffix("/X"))]
+    there = [name for name in _there(root) if name not in (where, where.removesuffix("/X"))]
     return f"there is {', '.join(there)}: name one of these" if there else "it has no other expression values either"
 
 

@@ -13,7 +13,7 @@ from cellstrata.tasks.elements.linked_anndata import check_links
 from cellstrata.tasks.elements.opening import InputError, reading
 from cellstrata.tasks.elements.reading import Root, read_obs_column
 from cellstrata.tasks.expression.blocks import Logs
-from cellstrata.tasks.expression.source import find_expression
+from cellstrata.tasks.expression.source import Expression, find_expression, has_expression
 from cellstrata.tasks.kernels.versions import installed_version
 from cellstrata.tasks.markers.contrasts import Against, ClusterColumn, contrasts
 from cellstrata.tasks.overlays.document import MADE_BY
@@ -84,7 +84,7 @@ def write_markers(place: Place, request: MarkerRequest, say: Callable[[str], obj
         asked, left_out = contrasts(columns, request.against, max(request.min_cells, FEWEST))
         if not asked:
             raise InputError(record.url, "", "; ".join(["nothing can be compared", *left_out]))
-        logs = Logs(find_expression(root, layer=request.layer, raw=request.raw), normalize=request.normalize)
+        logs = Logs(_expression(record, root, request), normalize=request.normalize)
         say(f"reading {logs.expression.where} of {logs.expression.shape[0]:,} cells")
         tests = compare(logs, columns, asked, method=request.method, n_genes=request.n_genes, say=say)
     found = tuple(
@@ -124,6 +124,17 @@ def _columns(record: ResultRecord, root: Root, asked: Sequence[str]) -> tuple[li
         found.append(ClusterColumn(name, values.cat.codes.to_numpy().astype(np.int32), labels, parents))
     gone = [f"{name}: nothing tells which clusters are sisters ({reason})" for name, reason in lost.items()]
     return found, [] if asked else gone
+
+
+def _expression(record: ResultRecord, root: Root, request: MarkerRequest) -> Expression:
+    try:
+        return find_expression(root, layer=request.layer, raw=request.raw)
+    except InputError as error:
+        source = record.document("input").get("url")
+        if has_expression(root) or record.texts.get("command") != "cluster" or not source:
+            raise
+        left = f"`cluster` left them out, as it does with those of an h5ad file; cluster {source} with `run`"
+        raise InputError(error.url, error.key, f"is not in the result: {left}") from error
 
 
 def _how(record: ResultRecord, request: MarkerRequest) -> Mapping[str, object]:
