@@ -8,13 +8,12 @@ from importlib.util import find_spec
 
 from cellstrata.configs.clustering import ClusteringConfig
 from cellstrata.configs.embedding import EmbeddingConfig
-from cellstrata.tasks.branches.embedding import element_of
 from cellstrata.tasks.elements.opening import DataError, InputError, reading
 from cellstrata.tasks.elements.own_metadata import take_own
 from cellstrata.tasks.elements.reading import Root, obs_columns
 from cellstrata.tasks.expression.blocks import sampled
 from cellstrata.tasks.expression.holdings import contradiction
-from cellstrata.tasks.expression.source import find_expression
+from cellstrata.tasks.expression.source import element_of, find_expression
 from cellstrata.tasks.inputs.inspection import Input
 from cellstrata.tasks.inputs.stored_graph import DEFAULT_REP
 
@@ -43,7 +42,7 @@ def mixing_notices(source: Input, settings: ClusteringConfig) -> list[str]:
 
 
 def _problems(root: Root, url: str, asked: EmbeddingConfig) -> Iterator[InputError]:
-    element = element_of(asked)
+    element = element_of(layer=asked.layer, raw=asked.raw)
     with reading(url, element):
         expression = find_expression(root, layer=asked.layer, raw=asked.raw)
         message = contradiction(sampled(expression), normalize=asked.normalize)

@@ -52,7 +52,9 @@ def derive(
     kind = np.float64 if matrix.dtype == np.float64 else np.float32
     adata = anndata.AnnData(matrix.astype(kind))
     with threadpool_limits(1), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of what scanpy does on the way, as that it makes few genes dense to scale them
+        warnings.simplefilter(
+            "ignore"
+        )  # of what scanpy does on the way, as that it makes few genes dense to scale them
         counts = adata.X.copy() if asked.normalize and asked.flavor == "seurat_v3" else None
         if asked.normalize:
             scanpy.pp.normalize_total(adata, target_sum=1e4)

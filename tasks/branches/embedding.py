@@ -14,13 +14,13 @@ import numpy.typing as npt
 from cellstrata.configs.embedding import EmbeddingConfig
 from cellstrata.tasks.branches.cells import Rows, rows_of_groups
 from cellstrata.tasks.branches.derivation import derive
-from cellstrata.tasks.branches.expression_digest import expression_digest
 from cellstrata.tasks.cache.cache import Cache, Record
 from cellstrata.tasks.elements.opening import InputError, Opened, reading
 from cellstrata.tasks.elements.own_metadata import take_own
 from cellstrata.tasks.elements.reading import read_obs_column, var_flags
+from cellstrata.tasks.expression.digest import expression_digest
 from cellstrata.tasks.expression.holdings import Holdings, contradiction
-from cellstrata.tasks.expression.source import Expression, find_expression
+from cellstrata.tasks.expression.source import Expression, element_of, find_expression
 from cellstrata.tasks.imports.turns import IMPORTING
 from cellstrata.tasks.inputs.index import Remembered
 from cellstrata.tasks.stores.digest import digest_array, digest_values
@@ -88,8 +88,7 @@ def find_branches(request: BranchRequest, cache: Cache, refresh: bool = False) -
     """Return what `embed_branches` would, if the cache has it all; None otherwise, and where X must be read to know."""
     if refresh:
         return None
-    memory = Remembered(cache, request.source, forget=request.rehash)
-    if memory.recall(memory.key([element_of(request.asked)], digest="expression")) is None:
+    if not Remembered(cache, request.source, forget=request.rehash).knows_digest_of(_element(request.asked)):
         return None
     with _opened(request, cache) as expression:
         records = [cache.find(key, "embedding") for key in _keys(request, cache, expression)]
@@ -97,16 +96,11 @@ def find_branches(request: BranchRequest, cache: Cache, refresh: bool = False) -
     return found if len(found) == len(records) else None
 
 
-def element_of(asked: EmbeddingConfig) -> str:
-    """Return the path of the matrix of expression in a file."""
-    return "raw/X" if asked.raw else "X" if asked.layer is None else f"layers/{asked.layer}"
-
-
 @contextmanager
 def _opened(request: BranchRequest, cache: Cache) -> Iterator[Expression]:
     asked = request.asked
     with request.source.root() as root:
-        with reading(request.source.url, element_of(asked)):
+        with reading(request.source.url, _element(asked)):
             expression = find_expression(root, layer=asked.layer, raw=asked.raw)
         yield expression
 
@@ -114,7 +108,7 @@ def _opened(request: BranchRequest, cache: Cache) -> Iterator[Expression]:
 def _keys(request: BranchRequest, cache: Cache, expression: Expression) -> list[str]:
     asked = request.asked
     memory = Remembered(cache, request.source, forget=request.rehash)
-    digest = expression_digest(expression, memory, element_of(asked))
+    digest = memory.digest_of(_element(asked), lambda: expression_digest(expression))
     said: dict[str, Any] = {"method": asked.method, "n_comps": asked.n_comps, "scale": asked.scale}
     said["normalize"] = asked.normalize
     batches, given = _batches(request), _given(request)
@@ -133,6 +127,10 @@ def _keys(request: BranchRequest, cache: Cache, expression: Expression) -> list[
         )
         for rows in request.groups
     ]
+
+
+def _element(asked: EmbeddingConfig) -> str:
+    return element_of(layer=asked.layer, raw=asked.raw)
 
 
 def _given(request: BranchRequest) -> npt.NDArray[np.bool_] | None:

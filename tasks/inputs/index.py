@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,6 +48,20 @@ class Remembered:
     def learn(self, key: str | None, body: dict[str, object]) -> Record | None:
         """Remember what was found."""
         return None if key is None else self.cache.write_record("input", key, body)
+
+    def digest_of(self, element: str, compute: Callable[[], str]) -> str:
+        """Return the digest of an element's values, by `compute` where it is not remembered."""
+        place = self.key([element], digest="values")
+        known = self.recall(place)
+        if known is not None and isinstance(known.get("digest"), str):
+            return str(known["digest"])
+        found = compute()
+        self.learn(place, {"digest": found})
+        return found
+
+    def knows_digest_of(self, element: str) -> bool:
+        """Tell whether the digest of an element's values is remembered."""
+        return self.recall(self.key([element], digest="values")) is not None
 
     def _marks(self, elements: Iterable[str]) -> list[list[object]] | None:
         found: list[list[object]] = []

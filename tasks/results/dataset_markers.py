@@ -1,0 +1,184 @@
+"""The marker genes of a dataset that was just clustered: found in the cache, or computed in one pass over the input."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+
+import numpy as np
+import numpy.typing as npt
+
+from cellstrata.configs.markers import MarkersConfig
+from cellstrata.tasks.cache.cache import Cache, Record
+from cellstrata.tasks.elements.opening import DataError, InputError, Opened, reading
+from cellstrata.tasks.expression.blocks import Logs, sampled
+from cellstrata.tasks.expression.digest import expression_digest
+from cellstrata.tasks.expression.holdings import contradiction
+from cellstrata.tasks.expression.source import Expression, element_of, find_expression
+from cellstrata.tasks.inputs.index import Remembered
+from cellstrata.tasks.inputs.inspection import Input
+from cellstrata.tasks.kernels.versions import installed_version
+from cellstrata.tasks.markers.contrasts import ClusterColumn, Contrast, contrasts
+from cellstrata.tasks.markers.ranked_genes import RankedGenes
+from cellstrata.tasks.overlays.document import MADE_BY
+from cellstrata.tasks.publishing.markers_parquet import ClusterMarkers, has_markers, write_markers_parquet
+from cellstrata.tasks.results.marker_genes import FEWEST, Markers, table_url
+from cellstrata.tasks.results.marker_tests import compare
+from cellstrata.tasks.results.result import Finished, columns
+from cellstrata.tasks.stores.digest import digest_array, digest_values
+
+SCHEME = 1  # raise it when the same values give other numbers
+NUMBERS = ("scores", "log_fold_changes", "p", "p_adjusted", "shares", "shares_of_rest")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetMarkers:
+    """What is asked for: the input, the columns that were made, how, and the URL of the table."""
+
+    source: Opened = field(repr=False)
+    columns: tuple[ClusterColumn, ...]
+    asked: MarkersConfig
+    table: str
+    rehash: bool = False
+
+    @classmethod
+    def of(cls, finished: Finished, asked: MarkersConfig, *, rehash: bool = False) -> DatasetMarkers:
+        """Take them from a dataset that is clustered."""
+        table = table_url(finished.source.output)
+        return cls(
+            source=finished.source.opened, columns=cluster_columns(finished), asked=asked, table=table, rehash=rehash
+        )
+
+
+def cluster_columns(finished: Finished) -> tuple[ClusterColumn, ...]:
+    """Return the columns of clusters with the parent of each, as markers are found for them."""
+    values = iter(columns(finished.trees).items())
+    found = []
+    for tree in finished.trees:
+        for level in tree.levels:
+            name, of = next(values)
+            above = {tree.label(leaf[:level]): tree.parent_label(leaf[:level]) for leaf in tree.leaves}
+            labels = tuple(map(str, of.categories))
+            codes = np.ascontiguousarray(of.codes, np.int32)
+            found.append(ClusterColumn(name, codes, labels, tuple(above.get(label, "") for label in labels)))
+    return tuple(found)
+
+
+def expression_problem(source: Input, asked: MarkersConfig) -> str | None:
+    """Say what is wrong with the values in which markers are to be looked for, before any work; a sample is read."""
+    try:
+        with source.opened.root() as root, reading(source.url, element_of(layer=asked.layer, raw=asked.raw)):
+            expression = find_expression(root, layer=asked.layer, raw=asked.raw)
+            message = contradiction(sampled(expression), normalize=asked.normalize)
+        if message:
+            raise InputError(source.url, expression.where, f"{message} (`markers` asks for it)")
+    except DataError as error:
+        return f"{source.name}: {error}"
+    return None
+
+
+def write_dataset_markers(request: DatasetMarkers, cache: Cache, refresh: bool = False) -> Markers:
+    """Find or compute the markers of a dataset, and write the table unless exactly this one stands there.
+
+    What was computed is an entry of the cache, by the values, the clusters, and how they are compared: nothing of the
+    values is read where it is there.
+
+    Raises
+    ------
+    InputError
+        If the values are not what `normalize` says, or are damaged.
+    OutputError
+        If the table cannot be written.
+    """
+    asked, place = request.asked, request.source.place.at(request.table)
+    compared, left_out = contrasts(request.columns, tuple(asked.against), max(asked.min_cells, FEWEST))
+    with _expression(request) as expression:
+        key = _key(request, cache, expression)
+        record = None if refresh else cache.find(key, "markers")
+        if record is None:
+            record = _computed(request, cache, expression, compared, key)
+        tests = _tests(cache, record)
+        request.source.check_unchanged()
+        where, genes = expression.where, expression.genes
+    found = tuple(_markers_of(request.columns, of, test) for of, test in zip(compared, tests, strict=True))
+    how = {"made_by": MADE_BY, "version": installed_version("cellstrata") or "", "key": key, **asdict_of(asked)}
+    if not has_markers(place, how):
+        write_markers_parquet(place, found, genes, how | {"created": datetime.now(UTC).isoformat(timespec="seconds")})
+    notices = (*left_out, *map(str, record.body["notices"]))
+    return Markers(place.url, found, genes, where, str(record.body["holds"]), notices)
+
+
+def known_markers(request: DatasetMarkers, cache: Cache) -> bool:
+    """Tell whether the cache has the markers of a dataset, as far as can be told without reading its values."""
+    element = element_of(layer=request.asked.layer, raw=request.asked.raw)
+    if not Remembered(cache, request.source, forget=request.rehash).knows_digest_of(element):
+        return False
+    with _expression(request) as expression:
+        return cache.find(_key(request, cache, expression), "markers") is not None
+
+
+def asdict_of(asked: MarkersConfig) -> Mapping[str, object]:
+    """Return what is asked for as plain values, as the table tells it."""
+    return asked.model_dump(mode="json")
+
+
+@contextmanager
+def _expression(request: DatasetMarkers) -> Iterator[Expression]:
+    asked = request.asked
+    with request.source.root() as root:
+        with reading(request.source.url, element_of(layer=asked.layer, raw=asked.raw)):
+            expression = find_expression(root, layer=asked.layer, raw=asked.raw)
+        yield expression
+
+
+def _key(request: DatasetMarkers, cache: Cache, expression: Expression) -> str:
+    asked = request.asked
+    memory = Remembered(cache, request.source, forget=request.rehash)
+    element = element_of(layer=asked.layer, raw=asked.raw)
+    return digest_values(
+        kind="markers",
+        scheme=SCHEME,
+        expression=memory.digest_of(element, lambda: expression_digest(expression)),
+        log_base=None if asked.normalize else expression.log_base,
+        columns=[[digest_array(of.codes), list(of.labels), list(of.parents)] for of in request.columns],
+        asked={name: value for name, value in asdict_of(asked).items() if name not in ("layer", "raw")},
+        versions={name: installed_version(name) for name in ("numpy", "scipy")},
+    )
+
+
+def _computed(
+    request: DatasetMarkers, cache: Cache, expression: Expression, compared: Sequence[Contrast], key: str
+) -> Record:
+    asked = request.asked
+    logs = Logs(expression, normalize=asked.normalize)
+    say = lambda text: None  # noqa: E731
+    tests = compare(logs, request.columns, compared, method=asked.method, n_genes=asked.n_genes, say=say)
+    numbers = [[getattr(test, name) for name in NUMBERS] for test in tests]
+    empty = np.empty((len(NUMBERS), 0))
+    arrays: dict[str, npt.NDArray[np.generic]] = {
+        "lengths": np.array([len(test.genes) for test in tests], np.int64),
+        "genes": np.concatenate([np.empty(0, np.int64), *(test.genes for test in tests)]),
+        "numbers": np.concatenate([empty, *(np.array(rows) for rows in numbers)], axis=1),
+    }
+    if all(test.auroc is not None for test in tests) and tests:
+        arrays["auroc"] = np.concatenate([test.auroc for test in tests if test.auroc is not None])
+    return cache.write_record("markers", key, {"holds": str(logs.seen), "notices": logs.notices}, arrays)
+
+
+def _tests(cache: Cache, record: Record) -> list[RankedGenes]:
+    ends = np.cumsum(cache.array(record, "lengths"))
+    genes, numbers = cache.array(record, "genes"), cache.array(record, "numbers")
+    auroc = cache.array(record, "auroc") if "auroc" in record.body["arrays"] or "auroc" in record.inline else None
+    found = []
+    for last, length in zip(ends.tolist(), cache.array(record, "lengths").tolist(), strict=True):
+        part = slice(last - length, last)
+        values = dict(zip(NUMBERS, numbers[:, part], strict=True))
+        found.append(RankedGenes(genes=genes[part], **values, auroc=None if auroc is None else auroc[part]))
+    return found
+
+
+def _markers_of(columns: Sequence[ClusterColumn], of: Contrast, test: RankedGenes) -> ClusterMarkers:
+    column = columns[of.column]
+    return ClusterMarkers(column.name, column.labels[of.cluster], column.parents[of.cluster], of.against, test)
