@@ -15,7 +15,7 @@ PACKAGES = ("configs", "tasks", "flows")
 # From the ground up: a room imports what stands on a lower floor, and nothing else of ours.
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("configs", "tasks.imports"),
-    ("configs.form", "configs.loading", "tasks.stores", "tasks.kernels"),
+    ("configs.form", "configs.loading", "tasks.stores", "tasks.kernels", "tasks.markers"),
     ("configs.migration", "tasks.cache", "tasks.evidence", "tasks.overlays"),
     ("tasks.elements", "tasks.trees", "tasks.cache_care"),
     ("tasks.inputs", "tasks.advice", "tasks.publishing", "tasks.colours", "tasks.workers", "tasks.expression"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
@@ -58,7 +59,8 @@ def document(found: Markers) -> dict[str, Any]:
     clusters = [
         {
             "column": one.column, "cluster": one.cluster, "parent": one.parent, "against": one.against,
-            "genes": best(found, one), "scores": one.found.scores[:BEST].tolist(),
+            "genes": [str(found.genes[gene]) for gene in one.found.genes[:BEST]],
+            "scores": finite(one.found.scores[:BEST].tolist()),
         }
         for one in found.found
     ]  # fmt: skip
@@ -66,6 +68,11 @@ def document(found: Markers) -> dict[str, Any]:
         "markers": found.table, "matrix": found.matrix, "holds": found.holds, "notices": list(found.notices),
         "clusters": clusters,
     }  # fmt: skip
+
+
+def finite(scores: list[float]) -> list[float | None]:
+    """Return scores as JSON knows them: infinite ones, of genes that do not vary, as null."""
+    return [score if math.isfinite(score) else None for score in scores]
 
 
 def show(found: Markers, terminal: Terminal) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cellstrata.tasks.elements.opening import reading
 from cellstrata.tasks.elements.storage_nodes import read_ahead, values_of
 from cellstrata.tasks.expression.ahead import ahead
 from cellstrata.tasks.expression.holdings import Holdings, contradiction
@@ -35,7 +36,8 @@ class Logs:
             If they are not what `normalize` says.
         """
         self.expression, self.normalize, self._values = expression, normalize, values
-        self.sample = sampled(expression)
+        with reading(expression.url, expression.where):
+            self.sample = sampled(expression)
         if self.sample.kind != "nothing":
             self._refuse(contradiction(self.sample, normalize=normalize))
         self.seen = Holdings()
@@ -79,11 +81,15 @@ class Logs:
                 yield block.with_values(block.matrix.data.astype(as_float, copy=False))
 
     def _checked(self) -> Iterator[Block]:
-        for block in stored_blocks(self.expression, self._values):
+        for block in self._stored():
             self.seen = self.seen.joined(Holdings.of(block.matrix.data, whole_so_far=self.seen.whole))
             if self.seen.kind in ("negative", "not finite") or (self.seen.kind == "large" and not self.normalize):
                 self._refuse(contradiction(self.seen, normalize=self.normalize))
             yield block
+
+    def _stored(self) -> Iterator[Block]:
+        with reading(self.expression.url, self.expression.where):
+            yield from stored_blocks(self.expression, self._values)
 
     def _refuse(self, message: str) -> None:
         if message:

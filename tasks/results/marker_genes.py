@@ -79,12 +79,15 @@ def write_markers(place: Place, request: MarkerRequest, say: Callable[[str], obj
     target = place.at(table_url(place.url))
     if target.is_local and (problem := unusable(target.at(f"{target.url}.part"))):
         raise OutputError(target.url, "", f"cannot be written, {problem}")
-    with record.source.root() as root, reading(record.url, ""):
-        columns, notices = _columns(record, root, request.columns)
+    with record.source.root() as root:
+        with reading(record.url):
+            columns, notices = _columns(record, root, request.columns)
         asked, left_out = contrasts(columns, request.against, max(request.min_cells, FEWEST))
         if not asked:
             raise InputError(record.url, "", "; ".join(["nothing can be compared", *left_out]))
-        logs = Logs(_expression(record, root, request), normalize=request.normalize)
+        with reading(record.url):
+            expression = _expression(record, root, request)
+        logs = Logs(expression, normalize=request.normalize)
         say(f"reading {logs.expression.where} of {logs.expression.shape[0]:,} cells")
         tests = compare(logs, columns, asked, method=request.method, n_genes=request.n_genes, say=say)
     found = tuple(

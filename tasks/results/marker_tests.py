@@ -20,7 +20,6 @@ from cellstrata.tasks.markers.moments import Group, Moments, moments
 from cellstrata.tasks.markers.rank_sums import Ranking, rank_sums, wilcoxon
 from cellstrata.tasks.markers.ranked_genes import RankedGenes, ranked_genes
 from cellstrata.tasks.markers.t_test import welch
-from cellstrata.tasks.stores.data_errors import InputError
 
 Method = Literal["t-test", "t-test_overestim_var", "wilcoxon"]
 METHODS: tuple[Method, ...] = ("t-test", "t-test_overestim_var", "wilcoxon")
@@ -41,12 +40,10 @@ def compare(
     Raises
     ------
     InputError
-        If the values are not what was said of them, or no gene is expressed.
+        If the values are not what was said of them, or zeros alone.
     """
     sets = leaf_sets([column.codes for column in columns])
     found = moments(logs.blocks(), [leaves.codes for leaves in sets], logs.expression.shape[1])
-    if not any(of.expressing.any() for of in found):
-        raise InputError(logs.expression.url, logs.expression.where, "holds zeros alone; name another matrix")
     parts = Parts(tuple(columns), sets, found)
     # What is compared with the same cells twice, as clusters of level 1 with all, and those left whole, is tested once.
     distinct = {parts.key(contrast): contrast for contrast in asked}

@@ -20,6 +20,7 @@ from cellstrata.tasks.results.record import NoResult
 from cellstrata.tasks.stores.data_errors import OutputError
 from cellstrata.tasks.stores.places import Place
 from cellstrata.tasks.stores.store import Store
+from tests import ROOT
 from tests.tasks.everything import save
 from tests.tasks.small_expression import atlas, counts, labelled, logs, tree
 
@@ -70,6 +71,14 @@ def test_the_table_is_beside_the_result(path: str, tmp_path: Path) -> None:
     assert (how["made_by"], how["method"], how["normalize"], how["n_genes"]) == ("cellstrata", "t-test", True, 7)
     assert found.notices == ("leiden_0.5_2: 1_0 has no sisters to be compared with",)
     assert (found.matrix, found.holds.partition(" from ")[0]) == ("X", "whole numbers")
+
+
+def test_the_page_on_the_format_has_its_columns(path: str) -> None:
+    schema = pq.read_schema(markers(path, normalize=True).table)
+    names = {"dictionary<values=string, indices=int32, ordered=0>": "dictionary of string, int32 indices"}
+    page = (ROOT / "docs" / "result-format.md").read_text().partition("<!-- markers -->\n")[2].partition("<!-- /")[0]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in page.splitlines()[2:]]
+    assert {row[0].strip("`"): row[1] for row in rows} == {f.name: names.get(str(f.type), str(f.type)) for f in schema}
 
 
 def test_x_a_layer_and_raw_agree(path: str) -> None:
