@@ -35,6 +35,8 @@ from cellstrata.tasks.inputs.plans import kept_partition, tree_plans
 from cellstrata.tasks.kernels.engines import Algorithm
 from cellstrata.tasks.report.subject import RunFacts
 from cellstrata.tasks.report.write import WrittenPage
+from cellstrata.tasks.results.dataset_markers import DatasetMarkers, write_dataset_markers
+from cellstrata.tasks.results.marker_genes import Markers
 from cellstrata.tasks.results.result import Finished, Published, publish_result
 from cellstrata.tasks.results.uses import note_use
 from cellstrata.tasks.trees.neighbor_lists import find_lists
@@ -250,13 +252,25 @@ class DatasetSteps:
         await asyncio.to_thread(note_use, self.cache, self.name, finished)
         return published
 
-    async def draw(self, finished: Finished, published: Published) -> Pages:
+    async def markers(self, finished: Finished) -> Markers | None:
+        """Find the marker genes of all clusters and write them beside the result, where they are asked for."""
+        if self.settings.markers is None:
+            return None
+        self._tell("finding markers")
+        config = self.run.config
+        request = DatasetMarkers.of(finished, self.settings.markers, rehash=config.rehash)
+        arguments = (request, self.cache, config.refresh)
+        found: Markers = await run_step(f"{self.name} · markers", "apart", write_dataset_markers, *arguments)
+        await asyncio.to_thread(note_use, self.cache, self.name, finished, found.key)
+        return found
+
+    async def draw(self, finished: Finished, published: Published, markers: Markers | None = None) -> Pages:
         """Draw figures and write the report, where they are wanted."""
         self._tell("drawing figures")
         seconds = time.perf_counter() - self.started
         figures, not_drawn = await figures_of(self.run.config, self.source, published, self.cache)
-        notices = (*self.source.notices, *finished.notices(), *not_drawn)
-        facts = RunFacts(**vars(self.counts), seconds=seconds, notices=notices)
+        notices = (*self.source.notices, *finished.notices(), *(markers.notices if markers else ()), *not_drawn)
+        facts = RunFacts(**vars(self.counts), seconds=seconds, notices=notices, markers=markers)
         report = await report_of_dataset(self.run.config, finished, facts, self.cache)
         self._tell(DONE)
         return Pages(
@@ -266,13 +280,16 @@ class DatasetSteps:
             notices=(*notices, *([report.problem] if report.problem else [])),
         )
 
-    def end(self, published: Published, pages: Pages, advice: tuple[Advice, ...]) -> DatasetSummary:
+    def end(
+        self, published: Published, pages: Pages, advice: tuple[Advice, ...], markers: Markers | None = None
+    ) -> DatasetSummary:
         """Say what the user should know, and sum up."""
         for notice in pages.notices:
             get_run_logger().warning("%s: %s", self.name, notice)
         return DatasetSummary(
             output=published.output,
             labels=published.labels,
+            markers=markers.table if markers else None,
             figures=pages.figures,
             report=pages.report.url,
             columns=published.columns,

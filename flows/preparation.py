@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from cellstrata.configs.clustering import ClusteringConfig
 from cellstrata.configs.errors import at_most
 from cellstrata.configs.model import RunConfig
 from cellstrata.flows.credentials import BlockProblem, literal_problems, with_blocks
@@ -17,6 +18,7 @@ from cellstrata.tasks.inputs.overlaps import conflicts
 from cellstrata.tasks.kernels.engines import EngineUnavailable
 from cellstrata.tasks.kernels.placement import placement_of
 from cellstrata.tasks.publishing.link_mode import link_problem
+from cellstrata.tasks.results.dataset_markers import markers_problem
 from cellstrata.tasks.stores.faults import StoreError
 from cellstrata.tasks.stores.places import Place
 from cellstrata.tasks.stores.store import is_local
@@ -118,7 +120,7 @@ def _inspect(run: Run, dataset: str, file_id: str) -> Input:
         )  # fmt: skip
         if found is not None and (problem := _unlinkable(config, found)):
             found, problems = None, [f"{dataset}/{file_id}: {problem}"]
-        if found is not None and (problems := expression_problems(found, settings.clustering)):
+        if found is not None and (problems := _expression_problems(found, settings.clustering)):
             found = None
         if found is None:
             raise UnusableInputs(problems)
@@ -127,6 +129,14 @@ def _inspect(run: Run, dataset: str, file_id: str) -> Input:
         with run.lock:
             run.inputs[name] = found
     return found
+
+
+def _expression_problems(found: Input, settings: ClusteringConfig) -> list[str]:
+    """Say what is wrong with the expression that embeddings and markers are to be found in, each problem once."""
+    problems = expression_problems(found, settings)
+    if settings.markers is not None and (problem := markers_problem(found, settings.markers)):
+        problems.append(problem)
+    return problems
 
 
 def _unlinkable(config: RunConfig, found: Input) -> str | None:

@@ -234,7 +234,7 @@ class Terminal:
                         f"advice  {escape(name)}, {advice.algorithm}: {escape(advice.said)}", soft_wrap=True
                     )
         for dataset in summary.datasets.values():
-            places = {"result": dataset.output, "labels": dataset.labels, "figures": dataset.figures,
+            places = {"result": dataset.output, "labels": dataset.labels, "markers": dataset.markers, "figures": dataset.figures,
                       "report": dataset.report}  # fmt: skip
             for what, place in places.items():
                 self._place(what, place)

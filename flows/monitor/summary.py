@@ -22,6 +22,8 @@ class DatasetSummary:
         URL of the result, an AnnData zarr.
     labels : str or None
         URL of `labels.parquet`, the new columns alone.
+    markers : str or None
+        URL of `markers.parquet`, the marker genes of all clusters.
     figures : str or None
         URL of the folder of figures.
     report : str or None
@@ -49,6 +51,7 @@ class DatasetSummary:
     error: str | None = None
     output: str | None = None
     labels: str | None = None
+    markers: str | None = None
     figures: str | None = None
     report: str | None = None
     columns: tuple[str, ...] = ()

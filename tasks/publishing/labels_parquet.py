@@ -8,12 +8,11 @@ from collections.abc import Mapping
 import numpy as np
 
 from cellstrata.tasks.imports.turns import IMPORTING
+from cellstrata.tasks.publishing.parquet_metadata import metadata_of
 from cellstrata.tasks.stores.places import Place
-from cellstrata.tasks.stores.ranges import RangeFile
 
 INDEX_NAME = "obs_name"
 KEY = b"publish_key"  # in the metadata of the schema
-FOOTER = 1 << 18  # bytes, from the end: enough for hundreds of columns
 
 
 def write_labels_parquet(
@@ -62,14 +61,4 @@ def has_key(place: Place, key: str) -> bool:
 
     In a bucket these are one request, or two where the columns are very many.
     """
-    with IMPORTING:
-        import pyarrow.parquet as pq
-
-    try:
-        with place.store.open() as file:
-            if isinstance(file, RangeFile):
-                file.prefetch([(max(0, file.size - FOOTER), file.size)])
-            metadata = pq.read_schema(file).metadata or {}
-    except (OSError, ValueError):  # none there, or no table
-        return False
-    return metadata.get(KEY) == key.encode()
+    return metadata_of(place).get(KEY) == key.encode()

@@ -11,6 +11,7 @@ import numpy as np
 
 from cellstrata.tasks.imports.turns import IMPORTING
 from cellstrata.tasks.markers.ranked_genes import RankedGenes
+from cellstrata.tasks.publishing.parquet_metadata import metadata_of
 from cellstrata.tasks.stores.places import Place
 
 KEY = b"markers"  # in the metadata of the schema: how they were found, as JSON
@@ -67,6 +68,16 @@ def write_markers_parquet(
     data = buffer.getvalue()
     place.store.write("", data)
     return len(data)
+
+
+def has_markers(place: Place, how: Mapping[str, object]) -> bool:
+    """Tell whether a table stands at a place that was written with this `how`, whenever that was."""
+    try:
+        said = json.loads(metadata_of(place).get(KEY, b"{}"))
+    except ValueError:
+        return False
+    there = {name: value for name, value in said.items() if name != "created"}
+    return bool(there == json.loads(json.dumps(dict(how))))
 
 
 def _joined(parts: list[np.ndarray], kind: type) -> np.ndarray:

@@ -18,6 +18,7 @@ from cellstrata.tasks.report.compared import Binned, Compared, agreements, binne
 from cellstrata.tasks.report.compared import document as covariate_document
 from cellstrata.tasks.report.documents import document, embedded
 from cellstrata.tasks.report.evidence import evidence_document, evidence_table, of_one_batch
+from cellstrata.tasks.report.markers import markers_table
 from cellstrata.tasks.report.packing import packed, smallest
 from cellstrata.tasks.report.resolutions import resolutions_of
 from cellstrata.tasks.report.stability import Colored, colored, single_runs, unstable
@@ -55,6 +56,7 @@ def _told(subject: Subject, trees: list[Grown], compared: list[Compared]) -> dic
         ("columns", "Columns", columns_table(trees, subject.facts) if trees else None),
         ("reasons", "Why clusters were not split", reasons_table(trees) if trees else None),
         ("evidence", "Evidence for splits", evidence_table(trees)),
+        ("markers", "Marker genes", markers_table(subject.markers) if subject.markers else None),
         ("agreement", "Agreement with covariates", agreement_table(agreeing) if agreeing else None),
     ]
     return {

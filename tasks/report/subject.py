@@ -18,6 +18,7 @@ from cellstrata.tasks.evaluation.covariates import Covariate, Numbers
 from cellstrata.tasks.evaluation.gene_cache import GeneSource, kept_genes
 from cellstrata.tasks.report.covariates import read_covariates
 from cellstrata.tasks.report.places import shown_place
+from cellstrata.tasks.results.marker_genes import Markers
 from cellstrata.tasks.results.provenance import column_facts, tree_table, versions
 from cellstrata.tasks.results.result import Finished, columns
 from cellstrata.tasks.results.stability import Values, cell_stability
@@ -60,16 +61,19 @@ class Subject:
     notices: tuple[str, ...] = ()
     stability: Mapping[str, Values] = field(default_factory=dict)
     advice: tuple[Advice, ...] = ()
+    markers: Markers | None = None
 
 
 @dataclass(frozen=True)
 class RunFacts:
-    """What only the run knows: its splits for this dataset, the seconds until the result stood, what it warned of."""
+    """What only the run knows: its splits for this dataset, the seconds until the result stood, what it warned of, and
+    the marker genes that it found."""
 
     executed: int
     cached: int
     seconds: float
     notices: tuple[str, ...] = ()
+    markers: Markers | None = None
 
 
 def subject_of(finished: Finished, run: RunFacts, cache: Cache) -> Subject:
@@ -100,6 +104,7 @@ def subject_of(finished: Finished, run: RunFacts, cache: Cache) -> Subject:
         notices=run.notices,
         stability=cell_stability(finished.trees, cache),
         advice=finished.advice,
+        markers=run.markers,
     )
 
 

@@ -45,8 +45,9 @@ def write_report(
     try:
         url = report_url(images, finished.source.dataset, finished.source.file_id)
         key = digest_values(
-            kind="report", content=CONTENT, result=finished.key(), assets=assets_digest(), notices=list(run.notices)
-        )
+            kind="report", content=CONTENT, result=finished.key(), assets=assets_digest(), notices=list(run.notices),
+            **({"markers": run.markers.key} if run.markers else {}),
+        )  # fmt: skip
         if written_key(url, storage_options) == key:
             return WrittenPage(url=url, written=False)
         Store.at(url, storage_options).write("", page(subject_of(finished, run, cache), key))

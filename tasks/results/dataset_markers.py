@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import numpy as np
@@ -66,7 +66,7 @@ def cluster_columns(finished: Finished) -> tuple[ClusterColumn, ...]:
     return tuple(found)
 
 
-def expression_problem(source: Input, asked: MarkersConfig) -> str | None:
+def markers_problem(source: Input, asked: MarkersConfig) -> str | None:
     """Say what is wrong with the values in which markers are to be looked for, before any work; a sample is read."""
     try:
         with source.opened.root() as root, reading(source.url, element_of(layer=asked.layer, raw=asked.raw)):
@@ -103,23 +103,14 @@ def write_dataset_markers(request: DatasetMarkers, cache: Cache, refresh: bool =
         request.source.check_unchanged()
         where, genes = expression.where, expression.genes
     found = tuple(_markers_of(request.columns, of, test) for of, test in zip(compared, tests, strict=True))
-    how = {"made_by": MADE_BY, "version": installed_version("cellstrata") or "", "key": key, **asdict_of(asked)}
+    how = {"made_by": MADE_BY, "version": installed_version("cellstrata") or "", "key": key, **_said(asked)}
     if not has_markers(place, how):
         write_markers_parquet(place, found, genes, how | {"created": datetime.now(UTC).isoformat(timespec="seconds")})
     notices = (*left_out, *map(str, record.body["notices"]))
-    return Markers(place.url, found, genes, where, str(record.body["holds"]), notices)
+    return Markers(place.url, found, genes, where, str(record.body["holds"]), notices, key)
 
 
-def known_markers(request: DatasetMarkers, cache: Cache) -> bool:
-    """Tell whether the cache has the markers of a dataset, as far as can be told without reading its values."""
-    element = element_of(layer=request.asked.layer, raw=request.asked.raw)
-    if not Remembered(cache, request.source, forget=request.rehash).knows_digest_of(element):
-        return False
-    with _expression(request) as expression:
-        return cache.find(_key(request, cache, expression), "markers") is not None
-
-
-def asdict_of(asked: MarkersConfig) -> Mapping[str, object]:
+def _said(asked: MarkersConfig) -> Mapping[str, object]:
     """Return what is asked for as plain values, as the table tells it."""
     return asked.model_dump(mode="json")
 
@@ -143,7 +134,7 @@ def _key(request: DatasetMarkers, cache: Cache, expression: Expression) -> str:
         expression=memory.digest_of(element, lambda: expression_digest(expression)),
         log_base=None if asked.normalize else expression.log_base,
         columns=[[digest_array(of.codes), list(of.labels), list(of.parents)] for of in request.columns],
-        asked={name: value for name, value in asdict_of(asked).items() if name not in ("layer", "raw")},
+        asked={name: value for name, value in _said(asked).items() if name not in ("layer", "raw")},
         versions={name: installed_version(name) for name in ("numpy", "scipy")},
     )
 
@@ -153,8 +144,9 @@ def _computed(
 ) -> Record:
     asked = request.asked
     logs = Logs(expression, normalize=asked.normalize)
-    say = lambda text: None  # noqa: E731
-    tests = compare(logs, request.columns, compared, method=asked.method, n_genes=asked.n_genes, say=say)
+    tests = compare(
+        logs, request.columns, compared, method=asked.method, n_genes=asked.n_genes, say=lambda text: None
+    )  # fmt: skip
     numbers = [[getattr(test, name) for name in NUMBERS] for test in tests]
     empty = np.empty((len(NUMBERS), 0))
     arrays: dict[str, npt.NDArray[np.generic]] = {
@@ -170,7 +162,7 @@ def _computed(
 def _tests(cache: Cache, record: Record) -> list[RankedGenes]:
     ends = np.cumsum(cache.array(record, "lengths"))
     genes, numbers = cache.array(record, "genes"), cache.array(record, "numbers")
-    auroc = cache.array(record, "auroc") if "auroc" in record.body["arrays"] or "auroc" in record.inline else None
+    auroc = cache.array(record, "auroc") if "auroc" in record.arrays() else None
     found = []
     for last, length in zip(ends.tolist(), cache.array(record, "lengths").tolist(), strict=True):
         part = slice(last - length, last)

@@ -54,6 +54,7 @@ class Markers:
     matrix: str
     holds: str
     notices: tuple[str, ...]
+    key: str = ""  # of the entry in a cache, where it is one
 
 
 def table_url(result: str) -> str:

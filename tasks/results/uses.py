@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from cellstrata.tasks.results.result import Finished
 
 
-def note_use(cache: Cache, name: str, finished: Finished) -> None:
-    """Note what the published result of the dataset called `name` is made of; never fails."""
+def note_use(cache: Cache, name: str, finished: Finished, *further: str) -> None:
+    """Note what the published result of the dataset called `name` is made of, and `further` entries; never fails."""
     with contextlib.suppress(Exception):  # the result stands; the cache may be only readable
         output, refs = finished.source.output, _arrays(finished)
         note = {
             "name": name,
             "output": output,
-            "keys": sorted(_keys(cache, finished)),
+            "keys": sorted({*_keys(cache, finished), *further}),
             "arrays": sorted({ref.digest for ref in refs if ref is not None}),
             "written": datetime.now(UTC).isoformat(timespec="seconds"),
         }
