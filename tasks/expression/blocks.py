@@ -93,7 +93,8 @@ class Logs:
 
     def _refuse(self, message: str) -> None:
         if message:
-            raise InputError(self.expression.url, self.expression.where, message)
+            others = f" (there is {', '.join(self.expression.others)})" if self.expression.others else ""
+            raise InputError(self.expression.url, self.expression.where, f"{message}{others}")
 
 
 def _names(several: list[str]) -> str:

@@ -24,6 +24,7 @@ class Expression:
 
     `where` is its key in the file, `X`, `layers['counts']` or `raw/X`. `genes` are the names of its genes, an object
     array of str. `log_base` is the base of its logarithms if scanpy's `log1p` noted one, else None: natural ones.
+    `others` are the keys of the other matrices there.
     """
 
     url: str
@@ -33,6 +34,7 @@ class Expression:
     shape: tuple[int, int]
     genes: np.ndarray
     log_base: float | None = None
+    others: tuple[str, ...] = ()
 
     @property
     def repeated_genes(self) -> list[str]:
@@ -73,7 +75,7 @@ def find_expression(root: Root, *, layer: str | None = None, raw: bool = False) 
     if n != n_obs(root) or genes != len(names):
         message = f"is {n} × {genes}, but there are {n_obs(root)} cells and {len(names)} genes; write the file again"
         raise InputError(url_of(root), where, message)
-    return Expression(url_of(root), where, node, form, (n, genes), names, _log_base(root))
+    return Expression(url_of(root), where, node, form, (n, genes), names, _log_base(root), _beside(root, where))
 
 
 def _slots(root: Root, layer: str | None, raw: bool) -> tuple[str | None, str, str]:
@@ -101,9 +103,13 @@ def _there(root: Root) -> list[str]:
     return there + (["raw"] if "raw/X" in root or "raw.X" in root else [])
 
 
+def _beside(root: Root, where: str) -> tuple[str, ...]:
+    return tuple(name for name in _there(root) if name not in (where, where.removesuffix("/X")))
+
+
 def _others(root: Root, where: str) -> str:
     """Say which matrices there are instead."""
-    there = [name for name in _there(root) if name not in (where, where.removesuffix("/X"))]
+    there = _beside(root, where)
     return f"there is {', '.join(there)}: name one of these" if there else "it has no other expression values either"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -22,21 +23,23 @@ class ClusterColumn:
     labels: tuple[str, ...]
     parents: tuple[str, ...]
 
+    @cached_property
     def sizes(self) -> npt.NDArray[np.int64]:
-        """Return how many cells each cluster has."""
+        """How many cells each cluster has."""
         return np.bincount(self.codes[self.codes >= 0], minlength=len(self.labels))
 
-    def sisters(self, cluster: int) -> tuple[int, ...]:
-        """Return the other clusters of the same parent that have cells, by their numbers.
+    @cached_property
+    def children(self) -> dict[str, tuple[int, ...]]:
+        """The clusters of each parent that have cells, by their numbers; parents are compared as a whole, so that
+        `1_1` is no relative of `1_10`."""
+        found: dict[str, list[int]] = {}
+        for cluster in np.flatnonzero(self.sizes).tolist():
+            found.setdefault(self.parents[cluster], []).append(cluster)
+        return {parent: tuple(clusters) for parent, clusters in found.items()}
 
-        Parents are compared as a whole: `1_1` is no relative of `1_10`.
-        """
-        there = self.sizes() > 0
-        return tuple(
-            other
-            for other, parent in enumerate(self.parents)
-            if parent == self.parents[cluster] and other != cluster and there[other]
-        )
+    def sisters(self, cluster: int) -> tuple[int, ...]:
+        """Return the other clusters of the same parent."""
+        return tuple(other for other in self.children[self.parents[cluster]] if other != cluster)
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ def contrasts(
     found: list[Contrast] = []
     said: list[str] = []
     for place, column in enumerate(columns):
-        sizes, small, alone, few = column.sizes(), [], [], []
+        sizes, small, alone, few = column.sizes, [], [], []
         for cluster in np.flatnonzero(sizes).tolist():
             if sizes[cluster] < min_cells:
                 small.append(cluster)

@@ -9,6 +9,7 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -34,8 +35,9 @@ class Ranking:
     n_strata: int
     n_groups: int
 
+    @cached_property
     def sizes(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """Return how many cells each stratum and each group has, and in which stratum each group is."""
+        """How many cells each stratum and each group has, and in which stratum each group is."""
         groups = np.where(self.strata >= 0, self.groups, -1)
         within = np.zeros(self.n_groups, np.int64)
         within[groups[groups >= 0]] = self.strata[groups >= 0]
@@ -58,7 +60,7 @@ def rank_sums(matrix: Any, rankings: Sequence[Ranking]) -> list[RankSums]:
     """
     genes = matrix.shape[0]
     found = [RankSums(np.zeros((genes, r.n_groups)), np.zeros((genes, r.n_strata))) for r in rankings]
-    sizes = [ranking.sizes() for ranking in rankings]
+    sizes = [ranking.sizes for ranking in rankings]
 
     def some(first: int) -> None:
         for gene in range(first, min(first + AT_ONCE, genes)):

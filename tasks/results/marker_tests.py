@@ -118,7 +118,7 @@ class RankTables:
             sums, ties = self.among_all[self.parts.place(contrast.column)]
             return sums[:, self.parts.leaves(contrast)[0]].sum(axis=1), ties[:, 0]
         ranking, sums, ties = self.among_sisters[contrast.column]
-        return sums[:, contrast.cluster], ties[:, ranking.sizes()[2][contrast.cluster]]
+        return sums[:, contrast.cluster], ties[:, ranking.sizes[2][contrast.cluster]]
 
 
 def rank_tables(

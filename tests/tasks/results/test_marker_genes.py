@@ -101,7 +101,7 @@ def test_chosen_columns_and_one_kind(path: str) -> None:
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        ({}, "X: holds whole numbers from 0 to .*, which are counts; ask for `normalize`"),
+        ({}, r"X: holds whole numbers from 0 to .*, which are counts; ask for `normalize`.*there is layers.*, raw\)"),
         ({"layer": "logs", "normalize": True}, r"layers\['logs'\]: holds .* logarithms already"),
         ({"layer": "count"}, r"layers\['count'\]: is not in the file; there is X, layers\['logs'\], raw"),
         ({"normalize": True, "columns": ("leiden_0.5_3",)}, "there is no such column; did you mean `leiden_0.5_"),

@@ -141,7 +141,7 @@ def test_three_levels_of_blood_cells_in_raw(
     found = found_in(save(adata, tmp_path, form), columns, method, False, raw=True)
     whole = ad.AnnData(adata.raw.X, obs=adata.obs, var=adata.raw.var)
     for column in columns:
-        sizes = column.sizes()
+        sizes = column.sizes
         labels = np.array(column.labels, dtype=object)[column.codes]
         large = [label for label, n in zip(column.labels, sizes, strict=True) if n >= 2]
         labels[~np.isin(labels, large)] = None
