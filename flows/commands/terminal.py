@@ -234,8 +234,8 @@ class Terminal:
                         f"advice  {escape(name)}, {advice.algorithm}: {escape(advice.said)}", soft_wrap=True
                     )
         for dataset in summary.datasets.values():
-            places = {"result": dataset.output, "labels": dataset.labels, "markers": dataset.markers, "figures": dataset.figures,
-                      "report": dataset.report}  # fmt: skip
+            places = {"result": dataset.output, "labels": dataset.labels, "markers": dataset.markers,
+                      "figures": dataset.figures, "report": dataset.report}  # fmt: skip
             for what, place in places.items():
                 self._place(what, place)
         self._place("index", summary.index)

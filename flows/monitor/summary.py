@@ -130,8 +130,8 @@ class RunSummary:
     def document(self) -> dict[str, object]:
         """Return what `--json` prints: for each dataset its output, columns, splits and seconds, or its error, and
         where the index of the reports is."""
-        kept = ("output", "labels", "figures", "report", "columns", "clusters", "modularity", "splits", "seconds",
-                "error", "notices", "advice")  # fmt: skip
+        kept = ("output", "labels", "markers", "figures", "report", "columns", "clusters", "modularity", "splits",
+                "seconds", "error", "notices", "advice")  # fmt: skip
         datasets: dict[str, object] = {}
         for name, dataset in self.datasets.items():
             said = dataset.to_json()

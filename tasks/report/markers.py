@@ -18,10 +18,12 @@ def markers_table(found: Markers) -> Table:
         f"those compared with it. {found.table.rpartition('/')[2]} beside the result has more genes, and all "
         "numbers."
     )
-    if len(found.found) > MOST_ROWS:
-        caption += f" The first {MOST_ROWS} of {len(found.found):,} comparisons are here."
+    both = {one.against for one in found.found} == set(NAMES)
+    told = [one for one in found.found if one.parent or not both or one.against == "all"]  # at level 1 they are one
+    if len(told) > MOST_ROWS:
+        caption += f" The first {MOST_ROWS} of {len(told):,} comparisons are here."
     names = ("column", "cluster", "compared with", "genes")
-    return Table(caption, names, [_row(found, one) for one in found.found[:MOST_ROWS]])
+    return Table(caption, names, [_row(found, one) for one in told[:MOST_ROWS]])
 
 
 def _row(found: Markers, one: ClusterMarkers) -> list[Cell]:

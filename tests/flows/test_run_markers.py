@@ -1,0 +1,103 @@
+"""Marker genes in real runs: written beside the result, found again, the same as `cellstrata markers` finds."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from cellstrata.tasks.results.marker_genes import MarkerRequest, write_markers
+from cellstrata.tasks.stores.places import Place
+from tests.flows.commands.test_command import cellstrata, config
+from tests.flows.conftest import Run
+
+RAW: dict[str, Any] = {"hierarchy": 2, "markers": {"raw": True, "n_genes": 20}}
+
+
+def table(report: dict[str, Any]) -> pd.DataFrame:
+    return pq.read_table(report["markers"]).to_pandas()
+
+
+def entries(folder: Path) -> list[str]:
+    files = (folder / "cache" / "v1" / "records").rglob("*.json")
+    return [file.stem for file in files if json.loads(file.read_text())["kind"] == "markers"]
+
+
+@pytest.mark.parametrize("method", ["t-test", "wilcoxon"])
+def test_they_are_those_of_the_command(one: Run, pbmc: Path, tmp_path: Path, method: str) -> None:
+    report = one(pbmc, {**RAW, "markers": {"raw": True, "n_genes": 20, "method": method}})
+    assert report["markers"] == str(Path(report["labels"]).with_name("markers.parquet"))
+    mine = table(report)
+    assert set(mine["column"]) == set(report["columns"])
+    request = MarkerRequest(raw=True, n_genes=20, method=method)  # type: ignore[arg-type]
+    found = write_markers(Place(report["output"]), request)
+    pd.testing.assert_frame_equal(mine, pq.read_table(found.table).to_pandas())
+
+
+def test_a_second_run_reads_no_values(one: Run, pbmc: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr("cellstrata.tasks.inputs.index.RECENT", -1e9)
+    first = one(pbmc, RAW, runner="threads")
+    written = Path(first["markers"]).stat().st_mtime_ns
+    monkeypatch.setattr(
+        "cellstrata.tasks.results.dataset_markers.compare", lambda *_, **__: pytest.fail("values were read again")
+    )
+    monkeypatch.setattr(
+        "cellstrata.tasks.results.dataset_markers.expression_digest", lambda *_: pytest.fail("values were read again")
+    )
+    again = one(pbmc, RAW, runner="threads")
+    assert Path(again["markers"]).stat().st_mtime_ns == written
+    elsewhere = one(pbmc, RAW, runner="threads", out="elsewhere")
+    pd.testing.assert_frame_equal(table(elsewhere), table(first))
+    assert len(entries(tmp_path)) == 1
+
+
+def test_what_is_asked_is_in_the_key(one: Run, pbmc: Path, tmp_path: Path) -> None:
+    for number, more in enumerate([{}, {"n_genes": 21}, {"against": "all"}, {"min_cells": 40}]):
+        one(pbmc, {**RAW, "markers": {**RAW["markers"], **more}})
+        assert len(entries(tmp_path)) == number + 1
+    one(pbmc, {**RAW, "resolutions": [1.0]})
+    assert len(entries(tmp_path)) == 5
+
+
+def test_any_runner_finds_the_same(one: Run, pbmc: Path, tmp_path: Path) -> None:
+    first = table(one(pbmc, RAW))
+    other = one(pbmc, RAW, out="processes", cache=str(tmp_path / "other"), runner="processes")
+    pd.testing.assert_frame_equal(table(other), first)
+
+
+def test_the_report_shows_them_and_the_cache_keeps_them(one: Run, pbmc: Path, tmp_path: Path) -> None:
+    report = one(pbmc, RAW)
+    page = Path(report["report"]).read_text()
+    assert "Marker genes, the best first, in raw/X" in page
+    best = table(report).query("against == 'all' and rank == 1")
+    assert all(f">{gene} (" in page or f", {gene} (" in page for gene in best["gene"])
+    (key,) = entries(tmp_path)
+    notes = [json.loads(path.read_text()) for path in (tmp_path / "cache" / "v1" / "datasets").iterdir()]
+    assert any(key in note["keys"] for note in notes)
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (True, ["X", "neither counts nor logarithms"]),
+        ({"raw": True, "normalize": True}, ["raw/X", "which are logarithms already"]),
+        ({"layer": "counts"}, ["layers['counts']", "is not in the file", "raw"]),
+    ],
+)
+def test_wrong_values_are_told_before_any_work(pbmc: Path, tmp_path: Path, asked: Any, said: list[str]) -> None:
+    done = cellstrata("run", config(tmp_path, pbmc, markers=asked))
+    assert done.returncode == 2
+    for part in [*said, str(pbmc)]:
+        assert part in done.stderr
+    assert not list((tmp_path / "out").rglob("*.parquet"))
+
+
+def test_the_command_prints_where_they_are(server: str, pbmc: Path, tmp_path: Path) -> None:
+    done = cellstrata("run", config(tmp_path, pbmc, markers={"raw": True}), server=server)
+    assert done.returncode == 0, done.stderr
+    line = next(line for line in done.stdout.splitlines() if line.startswith("markers "))
+    assert line.endswith("markers.parquet")
