@@ -44,6 +44,16 @@ class Ranking:
         strata = np.bincount(self.strata[self.strata >= 0], minlength=self.n_strata)
         return strata, np.bincount(groups[groups >= 0], minlength=self.n_groups), within
 
+    @cached_property
+    def whole(self) -> bool:
+        """Whether all cells are in one stratum."""
+        return self.n_strata == 1 and not (self.strata < 0).any()
+
+    @cached_property
+    def short(self) -> npt.NDArray[np.signedinteger[Any]]:
+        """The strata in 16 bits where these are enough: NumPy sorts them seven times as fast."""
+        return self.strata.astype(np.int16) if self.n_strata < 1 << 15 else self.strata
+
 
 @dataclass(frozen=True, eq=False)
 class RankSums:
@@ -66,7 +76,7 @@ def rank_sums(matrix: Any, rankings: Sequence[Ranking]) -> list[RankSums]:
         for gene in range(first, min(first + AT_ONCE, genes)):
             own = slice(int(matrix.indptr[gene]), int(matrix.indptr[gene + 1]))
             values, cells = matrix.data[own], matrix.indices[own]
-            order = np.argsort(values, kind="stable")
+            order = np.argsort(values)  # equal values in any order: sums of their mean ranks are exact
             values, cells = values[order], cells[order]
             for ranking, of, into in zip(rankings, sizes, found, strict=True):
                 _rank(values, cells, ranking, of, into.sums[gene], into.ties[gene])
@@ -86,31 +96,42 @@ def _rank(
 ) -> None:
     """Rank one gene's values, which are sorted and not zero, and write what its row of both tables is."""
     in_stratum, in_group, stratum_of = sizes
-    strata = ranking.strata[cells]
-    if ranking.n_strata > 1 or (strata.size and int(strata.min()) < 0):
+    strata = np.zeros(0, np.int16) if ranking.whole else ranking.short[cells]
+    if not ranking.whole:
         order = np.argsort(strata, kind="stable")
-        order = order[np.searchsorted(strata[order], 0) :]
+        order = order[np.count_nonzero(strata < 0) :]
         values, cells, strata = values[order], cells[order], strata[order]
-    stored = np.bincount(strata, minlength=ranking.n_strata)
-    negative = np.bincount(strata[values < 0], minlength=ranking.n_strata)
+    below = values < 0
+    if ranking.whole:
+        stored, negative = (np.array([n], np.int64) for n in (len(values), np.count_nonzero(below)))
+    else:
+        stored, negative = (np.bincount(of, minlength=ranking.n_strata) for of in (strata, strata[below]))
     zeros = in_stratum - stored
-    ties[:] = zeros**3.0 - zeros
+    ties[:] = _cubes(zeros)
     if len(values):
         new = np.empty(len(values), bool)
         new[0] = True
         np.not_equal(values[1:], values[:-1], out=new[1:])
-        new[1:] |= strata[1:] != strata[:-1]
+        if not ranking.whole:
+            new[1:] |= strata[1:] != strata[:-1]
         starts = np.flatnonzero(new)
         lengths = np.diff(starts, append=len(values))
-        of, before = strata[starts], np.cumsum(stored) - stored
+        of = np.zeros(len(starts), np.int16) if ranking.whole else strata[starts]
+        before = np.cumsum(stored) - stored
         ranks = starts - before[of] + (lengths + 1) / 2 + np.where(values[starts] > 0, zeros[of], 0)
-        ties += np.bincount(of, weights=lengths**3.0 - lengths, minlength=ranking.n_strata)
+        ties += np.bincount(of, weights=_cubes(lengths), minlength=ranking.n_strata)
         groups, each = ranking.groups[cells], np.repeat(ranks, lengths)
         if int(groups.min()) < 0:
             groups, each = groups[groups >= 0], each[groups >= 0]
         sums[:] = np.bincount(groups, weights=each, minlength=ranking.n_groups)
         in_group = in_group - np.bincount(groups, minlength=ranking.n_groups)
     sums += in_group * (negative + (zeros + 1) / 2)[stratum_of]
+
+
+def _cubes(t: npt.NDArray[np.integer[Any]]) -> Floats:
+    """t³ - t; a power of floats takes ten times as long."""
+    as_float = t.astype(np.float64)
+    return as_float * as_float * as_float - as_float
 
 
 def wilcoxon(sums: Floats, ties: Floats, n: int, n_rest: int) -> tuple[Floats, Floats, Floats]:
