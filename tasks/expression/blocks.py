@@ -12,13 +12,14 @@ from cellstrata.tasks.elements.opening import reading
 from cellstrata.tasks.elements.storage_nodes import read_ahead, values_of
 from cellstrata.tasks.expression.ahead import ahead
 from cellstrata.tasks.expression.holdings import Holdings, contradiction
-from cellstrata.tasks.expression.normalization import library_sizes, normalized
+from cellstrata.tasks.expression.normalization import library_sizes, normalized, row_sums
 from cellstrata.tasks.expression.source import Expression
 from cellstrata.tasks.expression.stored_blocks import BLOCK_VALUES, Block, has_whole_rows, stored_blocks
 from cellstrata.tasks.stores.data_errors import InputError
 
 SPOTS, AT_A_SPOT = 10, 100  # of a sample: places, and rows (of a CSC matrix: genes) at each
 MOST_VALUES = 1 << 20  # of a place
+FLOATS = (np.float32, np.float64)
 
 
 class Logs:
@@ -68,17 +69,28 @@ class Logs:
         """
         if self.normalize and self._sizes is None and not has_whole_rows(self.expression, self._values):
             self._sizes = library_sizes(ahead(self._checked()), self.expression.shape[0])
-        yield from ahead(self._floats())
+        yield from ahead(self._logs())
         self._refuse(contradiction(self.seen, normalize=self.normalize))
 
-    def _floats(self) -> Iterator[Block]:
+    def blocks_of(self, genes: slice) -> Iterator[Block]:
+        """Yield of these genes what `blocks`, which has been gone through to the end, has found to be right."""
+        yield from ahead(self._float(part) for block in self._stored() if (part := block.of(genes)) is not None)
+
+    def _logs(self) -> Iterator[Block]:
+        if not self.normalize or self._sizes is not None:
+            yield from map(self._float, self._checked())
+            return
+        sizes = np.zeros(self.expression.shape[0])
         for block in self._checked():
-            if self.normalize:
-                yield normalized(block, self._sizes)
-            else:
-                kind = block.matrix.data.dtype
-                as_float = kind if kind in (np.float32, np.float64) else np.float32
-                yield block.with_values(block.matrix.data.astype(as_float, copy=False))
+            sizes[block.rows] = row_sums(block)
+            yield normalized(block, sizes)
+        self._sizes = sizes
+
+    def _float(self, block: Block) -> Block:
+        if self._sizes is not None:
+            return normalized(block, self._sizes)
+        kind = block.matrix.data.dtype
+        return block.with_values(block.matrix.data.astype(kind if kind in FLOATS else np.float32, copy=False))
 
     def _checked(self) -> Iterator[Block]:
         for block in self._stored():

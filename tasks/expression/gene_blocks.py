@@ -19,8 +19,9 @@ def gene_blocks(
 ) -> Iterator[tuple[slice, Any]]:
     """Yield runs of genes with a CSR matrix of genes × cells, all genes once and in their order.
 
-    `expressing` is how many cells express each gene, (genes,). A matrix stored by genes is read once. Of one stored by
-    cells each pass keeps the values of the next genes, so many that about `values` are held.
+    `logs.blocks` has been gone through before. `expressing` is how many cells express each gene, (genes,). A matrix
+    stored by genes is read once. Of one stored by cells each pass keeps the values of the next genes, so many that
+    about `values` are held.
     """
     if logs.expression.form == "csc":
         for block in logs.blocks():
@@ -28,11 +29,8 @@ def gene_blocks(
         return
     for run in runs(expressing, values):
         at: dict[int, list[Any]] = {}  # by the first row, for tiles: those of a row side by side
-        for block in logs.blocks():
-            left, right = max(run.start, block.genes.start), min(run.stop, block.genes.stop)
-            if left < right:
-                within = slice(left - block.genes.start, right - block.genes.start)
-                at.setdefault(block.rows.start, []).append(block.matrix.tocsc()[:, within].T.tocsr())
+        for block in logs.blocks_of(run):
+            at.setdefault(block.rows.start, []).append(block.matrix.T)
         kept = [parts[0] if len(parts) == 1 else sp.vstack(parts, format="csr") for parts in at.values()]
         yield run, sp.hstack(kept, format="csr")
 

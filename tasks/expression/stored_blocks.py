@@ -31,6 +31,14 @@ class Block:
         parts = (values, self.matrix.indices, self.matrix.indptr)
         return Block(type(self.matrix)(parts, shape=self.matrix.shape), self.rows, self.genes)
 
+    def of(self, genes: slice) -> Block | None:
+        """Return what the block has of some genes, CSC; None if that is nothing."""
+        left, right = max(genes.start, self.genes.start), min(genes.stop, self.genes.stop)
+        if left >= right:
+            return None
+        within = slice(left - self.genes.start, right - self.genes.start)
+        return Block(self.matrix.tocsc()[:, within], self.rows, slice(left, right))
+
 
 def stored_blocks(expression: Expression, values: int = BLOCK_VALUES) -> Iterator[Block]:
     """Yield all of a matrix, values as they are stored, by blocks of about so many `values`.

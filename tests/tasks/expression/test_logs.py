@@ -107,6 +107,7 @@ def test_genes_at_a_time(tmp_path: Path, kind: str) -> None:
     with expression_in(written(tmp_path, COUNTS, "h5ad", kind)) as expression:
         found = Logs(expression, normalize=True, values=60)
         seen = []
+        assert sum(block.matrix.nnz for block in found.blocks()) == expressing.sum()
         for run, matrix in gene_blocks(found, expressing, 100):
             np.testing.assert_array_equal(matrix.toarray(), LOGS[:, run].T)
             assert matrix.format == "csr"
