@@ -35,7 +35,7 @@ from cellstrata.tasks.inputs.plans import kept_partition, tree_plans
 from cellstrata.tasks.kernels.engines import Algorithm
 from cellstrata.tasks.report.subject import RunFacts
 from cellstrata.tasks.report.write import WrittenPage
-from cellstrata.tasks.results.dataset_markers import DatasetMarkers, write_dataset_markers
+from cellstrata.tasks.results.dataset_markers import DatasetMarkers, find_dataset_markers, write_dataset_markers
 from cellstrata.tasks.results.marker_genes import Markers
 from cellstrata.tasks.results.result import Finished, Published, publish_result
 from cellstrata.tasks.results.uses import note_use
@@ -260,7 +260,9 @@ class DatasetSteps:
         config = self.run.config
         request = DatasetMarkers.of(finished, self.settings.markers, rehash=config.rehash)
         arguments = (request, self.cache, config.refresh)
-        found: Markers = await run_step(f"{self.name} · markers", "apart", write_dataset_markers, *arguments)
+        found: Markers = await run_step(
+            f"{self.name} · markers", "apart", write_dataset_markers, *arguments, find=find_dataset_markers
+        )  # fmt: skip
         await asyncio.to_thread(note_use, self.cache, self.name, finished, found.key)
         return found
 

@@ -92,22 +92,26 @@ def write_dataset_markers(request: DatasetMarkers, cache: Cache, refresh: bool =
     OutputError
         If the table cannot be written.
     """
-    asked, place = request.asked, request.source.place.at(request.table)
-    compared, left_out = contrasts(request.columns, tuple(asked.against), max(asked.min_cells, FEWEST))
     with _expression(request) as expression:
         key = _key(request, cache, expression)
         record = None if refresh else cache.find(key, "markers")
         if record is None:
-            record = _computed(request, cache, expression, compared, key)
-        tests = _tests(cache, record)
+            record = _computed(request, cache, expression, key)
         request.source.check_unchanged()
-        where, genes = expression.where, expression.genes
-    found = tuple(_markers_of(request.columns, of, test) for of, test in zip(compared, tests, strict=True))
-    how = {"made_by": MADE_BY, "version": installed_version("cellstrata") or "", "key": key, **_said(asked)}
-    if not has_markers(place, how):
-        write_markers_parquet(place, found, genes, how | {"created": datetime.now(UTC).isoformat(timespec="seconds")})
-    notices = (*left_out, *map(str, record.body["notices"]))
-    return Markers(place.url, found, genes, where, str(record.body["holds"]), notices, key)
+        return _written(request, cache, expression, record)
+
+
+def find_dataset_markers(request: DatasetMarkers, cache: Cache, refresh: bool = False) -> Markers | None:
+    """Return what `write_dataset_markers` would, the table in its place, if the cache has the markers.
+
+    None where it has not, and where the values must be read to know.
+    """
+    element = element_of(layer=request.asked.layer, raw=request.asked.raw)
+    if refresh or not Remembered(cache, request.source, forget=request.rehash).knows_digest_of(element):
+        return None
+    with _expression(request) as expression:
+        record = cache.find(_key(request, cache, expression), "markers")
+        return None if record is None else _written(request, cache, expression, record)
 
 
 def _said(asked: MarkersConfig) -> Mapping[str, object]:
@@ -139,10 +143,27 @@ def _key(request: DatasetMarkers, cache: Cache, expression: Expression) -> str:
     )
 
 
-def _computed(
-    request: DatasetMarkers, cache: Cache, expression: Expression, compared: Sequence[Contrast], key: str
-) -> Record:
+def _compared(request: DatasetMarkers) -> tuple[list[Contrast], list[str]]:
+    """Return which clusters are compared with which, and who is left out."""
     asked = request.asked
+    return contrasts(request.columns, tuple(asked.against), max(asked.min_cells, FEWEST))
+
+
+def _written(request: DatasetMarkers, cache: Cache, expression: Expression, record: Record) -> Markers:
+    """Return the markers of an entry, the table of which stands in its place then."""
+    asked, place, genes = request.asked, request.source.place.at(request.table), expression.genes
+    compared, left_out = _compared(request)
+    tests = _tests(cache, record)
+    found = tuple(_markers_of(request.columns, of, test) for of, test in zip(compared, tests, strict=True))
+    how = {"made_by": MADE_BY, "version": installed_version("cellstrata") or "", "key": record.key, **_said(asked)}
+    if not has_markers(place, how):
+        write_markers_parquet(place, found, genes, how | {"created": datetime.now(UTC).isoformat(timespec="seconds")})
+    notices = (*left_out, *map(str, record.body["notices"]))
+    return Markers(place.url, found, genes, expression.where, str(record.body["holds"]), notices, record.key)
+
+
+def _computed(request: DatasetMarkers, cache: Cache, expression: Expression, key: str) -> Record:
+    asked, (compared, _) = request.asked, _compared(request)
     logs = Logs(expression, normalize=asked.normalize)
     tests = compare(
         logs, request.columns, compared, method=asked.method, n_genes=asked.n_genes, say=lambda text: None

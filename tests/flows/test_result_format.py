@@ -48,7 +48,8 @@ def data(pbmc: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The 700 cells without PCA, UMAP, graph, and everything that was derived from these."""
     adata = anndata.read_h5ad(pbmc)
     path = tmp_path_factory.mktemp("bare") / "bare.h5ad"
-    anndata.AnnData(adata.X, obs=adata.obs[["bulk_labels"]], var=adata.var[[]]).write_h5ad(path)
+    logs = {"logs": adata.raw.X}
+    anndata.AnnData(adata.X, obs=adata.obs[["bulk_labels"]], var=adata.var[[]], layers=logs).write_h5ad(path)
     return path
 
 
@@ -58,10 +59,13 @@ def folder(run: Run, data: Path, tmp_path: Path) -> Path:
     clustering = {"algorithm": "leiden", "resolutions": [0.5, 1.0], "hierarchy": 2, "recompute_umap": True}
     clustering |= {"umap_colors": ["bulk_labels", "CD8A"], "neighbors": {"use_rep": "X_pca"}}
     clustering |= {"ensemble": 2, "stability": "obs", "evidence": True, "batch_keys": ["bulk_labels"]}
+    clustering |= {"markers": {"layer": "logs", "method": "wilcoxon"}}
     datasets = {"d": {"input": {"clustering": {"f": str(data)}}, "clustering": clustering}}
     places = {"cache": str(tmp_path / "cache"), "images": str(tmp_path / "images"), "DATASETS": datasets, "grain": 100}
     run(output_dir=str(tmp_path / "out"), figures=True, link="copy", **places)
     run(output_dir=str(tmp_path / "referring"), figures=False, report=False, link="reference", **places)
+    datasets["d"]["clustering"] = clustering | {"embedding": {"method": "pca", "layer": "logs"}}
+    run(output_dir=str(tmp_path / "own embeddings"), figures=False, report=False, **places)
     return tmp_path
 
 
