@@ -31,8 +31,13 @@ def gene_blocks(
         at: dict[int, list[Any]] = {}  # by the first row, for tiles: those of a row side by side
         for block in logs.blocks_of(run):
             at.setdefault(block.rows.start, []).append(block.matrix.T)
-        kept = [parts[0] if len(parts) == 1 else sp.vstack(parts, format="csr") for parts in at.values()]
-        yield run, sp.hstack(kept, format="csr")
+        yield run, _joined(at)
+
+
+def _joined(at: dict[int, list[Any]]) -> Any:
+    """Put tiles together, and forget them."""
+    rows = [at.pop(top) for top in list(at)]
+    return sp.hstack([of[0] if len(of) == 1 else sp.vstack(of, format="csr") for of in rows], format="csr")
 
 
 def runs(expressing: npt.NDArray[np.integer[Any]], values: int) -> list[slice]:

@@ -136,6 +136,7 @@ def rank_tables(
         say(f"ranking genes {run.start + 1:,} to {run.stop:,} of {genes:,}")
         for (sums, ties), of in zip(tables, rank_sums(matrix, rankings), strict=True):
             sums[run], ties[run] = of.sums, of.ties
+        del matrix  # before the next is put together
     by_column = zip(columns, rankings[len(sets) :], tables[len(sets) :], strict=True)
     return RankTables(
         parts,
