@@ -14,6 +14,7 @@ from cellstrata.tasks.expression.source import Expression
 from cellstrata.tasks.expression.stored_blocks import stored_blocks
 
 Rows = npt.NDArray[np.int32]
+AT_ONCE = 50_000  # cells whose rows are held, or those of the largest group
 
 
 def rows_of_groups(expression: Expression, groups: Sequence[Rows]) -> list[Any]:
@@ -38,6 +39,22 @@ def rows_of_groups(expression: Expression, groups: Sequence[Rows]) -> list[Any]:
         sp.vstack([_beside(tiles) for tiles in parts.values()], format="csr") if parts else sp.csr_matrix((0, genes))
         for parts in kept
     ]
+
+
+def passes(sizes: Sequence[int], at_once: int = AT_ONCE) -> list[list[int]]:
+    """Put groups of so many cells into passes, by their numbers: no pass holds more than the largest, or `at_once`.
+
+    The largest first, each into the first pass that has room.
+    """
+    limit = max([at_once, *sizes])
+    found: list[list[int]] = []
+    for number in sorted(range(len(sizes)), key=lambda number: -sizes[number]):
+        room = (one for one in found if sum(sizes[each] for each in one) + sizes[number] <= limit)
+        if (there := next(room, None)) is None:
+            found.append([number])
+        else:
+            there.append(number)
+    return found
 
 
 def _beside(tiles: list[Any]) -> Any:

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from cellstrata.configs.embedding import EmbeddingConfig
-from cellstrata.tasks.branches.cells import Rows, rows_of_groups
-from cellstrata.tasks.branches.derivation import derive
+from cellstrata.tasks.branches.cells import Rows, passes, rows_of_groups
+from cellstrata.tasks.branches.derivation import Derived, derive
 from cellstrata.tasks.cache.cache import Cache, Record
 from cellstrata.tasks.elements.opening import InputError, Opened, reading
 from cellstrata.tasks.elements.own_metadata import take_own
@@ -54,7 +54,8 @@ class BranchRequest:
 def embed_branches(request: BranchRequest, cache: Cache, refresh: bool = False) -> list[OwnEmbedding]:
     """Find or derive the embedding of each group of cells; returns them in their order.
 
-    The file is gone through once for all those that the cache does not have.
+    The file is gone through once for those that the cache does not have, or as often as memory for the rows of the
+    largest group asks for.
 
     Raises
     ------
@@ -65,23 +66,35 @@ def embed_branches(request: BranchRequest, cache: Cache, refresh: bool = False) 
         keys = _keys(request, cache, expression)
         found: list[Record | None] = [None if refresh else cache.find(key, "embedding") for key in keys]
         missing = [at for at, record in enumerate(found) if record is None]
-        matrices = rows_of_groups(expression, [request.groups[at] for at in missing]) if missing else []
         batches, given = _batches(request), _given(request)
-        for at, matrix in zip(missing, matrices, strict=True):
-            _check(expression, request.asked, matrix)
-            own = None if batches is None else batches[request.groups[at]]
-            try:
-                derived = derive(matrix, request.asked, given, own)
-            except ValueError as error:  # scanpy's own too, as of cells that are all the same
-                message = (
-                    f"gives no embedding of the cells of {request.names[at]}: {error}; write `embedding: reuse` there"
-                )
-                raise InputError(expression.url, expression.where, message) from None
-            # Not within the record, as small arrays are: splits take rows from them.
-            arrays = {"values": cache.put(derived.values).to_json(), "genes": cache.put(derived.genes).to_json()}
-            found[at] = cache.write_record("embedding", keys[at], {"arrays": arrays})
+        for numbers in passes([len(request.groups[at]) for at in missing]):
+            together = [missing[number] for number in numbers]
+            matrices = rows_of_groups(expression, [request.groups[at] for at in together])
+            while together:  # each is let go of when it has been used
+                at, matrix = together.pop(), matrices.pop()
+                derived = _derived(request, expression, at, matrix, given, batches)
+                # Not within the record, as small arrays are: splits take rows from them.
+                arrays = {"values": cache.put(derived.values).to_json(), "genes": cache.put(derived.genes).to_json()}
+                found[at] = cache.write_record("embedding", keys[at], {"arrays": arrays})
         request.source.check_unchanged()
     return [OwnEmbedding(record.key, record.array("values")) for record in found if record is not None]
+
+
+def _derived(
+    request: BranchRequest,
+    expression: Expression,
+    at: int,
+    matrix: Any,
+    given: npt.NDArray[np.bool_] | None,
+    batches: npt.NDArray[np.int32] | None,
+) -> Derived:
+    _check(expression, request.asked, matrix)
+    own = None if batches is None else batches[request.groups[at]]
+    try:
+        return derive(matrix, request.asked, given, own)
+    except ValueError as error:  # scanpy's own too, as of cells that are all the same
+        message = f"gives no embedding of the cells of {request.names[at]}: {error}; write `embedding: reuse` there"
+        raise InputError(expression.url, expression.where, message) from None
 
 
 def find_branches(request: BranchRequest, cache: Cache, refresh: bool = False) -> list[OwnEmbedding] | None:

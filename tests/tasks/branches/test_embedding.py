@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cellstrata.configs.embedding import EmbeddingConfig
 from cellstrata.tasks.branches import cells as cells_module
 from cellstrata.tasks.branches import embedding
-from cellstrata.tasks.branches.cells import rows_of_groups
+from cellstrata.tasks.branches.cells import passes, rows_of_groups
 from cellstrata.tasks.branches.embedding import BranchRequest, embed_branches, find_branches
 from cellstrata.tasks.cache.cache import Cache
 from cellstrata.tasks.elements.opening import InputError, Opened, open_anndata
@@ -60,6 +62,21 @@ def test_rows_are_those_of_the_matrix(planted: Rare, tmp_path: Path, form: str, 
     whole = data.X.toarray() if sp.issparse(data.X) else data.X
     for rows, matrix in zip(groups, found, strict=True):
         np.testing.assert_array_equal(matrix.toarray(), whole[rows])
+
+
+@given(st.lists(st.integers(1, 400), max_size=30), st.integers(1, 500))
+def test_passes_hold_no_more_than_the_largest(sizes: list[int], at_once: int) -> None:
+    found = passes(sizes, at_once)
+    assert sorted(number for one in found for number in one) == list(range(len(sizes)))
+    assert all(sum(sizes[number] for number in one) <= max([at_once, *sizes]) for one in found)
+    assert len(found) <= 1 + 2 * sum(sizes) // max([at_once, *sizes])  # each but one is more than half full
+
+
+def test_several_passes_give_the_same(file: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    first = embed_branches(request_of(file, GROUPS), cache_at(tmp_path / "a"))
+    monkeypatch.setattr(cells_module.passes, "__defaults__", (10,))
+    again = embed_branches(request_of(file, GROUPS), cache_at(tmp_path / "b"))
+    assert again == first
 
 
 def test_found_again_without_reading(file: Path, tmp_path: Path, monkeypatch: Any) -> None:
