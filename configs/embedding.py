@@ -44,13 +44,24 @@ class EmbeddingConfig(BaseModel):
         return self.method != "reuse"
 
     def __str__(self) -> str:
-        genes = f", {self.n_top_genes:,} genes by {self.flavor}" if self.method == "hvg_pca" else ""
-        return f"{self.method} of the cluster ({self.n_comps} components{genes})"
+        by = f" by {self.flavor}" + (f" in each {self.batch_key}" if self.batch_key else "")
+        said = [
+            f"{self.n_comps} components",
+            *([f"{self.n_top_genes:,} genes{by}"] if self.method == "hvg_pca" else []),
+        ]
+        said += ["scaled"] * self.scale
+        said += ["of raw"] * self.raw + ([f"of {self.layer}"] if self.layer else [])
+        said += ["normalized"] * self.normalize
+        return f"{self.method} of the cluster ({', '.join(said)})"
 
     @model_validator(mode="after")
     def _whole(self) -> EmbeddingConfig:
         if self.layer is not None and self.raw:
             raise refuse("names `layer` and `raw`, and there is one expression", "leave one of the two out")
+        if self.method == "reuse" and (others := sorted(self.model_fields_set - {"method"})):
+            raise refuse(f"`reuse` derives nothing, and has no {', '.join(others)}", "write `embedding: reuse`")
+        if self.batch_key is not None and self.method != "hvg_pca":
+            raise refuse("`batch_key` says where genes are chosen, which `hvg_pca` does alone", "leave it out")
         if self.flavor == "seurat_v3" and self.method == "hvg_pca" and not self.normalize:
             hint = "say where they are, as `layer: counts`, and write `normalize: true`"
             raise refuse("`flavor: seurat_v3` chooses genes by counts", hint)

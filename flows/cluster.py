@@ -74,7 +74,7 @@ async def _through(steps: DatasetSteps) -> DatasetSummary:
         advice = await steps.advice(trees, swept)
         finished = Finished.of(steps.source, trees, graph, umap, embeddings, steps.run.config, advice)
         published = await steps.publish(finished)
-        markers = await steps.markers(finished)
+        markers = await steps.markers(finished, published)
         pages = await steps.draw(finished, published, markers)
         links = pages.links(steps.source.output)
         await live.tell(column_rows(published, trees), links, pages.previews, advice)

@@ -35,7 +35,12 @@ from cellstrata.tasks.inputs.plans import kept_partition, tree_plans
 from cellstrata.tasks.kernels.engines import Algorithm
 from cellstrata.tasks.report.subject import RunFacts
 from cellstrata.tasks.report.write import WrittenPage
-from cellstrata.tasks.results.dataset_markers import DatasetMarkers, find_dataset_markers, write_dataset_markers
+from cellstrata.tasks.results.dataset_markers import (
+    DatasetMarkers,
+    find_dataset_markers,
+    remove_other_markers,
+    write_dataset_markers,
+)
 from cellstrata.tasks.results.marker_genes import Markers
 from cellstrata.tasks.results.result import Finished, Published, publish_result
 from cellstrata.tasks.results.uses import note_use
@@ -252,9 +257,15 @@ class DatasetSteps:
         await asyncio.to_thread(note_use, self.cache, self.name, finished)
         return published
 
-    async def markers(self, finished: Finished) -> Markers | None:
-        """Find the marker genes of all clusters and write them beside the result, where they are asked for."""
+    async def markers(self, finished: Finished, published: Published) -> Markers | None:
+        """Find the marker genes of all clusters and write them beside the result, where they are asked for.
+
+        Where they are not, those of other clusters do not stay beside it.
+        """
         if self.settings.markers is None:
+            opened = self.source.opened
+            if await asyncio.to_thread(remove_other_markers, opened, published.output, published.key):
+                get_run_logger().warning("%s: markers.parquet was of other clusters, and is removed", self.name)
             return None
         self._tell("finding markers")
         config = self.run.config

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from cellstrata.configs.embedding import EmbeddingConfig
 from cellstrata.tasks.imports.turns import IMPORTING
 
+FEWEST = 10  # cells of a batch within the cluster: of fewer it cannot be told which genes vary
 LARGEST = 10.0  # standard deviations: what scanpy's tutorials cut scaled values at
 
 
@@ -33,7 +34,8 @@ def derive(
 
     With `asked.normalize` it holds counts, brought to logarithms by `scanpy.pp.normalize_total(target_sum=1e4)` and
     `log1p`. `given` marks the genes that `pca` takes, (genes,), all by default; `hvg_pca` chooses them by
-    `scanpy.pp.highly_variable_genes`, within each of `batches`, (n,), where these are given. Then `scanpy.pp.pca`, of
+    `scanpy.pp.highly_variable_genes`, within each of `batches`, (n,), where these are given: by the cells of those with
+    at least 10 here, by all cells if these are fewer than two. Cells without a batch have -1. Then `scanpy.pp.pca`, of
     `asked.n_comps` components or as many as there can be. One thread computes, so that the result depends on no more
     than its input.
 
@@ -61,11 +63,13 @@ def derive(
             scanpy.pp.log1p(adata)
         genes = np.arange(adata.n_vars) if given is None else np.flatnonzero(given)
         if asked.method == "hvg_pca":
-            if batches is not None:
-                adata.obs["batch"] = pd.Categorical(batches.astype(str))
             if counts is not None:
                 adata.layers["counts"] = counts
-            genes = _variable(scanpy, adata, asked, batches)
+            known = None if batches is None else _large(adata.X, batches)
+            of = adata if known is None else adata[known].copy()
+            if known is not None and batches is not None:
+                of.obs["batch"] = pd.Categorical(batches[known].astype(str))
+            genes = _variable(scanpy, of, asked, batched=known is not None)
         components = min(asked.n_comps, n - 1, len(genes) - 1)
         if components < 1:
             raise ValueError(f"{n} cells and {len(genes)} genes are too few for a PCA")
@@ -79,13 +83,21 @@ def derive(
     return Derived(np.ascontiguousarray(taken.obsm["X_pca"], dtype=np.float32), genes.astype(np.int32))
 
 
-def _variable(scanpy: Any, adata: Any, asked: EmbeddingConfig, batches: npt.NDArray[np.int32] | None) -> Any:
+def _large(matrix: Any, batches: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_] | None:
+    """Mark the cells of the batches that are large enough, (n,); None if these are fewer than two."""
+    expressing = np.asarray(matrix.sum(axis=1)).reshape(-1) > 0
+    sizes = np.bincount(batches[(batches >= 0) & expressing])
+    large = np.flatnonzero(sizes >= FEWEST)
+    return np.isin(batches, large) if len(large) > 1 else None
+
+
+def _variable(scanpy: Any, adata: Any, asked: EmbeddingConfig, *, batched: bool) -> Any:
     expressed = np.asarray((adata.X != 0).sum(axis=0)).reshape(-1) > 0  # the others vary nowhere, and have no logarithm
     part = adata[:, expressed].copy()
     more = {"layer": "counts"} if asked.flavor == "seurat_v3" else {}
     scanpy.pp.highly_variable_genes(
         part, n_top_genes=min(asked.n_top_genes, part.n_vars), flavor=asked.flavor,
-        batch_key=None if batches is None else "batch", **more,
+        batch_key="batch" if batched else None, **more,
     )  # fmt: skip
     return np.flatnonzero(expressed)[part.var["highly_variable"].to_numpy()]
 

@@ -19,7 +19,7 @@ from cellstrata.tasks.elements.opening import InputError, Opened, reading
 from cellstrata.tasks.elements.own_metadata import take_own
 from cellstrata.tasks.elements.reading import read_obs_column, var_flags
 from cellstrata.tasks.expression.digest import expression_digest
-from cellstrata.tasks.expression.holdings import Holdings, contradiction
+from cellstrata.tasks.expression.holdings import Holdings
 from cellstrata.tasks.expression.source import Expression, element_of, find_expression
 from cellstrata.tasks.imports.turns import IMPORTING
 from cellstrata.tasks.inputs.index import Remembered
@@ -67,34 +67,35 @@ def embed_branches(request: BranchRequest, cache: Cache, refresh: bool = False) 
         found: list[Record | None] = [None if refresh else cache.find(key, "embedding") for key in keys]
         missing = [at for at, record in enumerate(found) if record is None]
         batches, given = _batches(request), _given(request)
+        failed: list[str] = []
         for numbers in passes([len(request.groups[at]) for at in missing]):
             together = [missing[number] for number in numbers]
             matrices = rows_of_groups(expression, [request.groups[at] for at in together])
             while together:  # each is let go of when it has been used
                 at, matrix = together.pop(), matrices.pop()
-                derived = _derived(request, expression, at, matrix, given, batches)
+                own = None if batches is None else batches[request.groups[at]]
+                try:
+                    derived = _derived(matrix, request.asked, given, own)
+                except (ValueError, IndexError, ZeroDivisionError) as error:  # scanpy's own too
+                    failed.append(f"{request.names[at]} ({error})")
+                    continue
                 # Not within the record, as small arrays are: splits take rows from them.
                 arrays = {"values": cache.put(derived.values).to_json(), "genes": cache.put(derived.genes).to_json()}
                 found[at] = cache.write_record("embedding", keys[at], {"arrays": arrays})
         request.source.check_unchanged()
+        if failed:  # the others are kept
+            message = f"gives no embedding of the cells of {', '.join(failed)}; write `embedding: reuse` there"
+            raise InputError(expression.url, expression.where, message)
     return [OwnEmbedding(record.key, record.array("values")) for record in found if record is not None]
 
 
 def _derived(
-    request: BranchRequest,
-    expression: Expression,
-    at: int,
-    matrix: Any,
-    given: npt.NDArray[np.bool_] | None,
-    batches: npt.NDArray[np.int32] | None,
+    matrix: Any, asked: EmbeddingConfig, given: npt.NDArray[np.bool_] | None, batches: npt.NDArray[np.int32] | None
 ) -> Derived:
-    _check(expression, request.asked, matrix)
-    own = None if batches is None else batches[request.groups[at]]
-    try:
-        return derive(matrix, request.asked, given, own)
-    except ValueError as error:  # scanpy's own too, as of cells that are all the same
-        message = f"gives no embedding of the cells of {request.names[at]}: {error}; write `embedding: reuse` there"
-        raise InputError(expression.url, expression.where, message) from None
+    kind = Holdings.of(matrix.data).kind  # whether counts or logarithms is told of the whole, before any work
+    if kind in ("negative", "not finite"):
+        raise ValueError(f"they hold {Holdings.of(matrix.data)}")
+    return derive(matrix, asked, given, batches)
 
 
 def find_branches(request: BranchRequest, cache: Cache, refresh: bool = False) -> list[OwnEmbedding] | None:
@@ -164,9 +165,3 @@ def _batches(request: BranchRequest) -> npt.NDArray[np.int32] | None:
         take_own(root, f"obs/{key}")
         values = pd.Categorical(read_obs_column(root, key)).remove_unused_categories()
     return np.ascontiguousarray(values.codes, dtype=np.int32)
-
-
-def _check(expression: Expression, asked: EmbeddingConfig, matrix: Any) -> None:
-    message = contradiction(Holdings.of(matrix.data), normalize=asked.normalize)
-    if message:
-        raise InputError(expression.url, expression.where, message)

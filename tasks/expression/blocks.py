@@ -52,12 +52,13 @@ class Logs:
     @property
     def notices(self) -> list[str]:
         """What a user should know of the matrix."""
+        return self.notices_of_values + repeated_names(self.expression)
+
+    @property
+    def notices_of_values(self) -> list[str]:
+        """What a user should know of its values."""
         found = self.seen if self.seen.n else self.sample
-        several = self.expression.repeated_genes
-        return [
-            *[f"{self.expression.where} holds {found}; they are normalized as if they were"] * (found.kind == "large"),
-            *[f"{_names(several)} several genes each: each gene has rows of its own"] * bool(several),
-        ]
+        return [f"{self.expression.where} holds {found}; they are normalized as if they were"] * (found.kind == "large")
 
     def blocks(self) -> Iterator[Block]:
         """Yield all of it, float32 or float64, by blocks in the order they are stored in; the next is read meanwhile.
@@ -112,6 +113,12 @@ class Logs:
 def _names(several: list[str]) -> str:
     shown = f"{', '.join(several[:3])}{' …' if len(several) > 3 else ''}"
     return f"the name {shown} stands for" if len(several) == 1 else f"{len(several)} names, {shown}, stand for"
+
+
+def repeated_names(expression: Expression) -> list[str]:
+    """Say so if a name stands for several genes."""
+    several = expression.repeated_genes
+    return [f"{_names(several)} several genes each: each gene has rows of its own"] * bool(several)
 
 
 def sampled(expression: Expression) -> Holdings:

@@ -70,13 +70,18 @@ def write_markers_parquet(
     return len(data)
 
 
-def has_markers(place: Place, how: Mapping[str, object]) -> bool:
-    """Tell whether a table stands at a place that was written with this `how`, whenever that was."""
+def said_of_markers(place: Place) -> Mapping[str, object]:
+    """Return what a table says of how it was made, nothing where there is none."""
     try:
         said = json.loads(metadata_of(place).get(KEY, b"{}"))
     except ValueError:
-        return False
-    there = {name: value for name, value in said.items() if name != "created"}
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
+def has_markers(place: Place, how: Mapping[str, object]) -> bool:
+    """Tell whether a table stands at a place that was written with this `how`, whenever that was."""
+    there = {name: value for name, value in said_of_markers(place).items() if name != "created"}
     return bool(there == json.loads(json.dumps(dict(how))))
 
 

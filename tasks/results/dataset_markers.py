@@ -13,7 +13,7 @@ import numpy.typing as npt
 from cellstrata.configs.markers import MarkersConfig
 from cellstrata.tasks.cache.cache import Cache, Record
 from cellstrata.tasks.elements.opening import DataError, InputError, Opened, reading
-from cellstrata.tasks.expression.blocks import Logs, sampled
+from cellstrata.tasks.expression.blocks import Logs, repeated_names, sampled
 from cellstrata.tasks.expression.digest import expression_digest
 from cellstrata.tasks.expression.holdings import contradiction
 from cellstrata.tasks.expression.source import Expression, element_of, find_expression
@@ -23,7 +23,12 @@ from cellstrata.tasks.kernels.versions import installed_version
 from cellstrata.tasks.markers.contrasts import ClusterColumn, Contrast, contrasts
 from cellstrata.tasks.markers.ranked_genes import RankedGenes
 from cellstrata.tasks.overlays.document import MADE_BY
-from cellstrata.tasks.publishing.markers_parquet import ClusterMarkers, has_markers, write_markers_parquet
+from cellstrata.tasks.publishing.markers_parquet import (
+    ClusterMarkers,
+    has_markers,
+    said_of_markers,
+    write_markers_parquet,
+)
 from cellstrata.tasks.results.marker_genes import FEWEST, Markers, table_url
 from cellstrata.tasks.results.marker_tests import compare
 from cellstrata.tasks.results.result import Finished, columns
@@ -143,6 +148,19 @@ def _key(request: DatasetMarkers, cache: Cache, expression: Expression) -> str:
     )
 
 
+def remove_other_markers(source: Opened, output: str, publish_key: str) -> bool:
+    """Remove a table of ours beside a result if it tells of other clusters than these; tells whether it did.
+
+    A table that `cellstrata markers` wrote for this very result stays.
+    """
+    place = source.place.at(table_url(output))
+    said = said_of_markers(place)
+    if said.get("made_by") != MADE_BY or said.get("publish_key") == publish_key:
+        return False
+    place.store.remove_object("")
+    return True
+
+
 def _compared(request: DatasetMarkers) -> tuple[list[Contrast], list[str]]:
     """Return which clusters are compared with which, and who is left out."""
     asked = request.asked
@@ -155,10 +173,12 @@ def _written(request: DatasetMarkers, cache: Cache, expression: Expression, reco
     compared, left_out = _compared(request)
     tests = _tests(cache, record)
     found = tuple(_markers_of(request.columns, of, test) for of, test in zip(compared, tests, strict=True))
-    how = {"made_by": MADE_BY, "version": installed_version("cellstrata") or "", "key": record.key, **_said(asked)}
+    names = digest_values(genes=[str(name) for name in genes])  # they may have changed, and the values not
+    made_by = {"made_by": MADE_BY, "version": installed_version("cellstrata") or ""}
+    how = {**made_by, "key": record.key, "genes": names, **_said(asked)}
     if not has_markers(place, how):
         write_markers_parquet(place, found, genes, how | {"created": datetime.now(UTC).isoformat(timespec="seconds")})
-    notices = (*left_out, *map(str, record.body["notices"]))
+    notices = (*left_out, *map(str, record.body["notices"]), *repeated_names(expression))
     return Markers(place.url, found, genes, expression.where, str(record.body["holds"]), notices, record.key)
 
 
@@ -177,7 +197,7 @@ def _computed(request: DatasetMarkers, cache: Cache, expression: Expression, key
     }
     if all(test.auroc is not None for test in tests) and tests:
         arrays["auroc"] = np.concatenate([test.auroc for test in tests if test.auroc is not None])
-    return cache.write_record("markers", key, {"holds": str(logs.seen), "notices": logs.notices}, arrays)
+    return cache.write_record("markers", key, {"holds": str(logs.seen), "notices": logs.notices_of_values}, arrays)
 
 
 def _tests(cache: Cache, record: Record) -> list[RankedGenes]:

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import anndata
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
@@ -53,6 +54,37 @@ def test_a_second_run_reads_no_values(one: Run, pbmc: Path, tmp_path: Path, monk
     elsewhere = one(pbmc, RAW, runner="threads", out="elsewhere")
     pd.testing.assert_frame_equal(table(elsewhere), table(first))
     assert len(entries(tmp_path)) == 1
+
+
+def test_names_of_genes_that_have_changed_are_written(one: Run, pbmc: Path, tmp_path: Path) -> None:
+    data = anndata.read_h5ad(pbmc)
+    data.write_h5ad(tmp_path / "named.h5ad")
+    before = table(one(tmp_path / "named.h5ad", RAW))
+    data.raw.var.index = [f"new {name}" for name in data.raw.var_names]
+    data.write_h5ad(tmp_path / "named.h5ad")
+    report = one(tmp_path / "named.h5ad", RAW)
+    after = table(report)
+    assert after["gene"].tolist() == [f"new {gene}" for gene in before["gene"]]
+    assert (after["score"] == before["score"]).all()
+    assert len(entries(tmp_path)) == 1
+    assert f"new {before['gene'][0]} (" in Path(report["report"]).read_text()
+
+
+def test_those_of_other_clusters_do_not_stay(one: Run, pbmc: Path) -> None:
+    first = one(pbmc, RAW)
+    there = Path(first["markers"])
+    again = one(pbmc, {"hierarchy": 2, "seed": 3})
+    assert "markers" not in again
+    assert not there.exists()
+    request = MarkerRequest(raw=True)
+    made = Path(write_markers(Place(again["output"]), request).table)
+    one(pbmc, {"hierarchy": 2, "seed": 3})
+    assert made.exists()  # of this very result
+    one(pbmc, {"hierarchy": 2, "seed": 4})
+    assert not made.exists()
+    there.write_bytes(b"somebody's")
+    one(pbmc, {"hierarchy": 2, "seed": 5})
+    assert there.read_bytes() == b"somebody's"
 
 
 def test_what_is_asked_is_in_the_key(one: Run, pbmc: Path, tmp_path: Path) -> None:

@@ -49,6 +49,33 @@ def test_it_is_what_scanpy_makes(planted: Rare, flavor: str, batch: bool, scale:
     assert found.values.dtype == np.float32
 
 
+@pytest.mark.parametrize("flavor", ["seurat", "cell_ranger"])
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_batches_of_few_cells_choose_no_genes(planted: Rare, flavor: str, kind: Any) -> None:
+    part = planted.data[planted.large]
+    codes = part.obs["donor"].astype("category").cat.codes.to_numpy().astype(np.int32)
+    few = codes.copy()
+    few[:1], few[1:10], few[10:40] = 3, 4, -1  # a cell, nine cells, and cells of no known donor
+    kept = few <= 2
+    kept &= few >= 0
+    found = derive(part.X.astype(kind), asked(flavor=flavor), None, few)
+    assert (found.genes == derive(part.X[kept].astype(kind), asked(flavor=flavor), None, codes[kept]).genes).all()
+    assert len(found.values) == len(codes)
+    assert np.isfinite(found.values).all()
+
+
+def test_batches_that_are_too_few_are_left_out(planted: Rare) -> None:
+    part = planted.data[planted.large].X
+    alone = derive(part, asked())
+    for codes in (np.zeros(part.shape[0], np.int32), np.arange(part.shape[0], dtype=np.int32)):
+        np.testing.assert_array_equal(derive(part, asked(), None, codes).values, alone.values)
+    silent = part.copy().tolil()
+    silent[:30] = 0
+    codes = np.ones(part.shape[0], np.int32)
+    codes[:30] = 0  # a batch that expresses nothing
+    assert np.isfinite(derive(silent.tocsr(), asked(), None, codes).values).all()
+
+
 def test_counts_are_normalized_as_scanpy_does(planted: Rare) -> None:
     part = planted.data[planted.large]
     of_counts = derive(part.layers["counts"], asked(normalize=True))

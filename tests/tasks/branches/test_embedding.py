@@ -18,7 +18,6 @@ from cellstrata.tasks.branches import cells as cells_module
 from cellstrata.tasks.branches import embedding
 from cellstrata.tasks.branches.cells import passes, rows_of_groups
 from cellstrata.tasks.branches.embedding import BranchRequest, embed_branches, find_branches
-from cellstrata.tasks.cache.cache import Cache
 from cellstrata.tasks.elements.opening import InputError, Opened, open_anndata
 from cellstrata.tasks.expression.source import find_expression
 from cellstrata.tasks.inputs import index
@@ -146,26 +145,36 @@ def test_one_pass_for_all(file: Path, tmp_path: Path, monkeypatch: Any) -> None:
     assert passes == ["X", "X"]
 
 
-@pytest.mark.parametrize(
-    ("asked", "said"),
-    [
-        ({"layer": "counts"}, "which are counts; ask for `normalize`"),
-        ({"normalize": True}, "which are logarithms already"),
-        ({"layer": "none"}, "layers['none']"),
-        ({"raw": True}, "raw/X"),
-    ],
-)
-def test_wrong_expression(file: Path, tmp_path: Path, asked: dict[str, Any], said: str) -> None:
-    cache: Cache = cache_at(tmp_path)
+@pytest.mark.parametrize(("asked", "said"), [({"layer": "none"}, "layers['none']"), ({"raw": True}, "raw/X")])
+def test_expression_that_is_not_there(file: Path, tmp_path: Path, asked: dict[str, Any], said: str) -> None:
     with pytest.raises(InputError) as caught:
-        embed_branches(request_of(file, GROUPS, **asked), cache)
+        embed_branches(request_of(file, GROUPS, **asked), cache_at(tmp_path))
     assert said in str(caught.value)
     assert str(file) in str(caught.value)
 
 
-def test_cells_that_are_all_the_same(planted: Rare, tmp_path: Path) -> None:
-    data = planted.data[:100, :50].copy()
-    data.X = sp.csr_matrix(np.full((100, 50), 1.5, np.float32))
+def test_cells_without_an_embedding_are_named_and_the_others_kept(planted: Rare, tmp_path: Path) -> None:
+    data = planted.data[:300, :50].copy()
+    same = data.X.toarray()
+    same[100:200] = 1.5
+    data.X = sp.csr_matrix(same)
     data.write_h5ad(tmp_path / "same.h5ad")
-    with pytest.raises(InputError, match=r"gives no embedding of the cells of 0: .*embedding: reuse"):
-        embed_branches(request_of(tmp_path / "same.h5ad", [range(50)], method="pca"), cache_at(tmp_path / "cache"))
+    cache = cache_at(tmp_path / "cache")
+    groups = [range(100), range(100, 200), range(200, 300)]
+    said = r"gives no embedding of the cells of 1 \(all cells have the same values.*; write `embedding: reuse` there"
+    with pytest.raises(InputError, match=said):
+        embed_branches(request_of(tmp_path / "same.h5ad", groups, method="pca"), cache)
+    request = request_of(tmp_path / "same.h5ad", groups[::2], method="pca")
+    assert len(list((tmp_path / "cache" / "v1" / "records").rglob("*.json"))) >= 2
+    assert [own.values.shape for own in embed_branches(request, cache)] == [(100, 8), (100, 8)]
+
+
+def test_a_branch_is_not_asked_again_what_the_matrix_holds(planted: Rare, tmp_path: Path) -> None:
+    data = planted.data[:, :300].copy()
+    counts = data.layers["counts"].toarray() * 0.9  # a background was taken away: no whole numbers
+    counts[2000:] *= 40
+    data.layers["soup"] = sp.csr_matrix(counts.astype(np.float32))
+    data.write_h5ad(tmp_path / "soup.h5ad")
+    request = request_of(tmp_path / "soup.h5ad", [range(1000)], layer="soup", normalize=True)
+    (own,) = embed_branches(request, cache_at(tmp_path / "cache"))
+    assert own.values.shape == (1000, 8)
