@@ -100,16 +100,15 @@ def moments(blocks: Iterable[Block], groupings: Sequence[npt.NDArray[np.int32]],
     n_genes
         How many genes there are.
 
-    Values are added one by one in the order of the cells, in float64, so that neither the size of the blocks, nor how
-    the matrix is stored, nor the number of threads changes a digit. Squares are rounded to the type of the values
-    first, as scanpy's are.
+    Values are squared and added one by one in the order of the cells, in float64, so that neither the size of the
+    blocks, nor how the matrix is stored, nor the number of threads changes a digit.
     """
     found = [_empty(codes, n_genes) for codes in groupings]
     with ThreadPoolExecutor(max(1, min(len(found), 4)), thread_name_prefix="moments") as threads:
         for block in blocks:
             by_gene = block.matrix.tocsc()
-            values, squares = (part.astype(np.float64, copy=False) for part in (by_gene.data, by_gene.data**2))
-            parts = (by_gene.indptr, by_gene.indices, values, squares, np.ones(len(values), np.int32))
+            values = by_gene.data.astype(np.float64, copy=False)
+            parts = (by_gene.indptr, by_gene.indices, values, values**2, np.ones(len(values), np.int32))
             work = [
                 threads.submit(_add, of, block.genes, codes[block.rows], *parts)
                 for of, codes in zip(found, groupings, strict=True)

@@ -64,7 +64,7 @@ def test_blocks_add_up_to_the_last_bit(values: Any, rows: int, genes: int, group
         own = values[np.asarray(codes) == group].astype(np.float64)
         assert whole.cells[group] == len(own)
         np.testing.assert_allclose(whole.sums[:, group], own.sum(axis=0), rtol=1e-12)
-        np.testing.assert_allclose(whole.squares[:, group], (own**2).sum(axis=0), rtol=1e-6, atol=1e-30)
+        np.testing.assert_allclose(whole.squares[:, group], (own**2).sum(axis=0), rtol=1e-12, atol=1e-30)
         np.testing.assert_array_equal(whole.expressing[:, group], (own > 0).sum(axis=0))
 
 

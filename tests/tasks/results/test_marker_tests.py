@@ -13,10 +13,11 @@ import pytest
 import scanpy as sc
 import scipy.sparse as sp
 
+from cellstrata.configs.markers import METHODS, Method
 from cellstrata.tasks.expression.blocks import Logs
 from cellstrata.tasks.markers.contrasts import Against, ClusterColumn, contrasts
 from cellstrata.tasks.markers.ranked_genes import RankedGenes
-from cellstrata.tasks.results.marker_tests import METHODS, Method, compare
+from cellstrata.tasks.results.marker_tests import compare
 from tests.tasks.everything import FORMATS, save
 from tests.tasks.small import pbmc
 from tests.tasks.small_expression import KINDS, atlas, counts, expression_in, logs, stored, written
@@ -42,7 +43,8 @@ def found_in(path: str, columns: list[ClusterColumn], method: Method, normalize:
 
 def scanpy_of(adata: ad.AnnData, labels: Any, method: str, reference: str = "rest") -> Any:
     """What `rank_genes_groups` says, with shares, of groups that are named by `labels`."""
-    made = ad.AnnData(adata.X, obs=pd.DataFrame({"of": pd.Categorical(labels)}, index=adata.obs_names), var=adata.var)
+    x = adata.X.astype(np.float64)  # scanpy before 1.12 squares values in the type that they are stored in
+    made = ad.AnnData(x, obs=pd.DataFrame({"of": pd.Categorical(labels)}, index=adata.obs_names), var=adata.var)
     made.uns = dict(adata.uns)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
