@@ -249,11 +249,7 @@ class ClusteringConfig(BaseModel):
     @property
     def embeddings_of_clusters(self) -> list[EmbeddingConfig]:
         """The embeddings that are derived from the cells of clusters, each once."""
-        hierarchy = self.hierarchy
-        below = [hierarchy.levels.get(level) for level in range(2, hierarchy.deepest_blanket + 1)]
-        own = [each.embedding for each in (*below, *hierarchy.all_parameters()) if each is not None]
-        asked = [self.embedding if hierarchy.depth > 1 else None, *own]
-        return list(dict.fromkeys(each for each in asked if each is not None and each.derives))
+        return self.hierarchy.embeddings(self.embedding)
 
     @model_validator(mode="wrap")
     @classmethod

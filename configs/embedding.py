@@ -5,21 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema, model_validator
+from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema, model_validator
 
 from cellstrata.configs.errors import did_you_mean, one_of, shown
+from cellstrata.configs.expression import ExpressionConfig
 from cellstrata.configs.values import Count, Switch, Text, one_word_of, refuse
 
 EMBEDDINGS = ("reuse", "pca", "hvg_pca")
 FLAVORS = ("seurat", "cell_ranger", "seurat_v3")
 
-_STRICT = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-
-class EmbeddingConfig(BaseModel):
+class EmbeddingConfig(ExpressionConfig):
     """How the embedding of a cluster is derived from the expression of its cells."""
-
-    model_config = _STRICT
 
     method: Annotated[Literal["reuse", "pca", "hvg_pca"], one_word_of(EMBEDDINGS)] = Field(
         description="`reuse`: the embedding of all cells. `pca`: a PCA of the cluster's cells, of the genes in "
@@ -32,11 +29,6 @@ class EmbeddingConfig(BaseModel):
     )
     batch_key: Text | None = Field(None, description="obs column: genes are chosen in each of its groups and combined.")
     scale: Switch = Field(False, description="true: each gene is scaled to unit variance, values above 10 are cut.")
-    layer: Text | None = Field(None, description="Layer that has the expression. Default: `X`.")
-    raw: Switch = Field(False, description="true: the expression is that in `raw`.")
-    normalize: Switch = Field(
-        False, description="true: the values are counts, to be brought to 10,000 a cell and to log1p; false: they are."
-    )
 
     @property
     def derives(self) -> bool:
@@ -56,8 +48,6 @@ class EmbeddingConfig(BaseModel):
 
     @model_validator(mode="after")
     def _whole(self) -> EmbeddingConfig:
-        if self.layer is not None and self.raw:
-            raise refuse("names `layer` and `raw`, and there is one expression", "leave one of the two out")
         if self.method == "reuse" and (others := sorted(self.model_fields_set - {"method"})):
             raise refuse(f"`reuse` derives nothing, and has no {', '.join(others)}", "write `embedding: reuse`")
         if self.batch_key is not None and self.method != "hvg_pca":

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from cellstrata.configs.cluster_ids import ClusterId, NamedCluster, TreeId, id_hint, named_cluster
-from cellstrata.configs.embedding import AskedEmbedding
+from cellstrata.configs.embedding import AskedEmbedding, EmbeddingConfig
 from cellstrata.configs.errors import ConfigError, Problem, did_you_mean, one_of, shown
 from cellstrata.configs.evidence import AskedStop, StopRules
 from cellstrata.configs.values import (
@@ -133,6 +133,12 @@ class Hierarchy:
         """List the rules to stop by of all levels and clusters that have their own."""
         own = [*self.levels.values(), *self.all_parameters()]
         return [parameters.stop for parameters in own if parameters.stop is not None]
+
+    def embeddings(self, base: EmbeddingConfig | None) -> list[EmbeddingConfig]:
+        """List the embeddings that may be derived for clusters below level 1, each once; `base` is the dataset's."""
+        levels = [own for level, own in self.levels.items() if level > 1]
+        asked = [base if self.depth > 1 else None, *(own.embedding for own in (*levels, *self.all_parameters()))]
+        return list(dict.fromkeys(each for each in asked if each is not None and each.derives))
 
     @property
     def looks_like_levels(self) -> bool:

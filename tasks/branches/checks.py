@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator
 from importlib.util import find_spec
 
 from cellstrata.configs.clustering import ClusteringConfig
 from cellstrata.configs.embedding import EmbeddingConfig
-from cellstrata.tasks.elements.opening import DataError, InputError, reading
+from cellstrata.tasks.elements.opening import DataError, InputError
 from cellstrata.tasks.elements.own_metadata import take_own
 from cellstrata.tasks.elements.reading import Root, obs_columns
-from cellstrata.tasks.expression.blocks import sampled
-from cellstrata.tasks.expression.holdings import contradiction
-from cellstrata.tasks.expression.source import element_of, find_expression
+from cellstrata.tasks.expression.choice import wrong_values
+from cellstrata.tasks.inputs.checks import column_hint
 from cellstrata.tasks.inputs.inspection import Input
 from cellstrata.tasks.inputs.stored_graph import DEFAULT_REP
 
@@ -42,18 +40,13 @@ def mixing_notices(source: Input, settings: ClusteringConfig) -> list[str]:
 
 
 def _problems(root: Root, url: str, asked: EmbeddingConfig) -> Iterator[InputError]:
-    element = element_of(layer=asked.layer, raw=asked.raw)
-    with reading(url, element):
-        expression = find_expression(root, layer=asked.layer, raw=asked.raw)
-        message = contradiction(sampled(expression), normalize=asked.normalize)
-    if message:
-        yield InputError(url, expression.where, f"{message} (`embedding` asks for it)")
+    if (wrong := wrong_values(root, asked, "embedding")) is not None:
+        yield wrong
     if asked.method != "hvg_pca":
         return
     take_own(root, "obs")
     if asked.batch_key is not None and asked.batch_key not in (there := obs_columns(root)):
-        near = difflib.get_close_matches(asked.batch_key, there, 1)
-        hint = f"did you mean `{near[0]}`?" if near else f"there is {', '.join(there[:8]) or 'no column'}"
-        yield InputError(url, f"obs[{asked.batch_key!r}]", f"`embedding` names it as `batch_key`, but {hint}")
+        message = "`embedding` names it as `batch_key`, but there is no such column; "
+        yield InputError(url, f"obs[{asked.batch_key!r}]", message + column_hint(asked.batch_key, there, there))
     if asked.flavor == "seurat_v3" and find_spec("skmisc") is None:
         yield InputError(url, "", "`flavor: seurat_v3` needs a package: pip install scikit-misc, or take `seurat`")

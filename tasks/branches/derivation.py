@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cellstrata.configs.embedding import EmbeddingConfig
+from cellstrata.tasks.elements.silence import quiet
 from cellstrata.tasks.imports.turns import IMPORTING
 
 FEWEST = 10  # cells of a batch within the cluster: of fewer it cannot be told which genes vary
@@ -53,18 +53,14 @@ def derive(
     n = matrix.shape[0]
     kind = np.float64 if matrix.dtype == np.float64 else np.float32
     adata = anndata.AnnData(matrix.astype(kind))
-    with threadpool_limits(1), warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore"
-        )  # of what scanpy does on the way, as that it makes few genes dense to scale them
-        counts = adata.X.copy() if asked.normalize and asked.flavor == "seurat_v3" else None
+    with threadpool_limits(1), quiet():
+        if asked.method == "hvg_pca" and asked.flavor == "seurat_v3":
+            adata.layers["counts"] = adata.X.copy()
         if asked.normalize:
             scanpy.pp.normalize_total(adata, target_sum=1e4)
             scanpy.pp.log1p(adata)
         genes = np.arange(adata.n_vars) if given is None else np.flatnonzero(given)
         if asked.method == "hvg_pca":
-            if counts is not None:
-                adata.layers["counts"] = counts
             known = None if batches is None else _large(adata.X, batches)
             of = adata if known is None else adata[known].copy()
             if known is not None and batches is not None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any
@@ -15,13 +14,14 @@ from cellstrata.configs.embedding import EmbeddingConfig
 from cellstrata.tasks.branches.cells import Rows, passes, rows_of_groups
 from cellstrata.tasks.branches.derivation import Derived, derive
 from cellstrata.tasks.cache.cache import Cache, Record
-from cellstrata.tasks.elements.opening import InputError, Opened, reading
+from cellstrata.tasks.elements.opening import InputError, Opened
 from cellstrata.tasks.elements.own_metadata import take_own
-from cellstrata.tasks.elements.reading import read_obs_column, var_flags
+from cellstrata.tasks.elements.reading import var_flags
+from cellstrata.tasks.expression.choice import chosen_expression
 from cellstrata.tasks.expression.digest import expression_digest
 from cellstrata.tasks.expression.holdings import Holdings
-from cellstrata.tasks.expression.source import Expression, element_of, find_expression
-from cellstrata.tasks.imports.turns import IMPORTING
+from cellstrata.tasks.expression.source import Expression
+from cellstrata.tasks.inputs.batches import codes_of
 from cellstrata.tasks.inputs.index import Remembered
 from cellstrata.tasks.stores.digest import digest_array, digest_values
 from cellstrata.tasks.trees.labels import label_of
@@ -62,11 +62,11 @@ def embed_branches(request: BranchRequest, cache: Cache, refresh: bool = False) 
     InputError
         If the expression is not what `normalize` says, is damaged, or if cells have no embedding of their own.
     """
-    with _opened(request, cache) as expression:
-        keys = _keys(request, cache, expression)
+    with chosen_expression(request.source, request.asked) as expression:
+        batches, given = _batches(request), _given(request)
+        keys = _keys(request, cache, expression, batches, given)
         found: list[Record | None] = [None if refresh else cache.find(key, "embedding") for key in keys]
         missing = [at for at, record in enumerate(found) if record is None]
-        batches, given = _batches(request), _given(request)
         failed: list[str] = []
         for numbers in passes([len(request.groups[at]) for at in missing]):
             together = [missing[number] for number in numbers]
@@ -92,9 +92,9 @@ def embed_branches(request: BranchRequest, cache: Cache, refresh: bool = False) 
 def _derived(
     matrix: Any, asked: EmbeddingConfig, given: npt.NDArray[np.bool_] | None, batches: npt.NDArray[np.int32] | None
 ) -> Derived:
-    kind = Holdings.of(matrix.data).kind  # whether counts or logarithms is told of the whole, before any work
-    if kind in ("negative", "not finite"):
-        raise ValueError(f"they hold {Holdings.of(matrix.data)}")
+    held = Holdings.of(matrix.data)
+    if held.kind in ("negative", "not finite"):  # whether counts or logarithms is told of the whole, before any work
+        raise ValueError(f"they hold {held}")
     return derive(matrix, asked, given, batches)
 
 
@@ -102,32 +102,28 @@ def find_branches(request: BranchRequest, cache: Cache, refresh: bool = False) -
     """Return what `embed_branches` would, if the cache has it all; None otherwise, and where X must be read to know."""
     if refresh:
         return None
-    if not Remembered(cache, request.source, forget=request.rehash).knows_digest_of(_element(request.asked)):
+    if not Remembered(cache, request.source, forget=request.rehash).knows_digest_of(request.asked.element):
         return None
-    with _opened(request, cache) as expression:
-        records = [cache.find(key, "embedding") for key in _keys(request, cache, expression)]
+    with chosen_expression(request.source, request.asked) as expression:
+        keys = _keys(request, cache, expression, _batches(request), _given(request))
+        records = [cache.find(key, "embedding") for key in keys]
     found = [OwnEmbedding(record.key, record.array("values")) for record in records if record is not None]
     return found if len(found) == len(records) else None
 
 
-@contextmanager
-def _opened(request: BranchRequest, cache: Cache) -> Iterator[Expression]:
-    asked = request.asked
-    with request.source.root() as root:
-        with reading(request.source.url, _element(asked)):
-            expression = find_expression(root, layer=asked.layer, raw=asked.raw)
-        yield expression
-
-
-def _keys(request: BranchRequest, cache: Cache, expression: Expression) -> list[str]:
+def _keys(
+    request: BranchRequest,
+    cache: Cache,
+    expression: Expression,
+    batches: npt.NDArray[np.int32] | None,
+    given: npt.NDArray[np.bool_] | None,
+) -> list[str]:
     asked = request.asked
     memory = Remembered(cache, request.source, forget=request.rehash)
-    digest = memory.digest_of(_element(asked), lambda: expression_digest(expression))
-    said: dict[str, Any] = {"method": asked.method, "n_comps": asked.n_comps, "scale": asked.scale}
-    said["normalize"] = asked.normalize
-    batches, given = _batches(request), _given(request)
+    digest = memory.digest_of(asked.element, lambda: expression_digest(expression))
+    said = asked.model_dump(include={"method", "n_comps", "scale", "normalize"})
     if asked.method == "hvg_pca":
-        said |= {"n_top_genes": asked.n_top_genes, "flavor": asked.flavor}
+        said |= asked.model_dump(include={"n_top_genes", "flavor"})
     return [
         digest_values(
             kind="embedding",
@@ -143,10 +139,6 @@ def _keys(request: BranchRequest, cache: Cache, expression: Expression) -> list[
     ]
 
 
-def _element(asked: EmbeddingConfig) -> str:
-    return element_of(layer=asked.layer, raw=asked.raw)
-
-
 def _given(request: BranchRequest) -> npt.NDArray[np.bool_] | None:
     """Return of which genes a PCA is made, `var['highly_variable']`; None for all, and where they are chosen."""
     if request.asked.method != "pca" or request.asked.raw:
@@ -159,9 +151,6 @@ def _batches(request: BranchRequest) -> npt.NDArray[np.int32] | None:
     key = request.asked.batch_key if request.asked.method == "hvg_pca" else None
     if key is None:
         return None
-    with IMPORTING:
-        import pandas as pd
     with request.source.root() as root:
         take_own(root, f"obs/{key}")
-        values = pd.Categorical(read_obs_column(root, key)).remove_unused_categories()
-    return np.ascontiguousarray(values.codes, dtype=np.int32)
+        return codes_of(root, key)[0]

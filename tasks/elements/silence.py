@@ -23,6 +23,7 @@ _MESSAGES = (
     r"(?s).*was written without encoding metadata",
     r"(?s).*was written with a very old version of AnnData",
     r"The 'future\.infer_string' option is deprecated",
+    r"(?s).*zero-centering a sparse (array|matrix)",
 )
 _lock = threading.Lock()
 _depth = 0

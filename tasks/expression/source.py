@@ -42,11 +42,6 @@ class Expression:
         return [name for name, times in Counter(self.genes.tolist()).items() if times > 1]
 
 
-def element_of(*, layer: str | None = None, raw: bool = False) -> str:
-    """Return the path of a matrix of expression in a file."""
-    return "raw/X" if raw else "X" if layer is None else f"layers/{layer}"
-
-
 def find_expression(root: Root, *, layer: str | None = None, raw: bool = False) -> Expression:
     """Find X, a layer, or with `raw` the X of `raw`, in an opened AnnData file.
 

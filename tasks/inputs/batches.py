@@ -31,7 +31,7 @@ def read_batches(check: Check) -> Found:
             continue
         with reading(check.url, f"obs[{name!r}]"):
             take_own(check.root, f"obs/{name}")
-            codes, groups = found[name] = _codes(check, name)
+            codes, groups = found[name] = codes_of(check.root, name)
         if len(groups) > 1 and len(codes) < FEW * len(groups):
             check.notices.append(
                 f"`batch_keys` names {name}, which has {len(groups):,} values for {len(codes):,} cells: of a column of "
@@ -45,9 +45,10 @@ def stage_batches(found: Found, cache: Cache) -> tuple[Batches, ...]:
     return tuple(Batches(column=name, codes=cache.put(codes), groups=groups) for name, (codes, groups) in found.items())
 
 
-def _codes(check: Check, name: str) -> tuple[np.ndarray, tuple[str, ...]]:
+def codes_of(root: elements.Root, name: str) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Return the group of each cell in an obs column, (n,) int32, -1 where none is written, and the groups."""
     with IMPORTING:
         import pandas as pd
 
-    values = pd.Categorical(elements.read_obs_column(check.root, name)).remove_unused_categories()
+    values = pd.Categorical(elements.read_obs_column(root, name)).remove_unused_categories()
     return np.ascontiguousarray(values.codes, dtype=np.int32), tuple(map(str, values.categories))

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-Against = Literal["sisters", "all"]
+from cellstrata.configs.markers import Against
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -12,24 +11,19 @@ import numpy.typing as npt
 
 from cellstrata.configs.markers import MarkersConfig
 from cellstrata.tasks.cache.cache import Cache, Record
-from cellstrata.tasks.elements.opening import DataError, InputError, Opened, reading
-from cellstrata.tasks.expression.blocks import Logs, repeated_names, sampled
+from cellstrata.tasks.elements.opening import DataError, Opened
+from cellstrata.tasks.expression.blocks import Logs, repeated_names
+from cellstrata.tasks.expression.choice import chosen_expression, wrong_values
 from cellstrata.tasks.expression.digest import expression_digest
-from cellstrata.tasks.expression.holdings import contradiction
-from cellstrata.tasks.expression.source import Expression, element_of, find_expression
+from cellstrata.tasks.expression.source import Expression
 from cellstrata.tasks.inputs.index import Remembered
 from cellstrata.tasks.inputs.inspection import Input
 from cellstrata.tasks.kernels.versions import installed_version
 from cellstrata.tasks.markers.contrasts import ClusterColumn, Contrast, contrasts
 from cellstrata.tasks.markers.ranked_genes import RankedGenes
 from cellstrata.tasks.overlays.document import MADE_BY
-from cellstrata.tasks.publishing.markers_parquet import (
-    ClusterMarkers,
-    has_markers,
-    said_of_markers,
-    write_markers_parquet,
-)
-from cellstrata.tasks.results.marker_genes import FEWEST, Markers, table_url
+from cellstrata.tasks.publishing.markers_parquet import has_markers, said_of_markers, write_markers_parquet
+from cellstrata.tasks.results.marker_genes import FEWEST, Markers, cluster_markers, table_url
 from cellstrata.tasks.results.marker_tests import compare
 from cellstrata.tasks.results.result import Finished, columns
 from cellstrata.tasks.stores.digest import digest_array, digest_values
@@ -74,14 +68,11 @@ def cluster_columns(finished: Finished) -> tuple[ClusterColumn, ...]:
 def markers_problem(source: Input, asked: MarkersConfig) -> str | None:
     """Say what is wrong with the values in which markers are to be looked for, before any work; a sample is read."""
     try:
-        with source.opened.root() as root, reading(source.url, element_of(layer=asked.layer, raw=asked.raw)):
-            expression = find_expression(root, layer=asked.layer, raw=asked.raw)
-            message = contradiction(sampled(expression), normalize=asked.normalize)
-        if message:
-            raise InputError(source.url, expression.where, f"{message} (`markers` asks for it)")
+        with source.opened.root() as root:
+            wrong: DataError | None = wrong_values(root, asked, "markers")
     except DataError as error:
-        return f"{source.name}: {error}"
-    return None
+        wrong = error
+    return None if wrong is None else f"{source.name}: {wrong}"
 
 
 def write_dataset_markers(request: DatasetMarkers, cache: Cache, refresh: bool = False) -> Markers:
@@ -97,7 +88,7 @@ def write_dataset_markers(request: DatasetMarkers, cache: Cache, refresh: bool =
     OutputError
         If the table cannot be written.
     """
-    with _expression(request) as expression:
+    with chosen_expression(request.source, request.asked) as expression:
         key = _key(request, cache, expression)
         record = None if refresh else cache.find(key, "markers")
         if record is None:
@@ -111,10 +102,10 @@ def find_dataset_markers(request: DatasetMarkers, cache: Cache, refresh: bool = 
 
     None where it has not, and where the values must be read to know.
     """
-    element = element_of(layer=request.asked.layer, raw=request.asked.raw)
-    if refresh or not Remembered(cache, request.source, forget=request.rehash).knows_digest_of(element):
+    memory = Remembered(cache, request.source, forget=request.rehash)
+    if refresh or not memory.knows_digest_of(request.asked.element):
         return None
-    with _expression(request) as expression:
+    with chosen_expression(request.source, request.asked) as expression:
         record = cache.find(_key(request, cache, expression), "markers")
         return None if record is None else _written(request, cache, expression, record)
 
@@ -124,23 +115,13 @@ def _said(asked: MarkersConfig) -> Mapping[str, object]:
     return asked.model_dump(mode="json")
 
 
-@contextmanager
-def _expression(request: DatasetMarkers) -> Iterator[Expression]:
-    asked = request.asked
-    with request.source.root() as root:
-        with reading(request.source.url, element_of(layer=asked.layer, raw=asked.raw)):
-            expression = find_expression(root, layer=asked.layer, raw=asked.raw)
-        yield expression
-
-
 def _key(request: DatasetMarkers, cache: Cache, expression: Expression) -> str:
     asked = request.asked
     memory = Remembered(cache, request.source, forget=request.rehash)
-    element = element_of(layer=asked.layer, raw=asked.raw)
     return digest_values(
         kind="markers",
         scheme=SCHEME,
-        expression=memory.digest_of(element, lambda: expression_digest(expression)),
+        expression=memory.digest_of(asked.element, lambda: expression_digest(expression)),
         log_base=None if asked.normalize else expression.log_base,
         columns=[[digest_array(of.codes), list(of.labels), list(of.parents)] for of in request.columns],
         asked={name: value for name, value in _said(asked).items() if name not in ("layer", "raw")},
@@ -172,7 +153,7 @@ def _written(request: DatasetMarkers, cache: Cache, expression: Expression, reco
     asked, place, genes = request.asked, request.source.place.at(request.table), expression.genes
     compared, left_out = _compared(request)
     tests = _tests(cache, record)
-    found = tuple(_markers_of(request.columns, of, test) for of, test in zip(compared, tests, strict=True))
+    found = cluster_markers(request.columns, compared, tests)
     names = digest_values(genes=[str(name) for name in genes])  # they may have changed, and the values not
     made_by = {"made_by": MADE_BY, "version": installed_version("cellstrata") or ""}
     how = {**made_by, "key": record.key, "genes": names, **_said(asked)}
@@ -210,8 +191,3 @@ def _tests(cache: Cache, record: Record) -> list[RankedGenes]:
         values = dict(zip(NUMBERS, numbers[:, part], strict=True))
         found.append(RankedGenes(genes=genes[part], **values, auroc=None if auroc is None else auroc[part]))
     return found
-
-
-def _markers_of(columns: Sequence[ClusterColumn], of: Contrast, test: RankedGenes) -> ClusterMarkers:
-    column = columns[of.column]
-    return ClusterMarkers(column.name, column.labels[of.cluster], column.parents[of.cluster], of.against, test)

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import numpy as np
 
 from cellstrata.configs.errors import did_you_mean, listed
+from cellstrata.configs.markers import MarkersConfig
 from cellstrata.tasks.elements.linked_anndata import check_links
 from cellstrata.tasks.elements.opening import InputError, reading
 from cellstrata.tasks.elements.reading import Root, read_obs_column
 from cellstrata.tasks.expression.blocks import Logs
 from cellstrata.tasks.expression.source import Expression, find_expression, has_expression
 from cellstrata.tasks.kernels.versions import installed_version
-from cellstrata.tasks.markers.contrasts import Against, ClusterColumn, contrasts
+from cellstrata.tasks.markers.contrasts import ClusterColumn, Contrast, contrasts
+from cellstrata.tasks.markers.ranked_genes import RankedGenes
 from cellstrata.tasks.overlays.document import MADE_BY
 from cellstrata.tasks.publishing.markers_parquet import ClusterMarkers, write_markers_parquet
-from cellstrata.tasks.results.marker_tests import Method, compare
+from cellstrata.tasks.results.marker_tests import compare
 from cellstrata.tasks.results.names import SUFFIXES
 from cellstrata.tasks.results.record import ResultRecord, read_result, told_columns
 from cellstrata.tasks.stores.data_errors import OutputError
@@ -30,18 +32,10 @@ MOST_NAMES = 8
 FEWEST = 2  # cells that have a variance
 
 
-@dataclass(frozen=True)
-class MarkerRequest:
+class MarkerRequest(MarkersConfig):
     """What is asked for: which values, which test, which clusters. No `columns` are all columns of the result."""
 
-    layer: str | None = None
-    raw: bool = False
-    normalize: bool = False
-    method: Method = "t-test"
-    against: tuple[Against, ...] = ("sisters", "all")
     columns: tuple[str, ...] = ()
-    n_genes: int = 100
-    min_cells: int = 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,19 +85,24 @@ def write_markers(place: Place, request: MarkerRequest, say: Callable[[str], obj
         logs = Logs(expression, normalize=request.normalize)
         say(f"reading {logs.expression.where} of {logs.expression.shape[0]:,} cells")
         tests = compare(logs, columns, asked, method=request.method, n_genes=request.n_genes, say=say)
-    found = tuple(
-        ClusterMarkers(
-            columns[of.column].name, columns[of.column].labels[of.cluster], columns[of.column].parents[of.cluster],
-            of.against, test,
-        )
-        for of, test in zip(asked, tests, strict=True)
-    )  # fmt: skip
+    found = cluster_markers(columns, asked, tests)
     record.source.check_unchanged()
     write_markers_parquet(target, found, logs.expression.genes, _how(record, request))
     return Markers(
         target.url, found, logs.expression.genes, logs.expression.where, str(logs.seen),
         (*notices, *left_out, *logs.notices),
     )  # fmt: skip
+
+
+def cluster_markers(
+    columns: Sequence[ClusterColumn], compared: Sequence[Contrast], tests: Sequence[RankedGenes]
+) -> tuple[ClusterMarkers, ...]:
+    """Name what was compared, by the labels of its column."""
+    return tuple(
+        ClusterMarkers(column.name, column.labels[of.cluster], column.parents[of.cluster], of.against, test)
+        for of, test in zip(compared, tests, strict=True)
+        for column in (columns[of.column],)
+    )
 
 
 def _columns(record: ResultRecord, root: Root, asked: Sequence[str]) -> tuple[list[ClusterColumn], list[str]]:
@@ -147,5 +146,5 @@ def _how(record: ResultRecord, request: MarkerRequest) -> Mapping[str, object]:
         "version": installed_version("cellstrata") or "",
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "publish_key": record.texts.get("publish_key", ""),
-        **asdict(request),
+        **request.model_dump(mode="json"),
     }

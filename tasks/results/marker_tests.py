@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from cellstrata.configs.markers import Method
 from cellstrata.tasks.expression.blocks import Logs
 from cellstrata.tasks.expression.gene_blocks import gene_blocks
 from cellstrata.tasks.markers.contrasts import ClusterColumn, Contrast
@@ -21,8 +21,6 @@ from cellstrata.tasks.markers.rank_sums import Ranking, rank_sums, wilcoxon
 from cellstrata.tasks.markers.ranked_genes import RankedGenes, ranked_genes
 from cellstrata.tasks.markers.t_test import welch
 
-Method = Literal["t-test", "t-test_overestim_var", "wilcoxon"]
-METHODS: tuple[Method, ...] = ("t-test", "t-test_overestim_var", "wilcoxon")
 Floats = npt.NDArray[np.float64]
 
 

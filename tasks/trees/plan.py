@@ -96,8 +96,7 @@ class TreePlan:
     @property
     def derives(self) -> bool:
         """Whether clusters may be split on embeddings of their own: then each is a piece of work by itself."""
-        levels = [*self.hierarchy.levels.values(), *self.hierarchy.all_parameters()]
-        return any(each is not None and each.derives for each in (self.embedding, *(own.embedding for own in levels)))
+        return bool(self.hierarchy.embeddings(self.embedding))
 
     @property
     def draws(self) -> EvidenceConfig:
