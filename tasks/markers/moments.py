@@ -83,6 +83,10 @@ class Moments:
             self.expressing[:, groups].sum(axis=1, dtype=np.int64),
         )
 
+    def at(self, genes: npt.NDArray[np.int64]) -> Moments:
+        """Return the moments of some genes."""
+        return Moments(self.cells, self.sums[genes], self.squares[genes], self.expressing[genes])
+
     def all(self) -> Group:
         """Return the moments of all groups together."""
         return self.group(np.arange(len(self.cells)))

@@ -20,15 +20,17 @@ from cellstrata.tasks.inputs.index import Remembered
 from cellstrata.tasks.inputs.inspection import Input
 from cellstrata.tasks.kernels.versions import installed_version
 from cellstrata.tasks.markers.contrasts import ClusterColumn, Contrast, contrasts
+from cellstrata.tasks.markers.families import families
 from cellstrata.tasks.markers.ranked_genes import RankedGenes
 from cellstrata.tasks.overlays.document import MADE_BY
 from cellstrata.tasks.publishing.markers_parquet import has_markers, said_of_markers, write_markers_parquet
 from cellstrata.tasks.results.marker_genes import FEWEST, Markers, cluster_markers, table_url
-from cellstrata.tasks.results.marker_tests import compare
+from cellstrata.tasks.results.marker_profiles import profile_values, profiles
+from cellstrata.tasks.results.marker_tests import compare, read_parts
 from cellstrata.tasks.results.result import Finished, columns
 from cellstrata.tasks.stores.digest import digest_array, digest_values
 
-SCHEME = 1  # raise it when the same values give other numbers
+SCHEME = 2  # raise it when the same values give other numbers
 NUMBERS = ("scores", "log_fold_changes", "p", "p_adjusted", "shares", "shares_of_rest")
 
 
@@ -160,21 +162,22 @@ def _written(request: DatasetMarkers, cache: Cache, expression: Expression, reco
     if not has_markers(place, how):
         write_markers_parquet(place, found, genes, how | {"created": datetime.now(UTC).isoformat(timespec="seconds")})
     notices = (*left_out, *map(str, record.body["notices"]), *repeated_names(expression))
-    return Markers(place.url, found, genes, expression.where, str(record.body["holds"]), notices, record.key)
+    shown = profiles(request.columns, families(request.columns, compared, tests), cache.array(record, "profiles"))
+    return Markers(place.url, found, genes, expression.where, str(record.body["holds"]), notices, record.key, shown)
 
 
 def _computed(request: DatasetMarkers, cache: Cache, expression: Expression, key: str) -> Record:
     asked, (compared, _) = request.asked, _compared(request)
     logs = Logs(expression, normalize=asked.normalize)
-    tests = compare(
-        logs, request.columns, compared, method=asked.method, n_genes=asked.n_genes, say=lambda text: None
-    )  # fmt: skip
+    parts = read_parts(logs, request.columns)
+    tests = compare(logs, parts, compared, method=asked.method, n_genes=asked.n_genes, say=lambda text: None)
     numbers = [[getattr(test, name) for name in NUMBERS] for test in tests]
     empty = np.empty((len(NUMBERS), 0))
     arrays: dict[str, npt.NDArray[np.generic]] = {
         "lengths": np.array([len(test.genes) for test in tests], np.int64),
         "genes": np.concatenate([np.empty(0, np.int64), *(test.genes for test in tests)]),
         "numbers": np.concatenate([empty, *(np.array(rows) for rows in numbers)], axis=1),
+        "profiles": profile_values(parts, families(request.columns, compared, tests)),
     }
     if all(test.auroc is not None for test in tests) and tests:
         arrays["auroc"] = np.concatenate([test.auroc for test in tests if test.auroc is not None])

@@ -20,7 +20,8 @@ from cellstrata.tasks.markers.contrasts import ClusterColumn, Contrast, contrast
 from cellstrata.tasks.markers.ranked_genes import RankedGenes
 from cellstrata.tasks.overlays.document import MADE_BY
 from cellstrata.tasks.publishing.markers_parquet import ClusterMarkers, write_markers_parquet
-from cellstrata.tasks.results.marker_tests import compare
+from cellstrata.tasks.results.marker_profiles import Profile
+from cellstrata.tasks.results.marker_tests import compare, read_parts
 from cellstrata.tasks.results.names import SUFFIXES
 from cellstrata.tasks.results.record import ResultRecord, read_result, told_columns
 from cellstrata.tasks.stores.data_errors import OutputError
@@ -40,7 +41,10 @@ class MarkerRequest(MarkersConfig):
 
 @dataclass(frozen=True, eq=False)
 class Markers:
-    """What was found: the table's URL, the markers of each cluster, the names of all genes, and what is left out."""
+    """What was found: the table's URL, the markers of each cluster, the names of all genes, and what is left out.
+
+    `key` is that of the entry in a cache, and `profiles` what it has for dot plots; a result that is there has neither.
+    """
 
     table: str
     found: tuple[ClusterMarkers, ...]
@@ -48,7 +52,8 @@ class Markers:
     matrix: str
     holds: str
     notices: tuple[str, ...]
-    key: str = ""  # of the entry in a cache, where it is one
+    key: str = ""
+    profiles: tuple[Profile, ...] = ()
 
 
 def table_url(result: str) -> str:
@@ -84,7 +89,8 @@ def write_markers(place: Place, request: MarkerRequest, say: Callable[[str], obj
             expression = _expression(record, root, request)
         logs = Logs(expression, normalize=request.normalize)
         say(f"reading {logs.expression.where} of {logs.expression.shape[0]:,} cells")
-        tests = compare(logs, columns, asked, method=request.method, n_genes=request.n_genes, say=say)
+        parts = read_parts(logs, columns)
+        tests = compare(logs, parts, asked, method=request.method, n_genes=request.n_genes, say=say)
     found = cluster_markers(columns, asked, tests)
     record.source.check_unchanged()
     write_markers_parquet(target, found, logs.expression.genes, _how(record, request))

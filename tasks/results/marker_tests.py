@@ -24,16 +24,8 @@ from cellstrata.tasks.markers.t_test import welch
 Floats = npt.NDArray[np.float64]
 
 
-def compare(
-    logs: Logs,
-    columns: Sequence[ClusterColumn],
-    asked: Sequence[Contrast],
-    *,
-    method: Method,
-    n_genes: int,
-    say: Callable[[str], object],
-) -> list[RankedGenes]:
-    """Return the best genes of each contrast, in their order.
+def read_parts(logs: Logs, columns: Sequence[ClusterColumn]) -> Parts:
+    """Go through the values once, and return the moments of all that the clusters of these columns are made of.
 
     Raises
     ------
@@ -42,7 +34,25 @@ def compare(
     """
     sets = leaf_sets([column.codes for column in columns])
     found = moments(logs.blocks(), [leaves.codes for leaves in sets], logs.expression.shape[1])
-    parts = Parts(tuple(columns), sets, found)
+    return Parts(tuple(columns), sets, found)
+
+
+def compare(
+    logs: Logs,
+    parts: Parts,
+    asked: Sequence[Contrast],
+    *,
+    method: Method,
+    n_genes: int,
+    say: Callable[[str], object],
+) -> list[RankedGenes]:
+    """Return the best genes of each contrast of clusters of `parts`, in their order; ranks go through the values again.
+
+    Raises
+    ------
+    InputError
+        If the values have become others.
+    """
     # What is compared with the same cells twice, as clusters of level 1 with all, and those left whole, is tested once.
     distinct = {parts.key(contrast): contrast for contrast in asked}
     ranks = rank_tables(logs, parts, list(distinct.values()), say) if method == "wilcoxon" else None

@@ -17,7 +17,7 @@ from cellstrata.configs.markers import METHODS, Method
 from cellstrata.tasks.expression.blocks import Logs
 from cellstrata.tasks.markers.contrasts import Against, ClusterColumn, contrasts
 from cellstrata.tasks.markers.ranked_genes import RankedGenes
-from cellstrata.tasks.results.marker_tests import compare
+from cellstrata.tasks.results.marker_tests import compare, read_parts
 from tests.tasks.everything import FORMATS, save
 from tests.tasks.small import pbmc
 from tests.tasks.small_expression import KINDS, atlas, counts, expression_in, logs, stored, written
@@ -36,7 +36,8 @@ def found_in(path: str, columns: list[ClusterColumn], method: Method, normalize:
     which = {name: more.pop(name) for name in ("layer", "raw") if name in more}
     with expression_in(path, **which) as expression:
         of = Logs(expression, normalize=normalize, values=more.pop("values", 300))
-        tests = compare(of, columns, asked, method=method, n_genes=more.pop("n_genes", 15), say=lambda text: None)
+        parts = read_parts(of, columns)
+        tests = compare(of, parts, asked, method=method, n_genes=more.pop("n_genes", 15), say=lambda text: None)
     names = [(columns[one.column].name, columns[one.column].labels[one.cluster], one.against) for one in asked]
     return dict(zip(names, tests, strict=True))
 
