@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from cellstrata.flows.server.embedded_server import ServerFailed
     from cellstrata.tasks.elements.linked_anndata import linked_store, open_linked
     from cellstrata.tasks.publishing.materialize import materialize
+    from cellstrata.tasks.results.scanpy_markers import rank_genes_groups
     from cellstrata.tasks.stores.data_errors import InputError, OutputError
 
     __version__: str
@@ -42,6 +43,7 @@ __all__ = [
     "load_config",
     "materialize",
     "open_linked",
+    "rank_genes_groups",
     "run",
 ]
 
@@ -59,6 +61,7 @@ _MODULES = {
     "load_config": "configs.loading.load",
     "materialize": "tasks.publishing.materialize",
     "open_linked": "tasks.elements.linked_anndata",
+    "rank_genes_groups": "tasks.results.scanpy_markers",
     "run": "flows.launch",
 }
 
