@@ -17,6 +17,7 @@ from cellstrata.tasks.report.clusters import document as tree_document
 from cellstrata.tasks.report.compared import Binned, Compared, agreements, binned, compare
 from cellstrata.tasks.report.compared import document as covariate_document
 from cellstrata.tasks.report.documents import document, embedded
+from cellstrata.tasks.report.dot_plots import dots_document
 from cellstrata.tasks.report.evidence import evidence_document, evidence_table, of_one_batch
 from cellstrata.tasks.report.markers import markers_table
 from cellstrata.tasks.report.packing import packed, smallest
@@ -28,7 +29,7 @@ from cellstrata.tasks.trees.rows import TreeRows
 
 MOST_BYTES = 9_500_000
 SCRIPTS = ("dom", "data", "state", "colors", "plot", "pointer", "labels", "legend", "tree", "detail",
-           "tables", "composition", "clustree", "theme", "main")  # fmt: skip
+           "tables", "composition", "clustree", "dotplot", "theme", "main")  # fmt: skip
 
 
 def page(subject: Subject, key: str) -> bytes:
@@ -92,6 +93,7 @@ def _drawn(
         entries = one.entries()
         for part, values in zip(("clusters", "values", "cells"), entries, strict=True):
             arrays[f"counts/{number}/{part}"] = smallest(values, int(values.max(initial=0)))
+    dots = dots_document(trees, subject.markers, arrays)
     directory, packed_arrays = packed(arrays)
     facts = {
         "name": subject.name,
@@ -106,6 +108,7 @@ def _drawn(
         "low": LOW,
         "sums": [None if one.sums is None else [round(float(value), 6) for value in one.sums] for one in compared],
         "edges": _edges(trees),
+        "dots": dots,
         "arrays": directory,
     }  # fmt: skip
     return embedded(facts), packed_arrays

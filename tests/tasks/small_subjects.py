@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from cellstrata.tasks.colours.palette import category_palette
 from cellstrata.tasks.evaluation.covariates import Categories, Numbers
+from cellstrata.tasks.markers.contrasts import ClusterColumn, contrasts
+from cellstrata.tasks.markers.families import families
+from cellstrata.tasks.markers.ranked_genes import RankedGenes
 from cellstrata.tasks.report.subject import Subject, View
+from cellstrata.tasks.results.marker_genes import Markers, cluster_markers
+from cellstrata.tasks.results.marker_profiles import profiles
 from cellstrata.tasks.trees.column_facts import ColumnFacts
 
 TOP, BELOW = 12, 6
+N_GENES = 400
 NAN = float("nan")
 
 
@@ -54,3 +62,31 @@ def subject_of_size(n: int, n_trees: int) -> Subject:
 
 def _categories(name: str, codes: npt.NDArray[np.int32], labels: list[str]) -> Categories:
     return Categories(name, codes, tuple(labels), category_palette(labels))
+
+
+def marked(subject: Subject, best: int = 7) -> Subject:
+    """Give a subject marker genes of all clusters against both, drawn at random, of which each has `best`."""
+    rng = np.random.default_rng(2)
+    parents = dict(zip(zip(subject.tree["column"], subject.tree["cluster"], strict=True), subject.tree["parent"],
+                       strict=True))  # fmt: skip
+    columns = []
+    for name, labels in subject.labels.items():
+        named = tuple(map(str, labels.categories))
+        columns.append(
+            ClusterColumn(name, labels.codes.astype(np.int32), named, tuple(parents[name, of] for of in named))
+        )
+    asked, _ = contrasts(columns, ("sisters", "all"), 2)
+    tests = [_ranked(rng, best) for _ in asked]
+    made = families(columns, asked, tests)
+    size = sum(int(np.prod(family.shape)) for family in made)
+    values = np.stack([rng.gamma(1.0, 1.0, size), rng.random(size)]).astype(np.float32)
+    names = np.array([f"GENE{i}" for i in range(N_GENES)], dtype=object)
+    found = cluster_markers(columns, asked, tests)
+    profiled = profiles(columns, made, values)
+    return replace(subject, markers=Markers("markers.parquet", found, names, "X", "logarithms", (), "", profiled))
+
+
+def _ranked(rng: np.random.Generator, best: int) -> RankedGenes:
+    genes, numbers = rng.choice(N_GENES, best, replace=False), np.ones(best)
+    changes = np.where(np.arange(best) == 1, -1.0, 1.0)  # the second best is what the others have more of
+    return RankedGenes(genes, np.sort(rng.gamma(5.0, 1.0, best))[::-1], changes, numbers, numbers, numbers, numbers)

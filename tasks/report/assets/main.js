@@ -21,13 +21,13 @@ if (plot) {
   new ResizeObserver(() => plot.resize()).observe(byId("stage"));
   addEventListener("theme", () => { plot.recolor(); drawLegend(); });
 } else if (trees.length) byId("explore-hint").textContent = "The result has no UMAP (recompute_umap: true computes one), and no embedding was read: there is no plot. " + byId("explore-hint").textContent.replace("in the plot or ", "or ").replace("in the tree, or", "in the tree or");
-drawTree(); drawDetail(); drawLegend(); drawClustree();
+drawTree(); drawDetail(); drawLegend(); drawClustree(); showFamily(families[0]);
 byId("composition-column").selectedIndex = 0;
 drawClusters(); drawComposition();
 watch((now, before) => {
   byId("tree-choice").selectedIndex = now.tree;
   byId("color-choice").selectedIndex = colorings.indexOf(now.color);
-  if (now.tree !== before.tree || now.cluster !== before.cluster) { markTree(before); drawDetail(); if (trees.length) markClusters(); markClustree(); }
+  if (now.tree !== before.tree || now.cluster !== before.cluster) { markTree(before); drawDetail(); if (trees.length) markClusters(); markClustree(); if (families.length) showFamily(familyOf(now.tree, now.cluster)[0]); }
   if (now.color !== before.color) drawLegend();
   if (plot) { plot.recolor(); plot.findLabels(); plot.canvas.setAttribute("aria-label", plotSaid()); }
 });

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 import shutil
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +19,7 @@ import pytest
 from cellstrata.tasks.evaluation.covariates import Numbers
 from cellstrata.tasks.report.page import page as write_page
 from tests.tasks.report.reports import TYPE, made, report
-from tests.tasks.small_subjects import subject_of_size
+from tests.tasks.small_subjects import marked, subject_of_size
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 DRIVER = shutil.which("chromedriver")
@@ -230,6 +232,12 @@ def find(driver: Any, css: str) -> Any:
     return driver.find_element("css selector", css)
 
 
+def press(driver: Any, css: str) -> None:
+    """Click what may be under the header, once it is not."""
+    driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", element := find(driver, css))
+    element.click()
+
+
 def test_a_click_in_the_tree_shows_its_cells(page: Any) -> None:
     whole = colorful(pixels(page))
     assert whole > 500
@@ -343,3 +351,63 @@ def test_on_a_small_screen_nothing_is_cut_off(page: Any) -> None:
         assert page.execute_script("return document.documentElement.scrollWidth") <= 390
     finally:
         page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+@pytest.fixture
+def dotted(chromium: Any, tmp_path: Path) -> Any:
+    """A report of two trees with marker genes."""
+    (tmp_path / "page.html").write_bytes(write_page(marked(subject_of_size(2000, 2)), "key"))
+    show(chromium, tmp_path / "page.html")
+    yield chromium
+    assert chromium.get_log("browser") == []
+
+
+def dots(driver: Any) -> list[dict[str, Any]]:
+    """The dots of the plot of marker genes: what is said of each, its radius, place and colour."""
+    found: list[dict[str, Any]] = driver.execute_script(
+        "return [...document.querySelectorAll('#dotplot .values circle')].map((dot) => ({ said: dot.textContent, "
+        "r: dot.r.baseVal.value, x: dot.cx.baseVal.value, y: dot.cy.baseVal.value, "
+        "part: Number(dot.style.getPropertyValue('--part')), fill: getComputedStyle(dot).fill }))"
+    )
+    return found
+
+
+def test_the_dot_plot_follows_what_is_chosen(dotted: Any) -> None:
+    from selenium.webdriver.support.ui import Select
+
+    rows = [row.text for row in dotted.find_elements("css selector", "#dotplot [data-cluster] text:last-child")]
+    assert [row.split(" ")[0] for row in rows] == [str(i) for i in range(12)]
+    first = dots(dotted)
+    assert len({dot["x"] for dot in first}) <= 2 * 12  # two genes of each
+    assert len({dot["y"] for dot in first}) == 13  # all cells last
+    of_share = sorted((float(re.search(r"([\d.]+) %", dot["said"])[1]), dot["r"]) for dot in first)  # type: ignore[index]
+    assert [r for _, r in of_share] == sorted(r for _, r in of_share)
+    assert len({dot["fill"] for dot in first}) > 20
+    names = {dot["said"].split(" in ")[0] for dot in first}
+    Select(find(dotted, "#dotplot-against")).select_by_visible_text("all others")
+    assert names != {dot["said"].split(" in ")[0] for dot in dots(dotted)}
+    Select(find(dotted, "#dotplot-count")).select_by_visible_text("5")
+    assert len({dot["x"] for dot in dots(dotted)}) > 2 * 12
+    Select(find(dotted, "#dotplot-scale")).select_by_visible_text("mean, of the gene's highest")
+    by_gene = defaultdict(list)
+    for dot in dots(dotted):
+        by_gene[dot["x"]].append(dot["part"])
+    assert {max(parts) for parts in by_gene.values()} == {1.0}
+
+    press(dotted, '#tree [aria-label^="3, "] .twist')
+    press(dotted, '#tree [aria-label^="3_1, "] > .row')
+    assert find(dotted, "#dotplot-family").get_property("selectedOptions")[0].text == "leiden_0.1_2: children of 3"
+    assert find(dotted, "#dotplot .chosen").get_attribute("aria-label").startswith("Cluster 3_1, ")
+    press(dotted, "#dotplot [aria-label^='Cluster 3_4,'] text")
+    assert "Cluster 3_4 of leiden_0.1_2" in find(dotted, "#detail").text
+    assert find(dotted, "#dotplot .chosen").get_attribute("aria-label").startswith("Cluster 3_4, ")
+    dotted.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme("dark")]})
+    settled(dotted)
+    dark = dots(dotted)
+    dotted.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme("light")]})
+    settled(dotted)
+    assert {dot["fill"] for dot in dark} != {dot["fill"] for dot in dots(dotted)}
+
+
+def test_there_is_no_dot_plot_without_marker_genes(page: Any) -> None:
+    assert not find(page, "#dotplot").is_displayed()
