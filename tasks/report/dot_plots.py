@@ -67,7 +67,8 @@ def _family(
 
 def _highest(one: Profile) -> np.ndarray:
     """The highest mean of each gene, of all that are shown."""
-    return one.means.max(axis=1).astype(np.float64)
+    highest: np.ndarray = one.means.max(axis=1).astype(np.float64)
+    return highest
 
 
 def _parts(values: np.ndarray, highest: np.ndarray | np.float64) -> np.ndarray:
