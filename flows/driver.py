@@ -24,10 +24,11 @@ from cellstrata.tasks.cache.known_entries import KnownEntries
 from cellstrata.tasks.cache.recent_entries import listed_as
 from cellstrata.tasks.trees.jobs import Job, JobReport, bundle_key
 from cellstrata.tasks.trees.judgement import Judgement
+from cellstrata.tasks.trees.own_embedding import NoEmbedding, OwnEmbedding
 from cellstrata.tasks.trees.runs import next_runs
 from cellstrata.tasks.trees.split import NodeSplit, first_nodes, node_key, split
 from cellstrata.tasks.trees.split_evidence import evidence_key, judge, judge_whole, needs_evidence
-from cellstrata.tasks.trees.tree import Node, OwnEmbedding, Pending, Tree
+from cellstrata.tasks.trees.tree import Node, Pending, Tree
 
 LOOK_AGAIN = 0.3  # seconds, at what another run is computing
 GIVE_UP = 3  # failures of one dataset; more of them have one cause, as a full disk
@@ -126,10 +127,11 @@ class Driver:
                 except ClusterLost as error:
                     failures += [str(error)] * GIVE_UP  # nothing else can be split either
                 else:
-                    if work.runs_open or work.embeds:
-                        continue  # it comes again when they are made; or what is split on them does
-                    done = claims.release if reason else claims.finish
-                    releases.append(asyncio.create_task(asyncio.to_thread(done, work.key)))
+                    if work.runs_open:
+                        continue  # it comes again when they are made
+                    if work.claimed:
+                        done = claims.release if reason else claims.finish
+                        releases.append(asyncio.create_task(asyncio.to_thread(done, work.key)))
                 self.on_progress(sum(tree.settled for tree in trees), self.counts)
             await asyncio.gather(*releases)
         if failures:
@@ -224,11 +226,16 @@ class Driver:
         for members, recurse in work:
             self._push(_Work(tree, members, recurse, self._name(tree, members), parent))
 
-    def _embedded(self, work: _Work, found: Sequence[OwnEmbedding]) -> None:
-        """Take the embeddings that were derived for some nodes, and make these ready to be split."""
+    def _embedded(self, work: _Work, found: Sequence[OwnEmbedding | NoEmbedding]) -> None:
+        """Take the embeddings that were derived for some nodes: these are ready to be split, the others stay whole."""
+        below: list[Node] = []
         for node, own in zip(work.nodes, found, strict=True):
+            if isinstance(own, NoEmbedding):
+                below += work.tree.leave(node, own)
+                continue
             ready = replace(node, own=own)
             self._push(_Work(work.tree, (ready,), False, self._name(work.tree, (ready,)), work.parent))
+        self._open(work.tree, below, work.parent)
 
     def _begun(self, work: _Work) -> bool:
         """Begin with an ensemble's runs, where they are pieces of work; False where there is nothing to begin."""

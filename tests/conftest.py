@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
@@ -14,6 +16,9 @@ from hypothesis import settings
 from tests.faulty_proxy import FaultyProxy, faulty_proxy
 from tests.real_gpu import pytest_runtest_setup  # noqa: F401
 from tests.s3_server import SETTINGS, moto_server
+
+if TYPE_CHECKING:
+    from tests.tasks.branches.planted import Rare
 
 settings.register_profile("any machine", deadline=None)  # a busy one takes longer for the same
 settings.load_profile("any machine")
@@ -57,3 +62,19 @@ def proxy(s3: str, s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterato
         s3fs.S3FileSystem.clear_instance_cache()
         yield proxy
     s3fs.S3FileSystem.clear_instance_cache()
+
+
+@pytest.fixture(scope="session")
+def planted() -> Rare:
+    """Cells with a planted rare subtype."""
+    from tests.tasks.branches.planted import rare_subtype
+
+    return rare_subtype()
+
+
+@pytest.fixture(scope="session")
+def planted_file(planted: Rare, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same as an h5ad file."""
+    path = tmp_path_factory.mktemp("planted") / "cells.h5ad"
+    planted.data.write_h5ad(path)
+    return path

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +16,10 @@ from cellstrata.tasks.imports.turns import IMPORTING
 
 FEWEST = 10  # cells of a batch within the cluster: of fewer it cannot be told which genes vary
 LARGEST = 10.0  # standard deviations: what scanpy's tutorials cut scaled values at
+
+
+class NotDerivable(ValueError):
+    """Of these cells no embedding can be made; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +47,9 @@ def derive(
 
     Raises
     ------
-    ValueError
-        If no embedding can be made of these cells: fewer than two, fewer than two genes, all the same.
+    NotDerivable
+        If no embedding can be made of these cells: fewer than two, fewer than two genes, all the same, or because of
+        what scanpy says.
     """
     with IMPORTING:
         import anndata
@@ -53,7 +60,7 @@ def derive(
     n = matrix.shape[0]
     kind = np.float64 if matrix.dtype == np.float64 else np.float32
     adata = anndata.AnnData(matrix.astype(kind))
-    with threadpool_limits(1), quiet():
+    with threadpool_limits(1), quiet(), _not_derivable():
         if asked.method == "hvg_pca" and asked.flavor == "seurat_v3":
             adata.layers["counts"] = adata.X.copy()
         if asked.normalize:
@@ -68,15 +75,29 @@ def derive(
             genes = _variable(scanpy, of, asked, batched=known is not None)
         components = min(asked.n_comps, n - 1, len(genes) - 1)
         if components < 1:
-            raise ValueError(f"{n} cells and {len(genes)} genes are too few for a PCA")
+            raise NotDerivable(f"{n} cells and {len(genes)} genes are too few for a PCA")
         taken = adata[:, genes].copy()
         taken.layers.clear()
         if asked.scale:
             scanpy.pp.scale(taken, max_value=LARGEST)
         if not _varies(taken.X):
-            raise ValueError("all cells have the same values of these genes")
+            raise NotDerivable("all cells have the same values of these genes")
         scanpy.pp.pca(taken, n_comps=components, random_state=0)
-    return Derived(np.ascontiguousarray(taken.obsm["X_pca"], dtype=np.float32), genes.astype(np.int32))
+    values = np.ascontiguousarray(taken.obsm["X_pca"], dtype=np.float32)
+    if not np.isfinite(values).all():
+        raise NotDerivable("the PCA has values that are not finite")
+    return Derived(values, genes.astype(np.int32))
+
+
+@contextlib.contextmanager
+def _not_derivable() -> Iterator[None]:
+    """Say of what scanpy refuses of such cells that no embedding can be made of them."""
+    try:
+        yield
+    except NotDerivable:
+        raise
+    except (ValueError, IndexError, ArithmeticError) as error:
+        raise NotDerivable(f"scanpy: {' '.join(str(error).split()) or type(error).__name__}") from error
 
 
 def _large(matrix: Any, batches: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_] | None:
@@ -89,6 +110,8 @@ def _large(matrix: Any, batches: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]
 
 def _variable(scanpy: Any, adata: Any, asked: EmbeddingConfig, *, batched: bool) -> Any:
     expressed = np.asarray((adata.X != 0).sum(axis=0)).reshape(-1) > 0  # the others vary nowhere, and have no logarithm
+    if (n := int(expressed.sum())) < 2:
+        raise NotDerivable(f"{n} of the genes {'is' if n == 1 else 'are'} expressed")
     part = adata[:, expressed].copy()
     more = {"layer": "counts"} if asked.flavor == "seurat_v3" else {}
     scanpy.pp.highly_variable_genes(

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from cellstrata.configs.embedding import EmbeddingConfig
 from cellstrata.tasks.branches.cells import Rows, passes, rows_of_groups
-from cellstrata.tasks.branches.derivation import Derived, derive
+from cellstrata.tasks.branches.derivation import NotDerivable, derive
 from cellstrata.tasks.cache.cache import Cache, Record
 from cellstrata.tasks.elements.opening import InputError, Opened
 from cellstrata.tasks.elements.own_metadata import take_own
@@ -25,11 +25,13 @@ from cellstrata.tasks.inputs.batches import codes_of
 from cellstrata.tasks.inputs.index import Remembered
 from cellstrata.tasks.stores.digest import digest_array, digest_values
 from cellstrata.tasks.trees.labels import label_of
-from cellstrata.tasks.trees.tree import OwnEmbedding, Pending
+from cellstrata.tasks.trees.own_embedding import NoEmbedding, OwnEmbedding
+from cellstrata.tasks.trees.tree import Pending
 
 SCHEME = 1  # raise it when the same cells give another embedding
 PACKAGES = ("scanpy", "anndata", "scikit-learn", "scipy", "numpy")  # whose versions can change one
 CHOSEN = "highly_variable"  # the column of var that says of which genes a PCA is made, scanpy's
+Found = OwnEmbedding | NoEmbedding
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,54 +53,64 @@ class BranchRequest:
         return cls(source=source, asked=asked, groups=rows, names=names, rehash=rehash)
 
 
-def embed_branches(request: BranchRequest, cache: Cache, refresh: bool = False) -> list[OwnEmbedding]:
+def embed_branches(request: BranchRequest, cache: Cache, refresh: bool = False) -> list[Found]:
     """Find or derive the embedding of each group of cells; returns them in their order.
 
-    The file is gone through once for those that the cache does not have, or as often as memory for the rows of the
-    largest group asks for.
+    Where none can be derived, the entry says why, and is found again as others are. The file is gone through once for
+    those that the cache does not have, or as often as memory for the rows of the largest group asks for.
 
     Raises
     ------
     InputError
-        If the expression is not what `normalize` says, is damaged, or if cells have no embedding of their own.
+        If the expression is not what `normalize` says, or is damaged. What was derived of other cells is kept.
     """
     with chosen_expression(request.source, request.asked) as expression:
         batches, given = _batches(request), _given(request)
         keys = _keys(request, cache, expression, batches, given)
         found: list[Record | None] = [None if refresh else cache.find(key, "embedding") for key in keys]
         missing = [at for at, record in enumerate(found) if record is None]
-        failed: list[str] = []
+        wrong: list[str] = []
         for numbers in passes([len(request.groups[at]) for at in missing]):
             together = [missing[number] for number in numbers]
             matrices = rows_of_groups(expression, [request.groups[at] for at in together])
             while together:  # each is let go of when it has been used
                 at, matrix = together.pop(), matrices.pop()
                 own = None if batches is None else batches[request.groups[at]]
-                try:
-                    derived = _derived(matrix, request.asked, given, own)
-                except (ValueError, IndexError, ZeroDivisionError) as error:  # scanpy's own too
-                    failed.append(f"{request.names[at]} ({error})")
+                held = Holdings.of(matrix.data)
+                if held.kind in ("negative", "not finite"):  # what it is is told of the whole, before any work
+                    wrong.append(f"{request.names[at]} holds {held}")
                     continue
-                # Not within the record, as small arrays are: splits take rows from them.
-                arrays = {"values": cache.put(derived.values).to_json(), "genes": cache.put(derived.genes).to_json()}
-                found[at] = cache.write_record("embedding", keys[at], {"arrays": arrays})
+                found[at] = cache.write_record("embedding", keys[at], _body(matrix, request.asked, given, own, cache))
         request.source.check_unchanged()
-        if failed:  # the others are kept
-            message = f"gives no embedding of the cells of {', '.join(failed)}; write `embedding: reuse` there"
+        if wrong:
+            message = f"gives no embeddings of clusters: {', '.join(wrong)}; write `embedding: reuse` there"
             raise InputError(expression.url, expression.where, message)
-    return [OwnEmbedding(record.key, record.array("values")) for record in found if record is not None]
+    return [_found(record) for record in found if record is not None]
 
 
-def _derived(
-    matrix: Any, asked: EmbeddingConfig, given: npt.NDArray[np.bool_] | None, batches: npt.NDArray[np.int32] | None
-) -> Derived:
-    held = Holdings.of(matrix.data)
-    if held.kind in ("negative", "not finite"):  # whether counts or logarithms is told of the whole, before any work
-        raise ValueError(f"they hold {held}")
-    return derive(matrix, asked, given, batches)
+def _body(
+    matrix: Any,
+    asked: EmbeddingConfig,
+    given: npt.NDArray[np.bool_] | None,
+    batches: npt.NDArray[np.int32] | None,
+    cache: Cache,
+) -> dict[str, object]:
+    """Derive an embedding and return what its entry says, the arrays in the cache, or why there is none."""
+    try:
+        derived = derive(matrix, asked, given, batches)
+    except NotDerivable as error:
+        return {"problem": str(error)}
+    # Not within the record, as small arrays are: splits take rows from them.
+    return {"arrays": {"values": cache.put(derived.values).to_json(), "genes": cache.put(derived.genes).to_json()}}
 
 
-def find_branches(request: BranchRequest, cache: Cache, refresh: bool = False) -> list[OwnEmbedding] | None:
+def _found(record: Record) -> Found:
+    if (problem := record.body.get("problem")) is not None:
+        return NoEmbedding(record.key, str(problem))
+    return OwnEmbedding(record.key, record.array("values"))
+
+
+def find_branches(request: BranchRequest, cache: Cache, refresh: bool = False) -> list[Found] | None:
     """Return what `embed_branches` would, if the cache has it all; None otherwise, and where X must be read to know."""
     if refresh:
         return None
@@ -107,7 +119,7 @@ def find_branches(request: BranchRequest, cache: Cache, refresh: bool = False) -
     with chosen_expression(request.source, request.asked) as expression:
         keys = _keys(request, cache, expression, _batches(request), _given(request))
         records = [cache.find(key, "embedding") for key in keys]
-    found = [OwnEmbedding(record.key, record.array("values")) for record in records if record is not None]
+    found = [_found(record) for record in records if record is not None]
     return found if len(found) == len(records) else None
 
 

@@ -17,8 +17,9 @@ from cellstrata.tasks.inputs.level_1 import Level1, known_pca
 from cellstrata.tasks.inputs.plans import kept_partition, tree_plans
 from cellstrata.tasks.kernels.engines import Algorithm
 from cellstrata.tasks.kernels.placement import placement_of
+from cellstrata.tasks.trees.own_embedding import NoEmbedding, OwnEmbedding
 from cellstrata.tasks.trees.plan import EmbeddingChoice, TreePlan
-from cellstrata.tasks.trees.tree import OwnEmbedding, Pending, Tree
+from cellstrata.tasks.trees.tree import Pending, Tree
 from cellstrata.tasks.trees.umap import find_umap
 
 UNKNOWN = "the resolutions are yet to be found by the sweep: what follows it is not counted"
@@ -104,7 +105,7 @@ def forecast_input(config: RunConfig, source: Input, cache: Cache, times: SplitT
         use_gpu = config.gpu_for(source.dataset)
         return tree_plans(settings, source, embeddings, graph or "", use_gpu, resolutions=resolutions)
 
-    def embedding_of(pending: Pending) -> OwnEmbedding | None:
+    def embedding_of(pending: Pending) -> OwnEmbedding | NoEmbedding | None:
         request = BranchRequest.of(source.opened, [pending], rehash=config.rehash)
         found = find_branches(request, cache, config.refresh)
         return found[0] if found else None

@@ -16,10 +16,11 @@ from cellstrata.tasks.forecast.split_times import SplitTimes
 from cellstrata.tasks.kernels.engines import Algorithm
 from cellstrata.tasks.kernels.ensemble import all_runs
 from cellstrata.tasks.trees.labels import Path
+from cellstrata.tasks.trees.own_embedding import NoEmbedding, OwnEmbedding
 from cellstrata.tasks.trees.plan import LAST_LEVEL, TreePlan
 from cellstrata.tasks.trees.split import find_split, first_nodes, node_key
 from cellstrata.tasks.trees.split_evidence import judge, needs_evidence
-from cellstrata.tasks.trees.tree import Node, OwnEmbedding, Pending, Tree
+from cellstrata.tasks.trees.tree import Node, Pending, Tree
 
 Seen = set[Hashable]
 
@@ -114,7 +115,7 @@ def forecast_tree(
     seen: Seen,
     refresh: bool = False,
     grain: int = 0,
-    embedding_of: Callable[[Pending], OwnEmbedding | None] = lambda pending: None,
+    embedding_of: Callable[[Pending], OwnEmbedding | NoEmbedding | None] = lambda pending: None,
 ) -> TreeForecast:
     """Follow a tree down as far as the cache knows it; `tree` is new and grows on the way.
 
@@ -132,7 +133,11 @@ def forecast_tree(
         if pending is None:
             continue
         if pending.waits:
-            pending = replace(pending, own=embedding_of(pending))
+            own_embedding = embedding_of(pending)
+            if isinstance(own_embedding, NoEmbedding):
+                waiting += [(child, before) for child in tree.leave(pending, own_embedding)]
+                continue
+            pending = replace(pending, own=own_embedding)
         level, n_cells = levels[len(pending.path) + 1], pending.n_cells
         key = _key(plan, pending, cache)
         found = find_split(cache, key) if key is not None else None

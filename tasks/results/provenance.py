@@ -35,12 +35,12 @@ def tree_table(trees: Iterable[Tree]) -> pd.DataFrame:
     """Return one row for each cluster of each column.
 
     `column`, `cluster`, `parent` (empty at level 1), `level`, `n_cells`, `n_children`, `reason` (why it
-    has no children of its own: `last level`, `too small: …`, `not asked for`, `one community`; empty
-    where it was split), and for a cluster whose split was tried the parameters really used, the
-    `modularity` of that split (at resolution 1; NaN where none was tried), its `key`, engine and
-    seconds, the digest of the `cells` that were split (of their rows of the embedding; where level 1 is
-    split on a stored graph, its key; empty where an older cache does not tell), when it was `created`,
-    whether the run that wrote this found it in the cache (`from_cache`), by what its neighbours were found
+    has no children of its own: `last level`, `too small: …`, `not asked for`, `one community`,
+    `no embedding of its own: …`; empty where it was split), and for a cluster whose split was tried the
+    parameters really used, the `modularity` of that split (at resolution 1; NaN where none was tried), its
+    `key`, engine and seconds, the digest of the `cells` that were split (of their rows of the embedding;
+    where level 1 is split on a stored graph, its key; empty where an older cache does not tell), when it was
+    `created`, whether the run that wrote this found it in the cache (`from_cache`), by what its neighbours were found
     (`knn`), why that engine was chosen (`engine_reason`), why the CPU stood in for a GPU (`fallback`,
     empty where it did not), and what a check of the GPU on the CPU found (`gpu_check`, a
     `GpuCheck` as JSON, empty where there was none), how many `runs` of Leiden or Louvain were made (0 where no engine

@@ -27,6 +27,7 @@ from cellstrata.tasks.publishing.publish import publish
 from cellstrata.tasks.results.provenance import column_facts, provenance, versions
 from cellstrata.tasks.results.single_cells import nearly_all_alone
 from cellstrata.tasks.results.stability import Values, cell_stability
+from cellstrata.tasks.results.without_embedding import without_embedding
 from cellstrata.tasks.stores.digest import digest_array, digest_values
 from cellstrata.tasks.stores.places import Place
 from cellstrata.tasks.trees.labels import STABILITY, STABILITY_SUFFIX, column_name, level_column
@@ -99,6 +100,7 @@ class Finished:
             + without
             + self._fallbacks()
             + [notice for tree in self.trees if (notice := nearly_all_alone(tree))]
+            + [notice for tree in self.trees if (notice := without_embedding(tree))]
             + [
                 f"{tree.plan.name}: the hierarchy names {', '.join(unknown)}, which "
                 f"{'is no cluster' if len(unknown) == 1 else 'are no clusters'} there"

@@ -13,10 +13,10 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
-from cellstrata.tasks.cache.cache import ArrayRef
 from cellstrata.tasks.trees.facts import SplitFacts
 from cellstrata.tasks.trees.judgement import NOTHING, Judgement
 from cellstrata.tasks.trees.labels import Path, label_of
+from cellstrata.tasks.trees.own_embedding import NoEmbedding, OwnEmbedding
 from cellstrata.tasks.trees.plan import LAST_LEVEL, ONE_COMMUNITY, EmbeddingChoice, SplitSpec, TreePlan
 
 Rows = npt.NDArray[np.int32]
@@ -32,14 +32,6 @@ class Node:
     rows: Rows
     digest: str | None = None
     attempt: int = 0
-
-
-@dataclass(frozen=True)
-class OwnEmbedding:
-    """An embedding of a cluster's own: the key of its entry in the cache, and of its (n, d) float32 array."""
-
-    key: str
-    values: ArrayRef
 
 
 @dataclass(frozen=True)
@@ -75,7 +67,7 @@ class Outcome:
     """What became of one cluster. `reason` says why it has no children of its own, None if it was
     split; `spec`, `key` and `facts` are those of the split, None where none was tried; `judged` is what else is
     known of it, and says why it does not stand where it was tried and refused. `own` is the embedding that was derived
-    for it."""
+    for it, or that there is none."""
 
     path: Path
     n_cells: int
@@ -85,7 +77,7 @@ class Outcome:
     facts: SplitFacts | None = None
     executed: bool = False
     judged: Judgement = NOTHING
-    own: OwnEmbedding | None = None
+    own: OwnEmbedding | NoEmbedding | None = None
 
     @property
     def n_children(self) -> int:
@@ -205,6 +197,11 @@ class Tree:
                 return None
             self._settle(Outcome(node.path, len(node.rows), reason))
             node = Node((*node.path, 0), node.rows, node.digest)  # the next split to be tried is the same
+
+    def leave(self, pending: Pending, found: NoEmbedding) -> list[Node]:
+        """Leave a cluster whole that has no embedding of its own; returns its one child, to be opened."""
+        self._settle(Outcome(pending.path, pending.n_cells, found.reason, own=found))
+        return [Node((*pending.path, 0), pending.node.rows)]
 
     def close(
         self,

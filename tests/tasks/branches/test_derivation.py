@@ -12,16 +12,11 @@ import scipy.sparse as sp
 from threadpoolctl import threadpool_limits
 
 from cellstrata.configs.embedding import EmbeddingConfig
-from cellstrata.tasks.branches.derivation import derive
+from cellstrata.tasks.branches.derivation import NotDerivable, derive
 from cellstrata.tasks.kernels.engines import PartitionSpec, load_engine
 from cellstrata.tasks.kernels.partition import partition
 from tests.tasks.branches.planted import GENES, OWN, Rare, rare_subtype, recovered
 from tests.tasks.small import graph_of
-
-
-@pytest.fixture(scope="module")
-def planted() -> Rare:
-    return rare_subtype()
 
 
 def asked(method: str = "hvg_pca", **more: Any) -> EmbeddingConfig:
@@ -134,8 +129,18 @@ def test_a_rare_subtype_is_found_that_all_cells_do_not_show(seed: int) -> None:
     ],
 )
 def test_cells_without_an_embedding(matrix: Any, said: str) -> None:
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(NotDerivable, match=said):
         derive(sp.csr_matrix(matrix.astype(np.float32)), asked("pca"))
+
+
+@pytest.mark.parametrize("flavor", ["seurat", "cell_ranger"])
+@pytest.mark.parametrize(
+    ("matrix", "said"),
+    [(np.zeros((30, 5)), "0 of the genes are expressed"), (np.ones((30, 5)), "scanpy: |same values")],
+)
+def test_cells_of_which_no_genes_can_be_chosen(matrix: Any, said: str, flavor: str) -> None:
+    with pytest.raises(NotDerivable, match=said):
+        derive(sp.csr_matrix(matrix.astype(np.float32)), asked(flavor=flavor))
 
 
 def test_fewer_components_where_there_cannot_be_more() -> None:

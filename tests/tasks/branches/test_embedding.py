@@ -22,20 +22,9 @@ from cellstrata.tasks.elements.opening import InputError, Opened, open_anndata
 from cellstrata.tasks.expression.source import find_expression
 from cellstrata.tasks.inputs import index
 from cellstrata.tasks.stores.places import Place
-from tests.tasks.branches.planted import Rare, rare_subtype
+from cellstrata.tasks.trees.own_embedding import NoEmbedding, OwnEmbedding
+from tests.tasks.branches.planted import Rare
 from tests.tasks.small import cache_at
-
-
-@pytest.fixture(scope="module")
-def planted() -> Rare:
-    return rare_subtype()
-
-
-@pytest.fixture(scope="module")
-def file(planted: Rare, tmp_path_factory: Any) -> Path:
-    path: Path = tmp_path_factory.mktemp("data") / "cells.h5ad"
-    planted.data.write_h5ad(path)
-    return path
 
 
 def request_of(file: Path, groups: Sequence[Any], rehash: bool = False, **asked: Any) -> BranchRequest:
@@ -71,35 +60,35 @@ def test_passes_hold_no_more_than_the_largest(sizes: list[int], at_once: int) ->
     assert len(found) <= 1 + 2 * sum(sizes) // max([at_once, *sizes])  # each but one is more than half full
 
 
-def test_several_passes_give_the_same(file: Path, tmp_path: Path, monkeypatch: Any) -> None:
-    first = embed_branches(request_of(file, GROUPS), cache_at(tmp_path / "a"))
+def test_several_passes_give_the_same(planted_file: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    first = embed_branches(request_of(planted_file, GROUPS), cache_at(tmp_path / "a"))
     monkeypatch.setattr(cells_module.passes, "__defaults__", (10,))
-    again = embed_branches(request_of(file, GROUPS), cache_at(tmp_path / "b"))
+    again = embed_branches(request_of(planted_file, GROUPS), cache_at(tmp_path / "b"))
     assert again == first
 
 
-def test_found_again_without_reading(file: Path, tmp_path: Path, monkeypatch: Any) -> None:
+def test_found_again_without_reading(planted_file: Path, tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setattr(index, "RECENT", -1e9)  # a file that was written just now is not trusted otherwise
     cache = cache_at(tmp_path)
-    request = request_of(file, GROUPS)
+    request = request_of(planted_file, GROUPS)
     assert find_branches(request, cache) is None
     first = embed_branches(request, cache)
     assert [own.values.shape for own in first] == [(300, 8), (400, 8)]
     monkeypatch.setattr(embedding, "rows_of_groups", lambda *_: pytest.fail("the file was read again"))
     assert embed_branches(request, cache) == first
-    assert find_branches(request_of(file, GROUPS[1:]), cache) == first[1:]
+    assert find_branches(request_of(planted_file, GROUPS[1:]), cache) == first[1:]
 
 
-def test_each_is_the_same_alone_and_with_others(file: Path, tmp_path: Path) -> None:
-    together = embed_branches(request_of(file, GROUPS), cache_at(tmp_path / "a"))
-    alone = [embed_branches(request_of(file, [group]), cache_at(tmp_path / "b"))[0] for group in GROUPS]
+def test_each_is_the_same_alone_and_with_others(planted_file: Path, tmp_path: Path) -> None:
+    together = embed_branches(request_of(planted_file, GROUPS), cache_at(tmp_path / "a"))
+    alone = [embed_branches(request_of(planted_file, [group]), cache_at(tmp_path / "b"))[0] for group in GROUPS]
     assert together == alone
 
 
-def test_a_copy_under_another_name_has_the_same(file: Path, tmp_path: Path) -> None:
+def test_a_copy_under_another_name_has_the_same(planted_file: Path, tmp_path: Path) -> None:
     cache = cache_at(tmp_path / "cache")
-    first = embed_branches(request_of(file, GROUPS), cache)
-    copy = Path(shutil.copy(file, tmp_path / "renamed.h5ad"))
+    first = embed_branches(request_of(planted_file, GROUPS), cache)
+    copy = Path(shutil.copy(planted_file, tmp_path / "renamed.h5ad"))
     request = request_of(copy, GROUPS)
     assert embed_branches(request, cache) == first
 
@@ -111,25 +100,25 @@ def test_a_copy_under_another_name_has_the_same(file: Path, tmp_path: Path) -> N
         {"method": "pca"}, {"layer": "counts", "normalize": True},
     ],
 )  # fmt: skip
-def test_what_is_asked_is_in_the_key(file: Path, tmp_path: Path, asked: dict[str, Any]) -> None:
+def test_what_is_asked_is_in_the_key(planted_file: Path, tmp_path: Path, asked: dict[str, Any]) -> None:
     cache = cache_at(tmp_path)
-    (one,), (other,) = (embed_branches(request_of(file, GROUPS[:1], **each), cache) for each in ({}, asked))
+    (one,), (other,) = (embed_branches(request_of(planted_file, GROUPS[:1], **each), cache) for each in ({}, asked))
     assert one.key != other.key
 
 
-def test_a_damaged_entry_is_derived_again(file: Path, tmp_path: Path) -> None:
+def test_a_damaged_entry_is_derived_again(planted_file: Path, tmp_path: Path) -> None:
     cache = cache_at(tmp_path)
-    first = embed_branches(request_of(file, GROUPS[:1]), cache)
+    first = embed_branches(request_of(planted_file, GROUPS[:1]), cache)
     for path in (tmp_path / "v1" / "arrays").rglob("*"):
         if path.is_file() and path.name != "zarr.json" and path.stat().st_size > 5_000:
             path.write_bytes(path.read_bytes()[:-8])
     again = cache_at(tmp_path)
-    assert find_branches(request_of(file, GROUPS[:1]), again) is None
-    assert embed_branches(request_of(file, GROUPS[:1]), again) == first
+    assert find_branches(request_of(planted_file, GROUPS[:1]), again) is None
+    assert embed_branches(request_of(planted_file, GROUPS[:1]), again) == first
     assert again.get(first[0].values).shape == (300, 8)
 
 
-def test_one_pass_for_all(file: Path, tmp_path: Path, monkeypatch: Any) -> None:
+def test_one_pass_for_all(planted_file: Path, tmp_path: Path, monkeypatch: Any) -> None:
     passes = []
     whole = cells_module.stored_blocks
 
@@ -139,34 +128,49 @@ def test_one_pass_for_all(file: Path, tmp_path: Path, monkeypatch: Any) -> None:
 
     monkeypatch.setattr(cells_module, "stored_blocks", counted)
     cache = cache_at(tmp_path)
-    embed_branches(request_of(file, GROUPS), cache)
-    embed_branches(request_of(file, [*GROUPS, np.arange(2000, 2200)]), cache)
-    embed_branches(request_of(file, GROUPS), cache)
+    embed_branches(request_of(planted_file, GROUPS), cache)
+    embed_branches(request_of(planted_file, [*GROUPS, np.arange(2000, 2200)]), cache)
+    embed_branches(request_of(planted_file, GROUPS), cache)
     assert passes == ["X", "X"]
 
 
 @pytest.mark.parametrize(("asked", "said"), [({"layer": "none"}, "layers['none']"), ({"raw": True}, "raw/X")])
-def test_expression_that_is_not_there(file: Path, tmp_path: Path, asked: dict[str, Any], said: str) -> None:
+def test_expression_that_is_not_there(planted_file: Path, tmp_path: Path, asked: dict[str, Any], said: str) -> None:
     with pytest.raises(InputError) as caught:
-        embed_branches(request_of(file, GROUPS, **asked), cache_at(tmp_path))
+        embed_branches(request_of(planted_file, GROUPS, **asked), cache_at(tmp_path))
     assert said in str(caught.value)
-    assert str(file) in str(caught.value)
+    assert str(planted_file) in str(caught.value)
 
 
-def test_cells_without_an_embedding_are_named_and_the_others_kept(planted: Rare, tmp_path: Path) -> None:
+def test_cells_that_have_no_embedding_are_told_once_and_the_others_derived(
+    planted: Rare, tmp_path: Path, monkeypatch: Any
+) -> None:
     data = planted.data[:300, :50].copy()
     same = data.X.toarray()
     same[100:200] = 1.5
     data.X = sp.csr_matrix(same)
     data.write_h5ad(tmp_path / "same.h5ad")
     cache = cache_at(tmp_path / "cache")
-    groups = [range(100), range(100, 200), range(200, 300)]
-    said = r"gives no embedding of the cells of 1 \(all cells have the same values.*; write `embedding: reuse` there"
-    with pytest.raises(InputError, match=said):
-        embed_branches(request_of(tmp_path / "same.h5ad", groups, method="pca"), cache)
-    request = request_of(tmp_path / "same.h5ad", groups[::2], method="pca")
-    assert len(list((tmp_path / "cache" / "v1" / "records").rglob("*.json"))) >= 2
-    assert [own.values.shape for own in embed_branches(request, cache)] == [(100, 8), (100, 8)]
+    request = request_of(tmp_path / "same.h5ad", [range(100), range(100, 200), range(200, 300)], method="pca")
+    first, none, last = embed_branches(request, cache)
+    assert isinstance(none, NoEmbedding)
+    assert none.reason == "no embedding of its own: all cells have the same values of these genes"
+    assert [own.values.shape for own in (first, last) if isinstance(own, OwnEmbedding)] == [(100, 8), (100, 8)]
+    monkeypatch.setattr(embedding, "rows_of_groups", lambda *_: pytest.fail("the file was read again"))
+    assert embed_branches(request, cache) == [first, none, last]
+
+
+@pytest.mark.parametrize(("value", "said"), [(-1.0, "scaled or centered"), (np.nan, "not finite")])
+def test_wrong_values_are_the_files_fault(planted: Rare, tmp_path: Path, value: float, said: str) -> None:
+    data = planted.data[:300, :50].copy()
+    wrong = data.X.toarray()
+    wrong[150, 3] = value
+    data.X = sp.csr_matrix(wrong)
+    data.write_h5ad(tmp_path / "wrong.h5ad")
+    cache, groups = cache_at(tmp_path / "cache"), [range(100), range(100, 200), range(200, 300)]
+    with pytest.raises(InputError, match=rf"gives no embeddings of clusters: 1 holds .*{said}"):
+        embed_branches(request_of(tmp_path / "wrong.h5ad", groups, method="pca"), cache)
+    assert len(list((tmp_path / "cache" / "v1" / "records").rglob("*.json"))) >= 2, "the others are kept"
 
 
 def test_a_branch_is_not_asked_again_what_the_matrix_holds(planted: Rare, tmp_path: Path) -> None:
