@@ -247,6 +247,12 @@ class ClusteringConfig(BaseModel):
         return self.hierarchy.depth > 1 or self.asks_evidence
 
     @property
+    def reuses_embedding(self) -> bool:
+        """Whether that is one of all cells: not where all clusters are split on embeddings of their own."""
+        below = self.hierarchy.below_level_1()
+        return self.asks_evidence or any(own.own_embedding(self.embedding) is None for own in below)
+
+    @property
     def embeddings_of_clusters(self) -> list[EmbeddingConfig]:
         """The embeddings that are derived from the cells of clusters, each once."""
         return self.hierarchy.embeddings(self.embedding)

@@ -59,10 +59,16 @@ class LevelParameters(BaseModel):
             )
         return self
 
+    def own_embedding(self, base: EmbeddingConfig | None) -> EmbeddingConfig | None:
+        """Return how embeddings of clusters' own are derived for these splits, None if not; `base` is the dataset's."""
+        asked = self.embedding or (None if self.use_rep is not None else base)
+        return asked if asked is not None and asked.derives else None
+
     def over(self, below: LevelParameters) -> LevelParameters:
-        """Lay these parameters over others."""
+        """Lay these parameters over others; of `use_rep` and `embedding` the one that is named here stands."""
         own = {name: value for name in type(self).model_fields if (value := getattr(self, name)) is not None}
-        return below.model_copy(update=own)
+        apart = {"embedding": None} if self.use_rep is not None and self.embedding is None else {}
+        return below.model_copy(update={**apart, **own})
 
 
 _BASE = LevelParameters()
@@ -129,6 +135,11 @@ class Hierarchy:
         named = [self.clusters, *self.of_trees.values()]
         return [own for clusters in named for own in clusters.values() if own is not None]
 
+    def below_level_1(self) -> list[LevelParameters]:
+        """List what differs from the base in the splits of clusters: by level, and of those that are named."""
+        levels = [self.levels.get(level, _BASE) for level in range(2, self.deepest_blanket + 1)]
+        return [*levels, *self.all_parameters()]
+
     def all_rules(self) -> list[StopRules]:
         """List the rules to stop by of all levels and clusters that have their own."""
         own = [*self.levels.values(), *self.all_parameters()]
@@ -136,8 +147,7 @@ class Hierarchy:
 
     def embeddings(self, base: EmbeddingConfig | None) -> list[EmbeddingConfig]:
         """List the embeddings that may be derived for clusters below level 1, each once; `base` is the dataset's."""
-        levels = [own for level, own in self.levels.items() if level > 1]
-        asked = [base if self.depth > 1 else None, *(own.embedding for own in (*levels, *self.all_parameters()))]
+        asked = [base if self.depth > 1 else None, *(own.embedding for own in self.below_level_1())]
         return list(dict.fromkeys(each for each in asked if each is not None and each.derives))
 
     @property

@@ -11,7 +11,7 @@ from cellstrata.configs.model import RunConfig
 from cellstrata.flows.credentials import BlockProblem, literal_problems, with_blocks
 from cellstrata.flows.executors.registry import runner_problem
 from cellstrata.flows.run import Run
-from cellstrata.tasks.branches.checks import expression_problems, mixing_notices
+from cellstrata.tasks.branches.checks import embedding_notices, expression_problems
 from cellstrata.tasks.inputs.expansion import expand
 from cellstrata.tasks.inputs.inspection import Input, inspect_input
 from cellstrata.tasks.inputs.overlaps import conflicts
@@ -124,7 +124,7 @@ def _inspect(run: Run, dataset: str, file_id: str) -> Input:
             found = None
         if found is None:
             raise UnusableInputs(problems)
-        notices = mixing_notices(found, settings.clustering)
+        notices = embedding_notices(found, settings.clustering)
         found = replace(found, notices=(*found.notices, *notices)) if notices else found
         with run.lock:
             run.inputs[name] = found

@@ -28,9 +28,15 @@ def expression_problems(source: Input, settings: ClusteringConfig) -> list[str]:
     return [f"{source.name}: {problem}" for problem in dict.fromkeys(found)]
 
 
-def mixing_notices(source: Input, settings: ClusteringConfig) -> list[str]:
-    """Say so if levels would be split on embeddings of different kinds: one that scanpy did not make, and a PCA."""
-    base = source.neighbors.embedding.use_rep
+def embedding_notices(source: Input, settings: ClusteringConfig) -> list[str]:
+    """Say what of embeddings of clusters' own a user may not have meant.
+
+    Nothing is split on any; or levels would be split on embeddings of different kinds: one that scanpy did not make,
+    and a PCA.
+    """
+    base, asked = source.neighbors.embedding.use_rep, settings.embedding
+    if settings.hierarchy.depth == 1 and asked is not None and asked.derives:
+        return ["`embedding` is for clusters below level 1, and there is no other level: add `hierarchy: 2`"]
     if not settings.embeddings_of_clusters or base == DEFAULT_REP:
         return []
     return [

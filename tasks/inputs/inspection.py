@@ -206,7 +206,8 @@ def _inspect(
     memory = Remembered(cache, source, forget=rehash)
     by_angle = {spec.embedding for spec in wanted if spec.metric == "cosine"}
     before = len(check.problems)
-    embeddings = read_embeddings(check, dict.fromkeys(spec.embedding for spec in wanted), n_cells, memory, by_angle)
+    of_all = dict.fromkeys(spec.embedding for spec in wanted if spec.embedding.own is None)
+    embeddings = read_embeddings(check, of_all, n_cells, memory, by_angle)
     if len(check.problems) > before and whole and not computed and config.hierarchy.depth == 1 and config.asks_evidence:
         without = "`evidence`, `stop`, `resolutions: auto` or `advise`, which ask for it"
         check.problems[-1] += f", in which evidence is gathered, or do without {without}"
@@ -256,13 +257,9 @@ def _inspect(
 
 
 def wanted_neighbors(config: ClusteringConfig, base: NeighborsSpec, *, root: bool, umap: bool) -> list[NeighborsSpec]:
-    """List the graph parameters of every split that the hierarchy can ask for."""
-    asked = config.hierarchy
-    unused = PartitionSpec("leiden", 1.0)
-    paths = [()] if root else []
-    specs = [lay_over(unused, base, p).neighbors for path in paths if (p := asked.parameters(path))]
-    for level in range(2, asked.deepest_blanket + 1):
-        parameters = asked.levels.get(level)
-        specs.append(lay_over(unused, base, parameters).neighbors if parameters else base)
-    specs += [lay_over(unused, base, parameters).neighbors for parameters in asked.all_parameters()]
+    """List the graph parameters of every split that the hierarchy can ask for, those on embeddings of their own too."""
+    unused, asked = PartitionSpec("leiden", 1.0), config.hierarchy
+    first = asked.parameters(()) if root else None
+    specs = [lay_over(unused, base, first).neighbors] if first is not None else []
+    specs += [lay_over(unused, base, own, config.embedding).neighbors for own in asked.below_level_1()]
     return list(dict.fromkeys([*specs, *([base] if umap else [])]))

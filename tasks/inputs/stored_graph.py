@@ -114,7 +114,7 @@ def base_neighbors(config: ClusteringConfig, recorded: Mapping[str, Any], check:
     if use_rep is None and plain.get("n_pcs") == 0:
         use_rep = "X"  # what scanpy means by it
     kept = stored and not config.recompute_neighbors
-    if use_rep is None and kept and config.uses_embedding:
+    if use_rep is None and kept and config.reuses_embedding:
         if isinstance(several, Mapping):
             of = ", ".join(f"{name}: {_scalar(rep)}" for name, rep in several.items())
             check.wrong(

@@ -147,10 +147,7 @@ class TreePlan:
             if path:
                 return NOT_ASKED
             level = LevelParameters()
-        spec = self.spec(level)
-        if path and (own := self._own_embedding(level)) is not None:
-            choice = replace(spec.neighbors.embedding, n_pcs=None, own=own)
-            spec = replace(spec, neighbors=replace(spec.neighbors, embedding=choice))
+        spec = lay_over(self.partition, self.neighbors, level, self.embedding if path else None)
         needed = max(level.min_cells if level.min_cells is not None else self.min_cells, 2 * spec.neighbors.n_neighbors)
         if path and n_cells < needed:
             return f"too small: {n_cells} cells, {needed} needed"
@@ -158,10 +155,6 @@ class TreePlan:
             return spec
         resolution = spec.partition.resolution * self.attempts[attempt]
         return replace(spec, partition=replace(spec.partition, resolution=resolution))
-
-    def _own_embedding(self, level: LevelParameters) -> EmbeddingConfig | None:
-        asked = level.embedding or (None if level.use_rep is not None else self.embedding)
-        return asked if asked is not None and asked.derives else None
 
     def stop_rules(self, path: Path) -> StopRules:
         """Return the rules by which the split of the cluster at `path` does not stand."""
@@ -171,10 +164,6 @@ class TreePlan:
     def asks_evidence(self, path: Path) -> bool:
         """Tell whether halves of the cluster at `path` may be clustered, for its own sake or for a rule."""
         return self.evidence is not None or self.stop_rules(path).asks_halves
-
-    def spec(self, level: LevelParameters) -> SplitSpec:
-        """Lay a level's parameters over the base ones."""
-        return lay_over(self.partition, self.neighbors, level)
 
     def lists_for(self, spec: NeighborsSpec, n_cells: int) -> NeighborLists | None:
         """Return the lists from which the neighbours of so many cells are taken, None where they are searched for."""
@@ -188,14 +177,22 @@ class TreePlan:
         return [label_of(path) for path in self.hierarchy.named_clusters() if path not in known]
 
 
-def lay_over(partition: PartitionSpec, neighbors: NeighborsSpec, level: LevelParameters) -> SplitSpec:
-    """Lay a level's own parameters over those of the dataset; what it does not name stays."""
+def lay_over(
+    partition: PartitionSpec,
+    neighbors: NeighborsSpec,
+    level: LevelParameters,
+    embedding: EmbeddingConfig | None = None,
+) -> SplitSpec:
+    """Lay a level's own parameters over those of the dataset; what it does not name stays.
+
+    `embedding` says how the dataset's clusters have theirs derived, None where they do not, and for level 1.
+    """
 
     def given(value: object, base: object) -> object:
         return base if value is None else value
 
     use_rep = level.use_rep or neighbors.embedding.use_rep
-    same = use_rep == neighbors.embedding.use_rep
+    same, own = use_rep == neighbors.embedding.use_rep, level.own_embedding(embedding)
     n_pcs = level.n_pcs if level.n_pcs is not None else (neighbors.embedding.n_pcs if same else None)
     return SplitSpec(
         PartitionSpec(
@@ -209,6 +206,6 @@ def lay_over(partition: PartitionSpec, neighbors: NeighborsSpec, level: LevelPar
         NeighborsSpec(
             int(given(level.n_neighbors, neighbors.n_neighbors)),  # type: ignore[call-overload]
             str(given(level.metric, neighbors.metric)),
-            EmbeddingChoice(use_rep, n_pcs),
+            EmbeddingChoice(use_rep, n_pcs) if own is None else EmbeddingChoice(use_rep, own=own),
         ),
     )

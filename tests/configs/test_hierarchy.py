@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cellstrata.configs.embedding import EmbeddingConfig
 from cellstrata.configs.errors import ConfigError
 from cellstrata.configs.evidence import AUTO, NEVER
 from cellstrata.configs.hierarchy import MOST_LEVELS, Hierarchy, LevelParameters
@@ -247,3 +248,22 @@ def test_rules_of_a_level_and_of_a_cluster() -> None:
         None, AUTO, NEVER, AUTO, None,
     ]  # fmt: skip
     assert Hierarchy.parse(hierarchy.spelling) == hierarchy
+
+
+@pytest.mark.parametrize(
+    ("level", "cluster", "method"),
+    [
+        ({"embedding": "pca"}, {"use_rep": "X_scvi"}, None),
+        ({"use_rep": "X_scvi"}, {"embedding": "pca"}, "pca"),
+        ({"embedding": "pca"}, {"embedding": "hvg_pca"}, "hvg_pca"),
+        ({"embedding": "pca"}, {"n_neighbors": 5}, "pca"),
+        ({}, {"embedding": "reuse"}, None),
+        ({}, {}, "hvg_pca"),
+    ],
+)
+def test_a_cluster_has_the_embedding_that_is_named_last(level: Any, cluster: Any, method: str | None) -> None:
+    hierarchy = Hierarchy.parse({"levels": {2: level}, "clusters": {"1": cluster}})
+    parameters = hierarchy.parameters((1,))
+    assert parameters is not None
+    own = parameters.own_embedding(EmbeddingConfig(method="hvg_pca"))
+    assert (own and own.method) == method

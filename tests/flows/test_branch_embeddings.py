@@ -13,23 +13,11 @@ import pytest
 
 from tests.flows.commands.test_command import cellstrata, config
 from tests.flows.conftest import Run
-from tests.tasks.branches.planted import Rare, rare_subtype, recovered
+from tests.tasks.branches.planted import Rare, recovered
 
 OWN: dict[str, Any] = {"method": "hvg_pca", "n_top_genes": 500, "n_comps": 10}
 BASE: dict[str, Any] = {"resolutions": [0.3], "recompute_neighbors": True, "neighbors": {"use_rep": "X_pca"}}
 SECOND: dict[str, Any] = {"hierarchy": {"levels": {2: {"resolution": 0.5, "embedding": OWN}}}}
-
-
-@pytest.fixture(scope="module")
-def planted() -> Rare:
-    return rare_subtype()
-
-
-@pytest.fixture(scope="module")
-def file(planted: Rare, tmp_path_factory: Any) -> Path:
-    path: Path = tmp_path_factory.mktemp("planted") / "cells.h5ad"
-    planted.data.write_h5ad(path)
-    return path
 
 
 def labels(report: dict[str, Any]) -> pd.DataFrame:
@@ -44,9 +32,9 @@ def entries(folder: Path) -> dict[str, dict[str, int]]:
     return found
 
 
-def test_a_rare_subtype_is_found_below_its_type(one: Run, file: Path, planted: Rare, tmp_path: Path) -> None:
-    own = one(file, BASE | SECOND)
-    reuse = one(file, BASE | {"hierarchy": {"levels": {2: {"resolution": 0.5}}}}, out="reuse")
+def test_a_rare_subtype_is_found_below_its_type(one: Run, planted_file: Path, planted: Rare, tmp_path: Path) -> None:
+    own = one(planted_file, BASE | SECOND)
+    reuse = one(planted_file, BASE | {"hierarchy": {"levels": {2: {"resolution": 0.5}}}}, out="reuse")
     found = {name: labels(report)["leiden_0.3_2"].to_numpy() for name, report in {"own": own, "reuse": reuse}.items()}
     assert recovered(found["own"], planted.rare) > 0.9
     assert recovered(found["reuse"], planted.rare) < 0.2
@@ -54,26 +42,28 @@ def test_a_rare_subtype_is_found_below_its_type(one: Run, file: Path, planted: R
     first = tree[tree["level"] == 1]
     assert set(first["embedding"]) == {"hvg_pca of the cluster (10 components, 500 genes by seurat)"}
     before = entries(tmp_path)
-    again = one(file, BASE | SECOND, out="again")
+    again = one(planted_file, BASE | SECOND, out="again")
     assert again["splits"]["executed"] == 0
     assert entries(tmp_path)["embedding"] == before["embedding"]
     assert labels(again).equals(labels(own))
 
 
-def test_any_runner_and_cache_gives_the_same(one: Run, file: Path, tmp_path: Path) -> None:
+def test_any_runner_and_cache_gives_the_same(one: Run, planted_file: Path, tmp_path: Path) -> None:
     asked = BASE | {"hierarchy": 3, "embedding": OWN, "ensemble": 2}
-    first = one(file, asked)
+    first = one(planted_file, asked)
     for name, how in {"processes": {"runner": "processes"}, "grained": {"grain": 50}}.items():
-        other = one(file, asked, out=name, cache=str(tmp_path / f"cache of {name}"), **how)
+        other = one(planted_file, asked, out=name, cache=str(tmp_path / f"cache of {name}"), **how)
         assert labels(other).equals(labels(first)), name
 
 
-def test_another_embedding_of_one_branch_computes_its_subtree_alone(one: Run, file: Path, tmp_path: Path) -> None:
+def test_another_embedding_of_one_branch_computes_its_subtree_alone(
+    one: Run, planted_file: Path, tmp_path: Path
+) -> None:
     everywhere = {"levels": {2: {"resolution": 0.5, "embedding": OWN}, 3: {}}}
-    one(file, BASE | {"hierarchy": everywhere})
+    one(planted_file, BASE | {"hierarchy": everywhere})
     before = entries(tmp_path)
     differs = {**everywhere, "clusters": {"1": {"embedding": {**OWN, "n_comps": 12}}}}
-    report = one(file, BASE | {"hierarchy": differs}, out="other")
+    report = one(planted_file, BASE | {"hierarchy": differs}, out="other")
     after = entries(tmp_path)
     assert len(after["embedding"]) == len(before["embedding"]) + 1
     tree = anndata.read_zarr(report["output"]).uns["clustering"]["tree"]
@@ -83,23 +73,23 @@ def test_another_embedding_of_one_branch_computes_its_subtree_alone(one: Run, fi
     assert {key: after["embedding"][key] for key in before["embedding"]} == before["embedding"]
 
 
-def test_level_3_reuses_the_embedding_of_all_cells_unless_told_otherwise(one: Run, file: Path) -> None:
-    report = one(file, BASE | {"hierarchy": {"levels": {2: {"embedding": "pca"}, 3: {}}}})
+def test_level_3_reuses_the_embedding_of_all_cells_unless_told_otherwise(one: Run, planted_file: Path) -> None:
+    report = one(planted_file, BASE | {"hierarchy": {"levels": {2: {"embedding": "pca"}, 3: {}}}})
     tree = anndata.read_zarr(report["output"]).uns["clustering"]["tree"]
     split = tree[tree["key"] != ""]
     assert set(split.loc[split["level"] == 2, "embedding"]) == {"X_pca"}
     assert set(split.loc[split["level"] == 1, "embedding"]) == {"pca of the cluster (50 components)"}
 
 
-def test_evidence_and_rules_use_the_same_embedding(one: Run, file: Path) -> None:
+def test_evidence_and_rules_use_the_same_embedding(one: Run, planted_file: Path) -> None:
     more = {"evidence": {"halves": 2, "null": 2}, "stop": {"replicability": 0.3}}
-    report = one(file, BASE | SECOND | more)
+    report = one(planted_file, BASE | SECOND | more)
     tree = anndata.read_zarr(report["output"]).uns["clustering"]["tree"]
     assert tree.loc[tree["embedding"].str.startswith("hvg_pca"), "replicability"].notna().all()
 
 
-def test_the_plan_knows_of_them(file: Path, tmp_path: Path) -> None:
-    path = config(tmp_path, file, **(BASE | SECOND | {"ensemble": 1}))
+def test_the_plan_knows_of_them(planted_file: Path, tmp_path: Path) -> None:
+    path = config(tmp_path, planted_file, **(BASE | SECOND | {"ensemble": 1}))
     done = cellstrata("run", path)
     assert done.returncode == 0, done.stderr
     planned = cellstrata("plan", path, "--json")
@@ -118,10 +108,12 @@ def test_the_plan_knows_of_them(file: Path, tmp_path: Path) -> None:
         ({"embedding": {"method": "pca", "raw": True}}, ["raw/X", "is not in the file"]),
     ],
 )
-def test_wrong_expression_is_told_before_any_work(file: Path, tmp_path: Path, more: Any, said: list[str]) -> None:
-    done = cellstrata("run", config(tmp_path, file, **(BASE | {"hierarchy": 2} | more)))
+def test_wrong_expression_is_told_before_any_work(
+    planted_file: Path, tmp_path: Path, more: Any, said: list[str]
+) -> None:
+    done = cellstrata("run", config(tmp_path, planted_file, **(BASE | {"hierarchy": 2} | more)))
     assert done.returncode == 2
-    for part in [*said, str(file)]:
+    for part in [*said, str(planted_file)]:
         assert part in done.stderr
     assert not list((tmp_path / "out").rglob("*.zarr"))
 
@@ -143,3 +135,57 @@ def test_a_notice_where_levels_mix(one: Run, planted: Rare, tmp_path: Path) -> N
     data.write_h5ad(tmp_path / "latent.h5ad")
     report = one(tmp_path / "latent.h5ad", BASE | SECOND | {"neighbors": {"use_rep": "X_scVI"}})
     assert any("X_scVI" in notice and "embedding: reuse" in notice for notice in report["notices"])
+
+
+@pytest.fixture(scope="module")
+def flat(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three groups of 60 cells, of two parts each; in the second all genes are constant."""
+    rng = np.random.default_rng(0)
+    group, part = np.repeat([0, 1, 2], 60), np.tile([0, 1], 90)
+    values = rng.poisson(1.0, (180, 40)).astype(np.float32)
+    values[part == 1, :10] += 6
+    values[group == 1] = 1.0
+    cells = (group[:, None] * 50 + rng.normal(size=(180, 4))).astype(np.float32)
+    data = anndata.AnnData(np.log1p(values), obsm={"X_pca": cells})
+    path = tmp_path_factory.mktemp("flat") / "flat.h5ad"
+    data.write_h5ad(path)
+    return path
+
+
+@pytest.mark.parametrize("hierarchy", [3, "until_stable"])
+def test_a_cluster_without_an_embedding_stays_whole(one: Run, flat: Path, tmp_path: Path, hierarchy: Any) -> None:
+    asked = BASE | {"resolutions": [0.1], "hierarchy": hierarchy, "embedding": OWN, "min_cells": 10}
+    asked["neighbors"] = {"use_rep": "X_pca", "n_neighbors": 5}
+    report = one(flat, asked)
+    tree = anndata.read_zarr(report["output"]).uns["clustering"]["tree"].set_index("cluster")
+    why = "no embedding of its own: scanpy: "
+    (left,) = (label for label in tree.index[tree["level"] == 1] if tree.loc[label, "reason"].startswith(why))
+    assert tree.loc[left, "n_cells"] == 60
+    assert tree.loc[left, ["key", "embedding"]].tolist() == ["", ""]
+    others = tree[(tree["level"] == 1) & (tree.index != left)]
+    assert (others["embedding"].str.startswith("hvg_pca")).all()
+    below = tree.loc[f"{left}_0"]
+    assert below["reason"] == tree.loc[left, "reason"]  # the same cells, asked for in the same way
+    assert below["n_cells"] == 60
+    (notice,) = (notice for notice in report["notices"] if why in notice)
+    assert f"{left} stays whole" in notice
+    again = one(flat, asked, out="again", runner="processes")
+    assert again["splits"]["executed"] == 0
+    assert labels(again).equals(labels(report))
+
+
+def test_the_plan_and_explain_know_of_such_clusters(flat: Path, tmp_path: Path) -> None:
+    asked = BASE | {"hierarchy": 2, "embedding": OWN, "min_cells": 10, "neighbors": {"n_neighbors": 5}, "ensemble": 1}
+    path = config(tmp_path, flat, **(asked | {"resolutions": [0.1]}))
+    done = cellstrata("run", path)
+    assert done.returncode == 0, done.stderr
+    assert "no embedding of its own" in done.stderr
+    planned = cellstrata("plan", path, "--json")
+    (level,) = json.loads(planned.stdout)["datasets"]["d/f"]["trees"][0]["levels"][1:]
+    assert level["left_whole"] == {"no embedding of its own": 1}
+    assert [level["to_compute"], level["unknown_cells"], level["left_whole_cells"]] == [0, 0, 60]
+
+
+def test_a_notice_where_no_level_uses_it(one: Run, flat: Path) -> None:
+    report = one(flat, BASE | {"embedding": OWN})
+    assert [notice for notice in report["notices"] if "add `hierarchy: 2`" in notice]

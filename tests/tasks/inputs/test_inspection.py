@@ -15,14 +15,16 @@ import scipy.sparse as sp
 import zarr
 
 from cellstrata.configs.clustering import ClusteringConfig
-from cellstrata.tasks.cache.cache import Cache
+from cellstrata.tasks.cache.cache import ArrayRef, Cache
 from cellstrata.tasks.elements import reading as elements
-from cellstrata.tasks.inputs.inspection import Input, inspect_input
+from cellstrata.tasks.inputs.inspection import Input, inspect_input, wanted_neighbors
+from cellstrata.tasks.inputs.level_1 import Level1
 from cellstrata.tasks.kernels.graph import from_adjacency
+from cellstrata.tasks.kernels.knn import EXACT_UP_TO
 from cellstrata.tasks.stores.digest import digest_array
 from cellstrata.tasks.stores.places import Place
 from cellstrata.tasks.trees.plan import EmbeddingChoice
-from tests.tasks.small import CELLS, cache_at, graph_of
+from tests.tasks.small import CELLS, cache_at, graph_of, placed
 
 N = len(CELLS)
 FORMATS = ("h5ad", "zarr")
@@ -97,6 +99,30 @@ def wrong(result: tuple[Input | None, list[str]], *words: str) -> list[str]:
     for word in words:
         assert word in problems[0], problems[0]
     return problems
+
+
+@pytest.mark.parametrize(
+    ("asked", "read"),
+    [
+        ({"hierarchy": 3, "embedding": "pca"}, set()),
+        ({"hierarchy": 3, "embedding": "pca", "recompute_neighbors": True}, {PCA}),
+        ({"hierarchy": 3, "embedding": "pca", "recompute_umap": True}, {PCA}),
+        ({"hierarchy": 3, "embedding": "pca", "evidence": True}, {PCA}),
+        ({"hierarchy": {"levels": {2: {"embedding": "pca"}, 3: {}}}}, {PCA}),
+        ({"hierarchy": {"levels": {2: {"embedding": "pca"}, 3: {"use_rep": "X_scvi"}}}}, {SCVI}),
+        ({"hierarchy": {"levels": {2: {}}, "clusters": {"1": {"embedding": "reuse"}}}, "embedding": "pca"}, {PCA}),
+    ],
+)
+def test_embeddings_of_all_cells_are_read_where_they_are_used(inspect: Inspect, asked: Any, read: set[Any]) -> None:
+    found = good(inspect(table(use_rep="X_pca"), **asked))
+    assert set(found.embeddings) == read
+    many = ArrayRef("0" * 64, "<f4", (EXACT_UP_TO + 1, 5))
+    settings = ClusteringConfig.model_validate({"algorithm": "leiden", "resolutions": [0.5], **asked})
+    level_1 = Level1(source=found, settings=settings, placement=placed(), rehash=False)
+    below = wanted_neighbors(settings, found.neighbors, root=False, umap=False)
+    used = {spec.embedding for spec in below if spec.embedding.own is None}
+    assert used <= read
+    assert len(level_1.lists(dict.fromkeys([PCA, SCVI], many))) == len(used), "lists that no cluster takes from"
 
 
 @pytest.mark.parametrize("form", FORMATS)
