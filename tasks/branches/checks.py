@@ -7,6 +7,7 @@ from importlib.util import find_spec
 
 from cellstrata.configs.clustering import ClusteringConfig
 from cellstrata.configs.embedding import EmbeddingConfig
+from cellstrata.tasks.branches.harmony import harmony_problem
 from cellstrata.tasks.elements.opening import DataError, InputError
 from cellstrata.tasks.elements.own_metadata import take_own
 from cellstrata.tasks.elements.reading import Root, obs_columns
@@ -37,22 +38,24 @@ def embedding_notices(source: Input, settings: ClusteringConfig) -> list[str]:
     base, asked = source.neighbors.embedding.use_rep, settings.embedding
     if settings.hierarchy.depth == 1 and asked is not None and asked.derives:
         return ["`embedding` is for clusters below level 1, and there is no other level: add `hierarchy: 2`"]
-    if not settings.embeddings_of_clusters or base == DEFAULT_REP:
+    if base == DEFAULT_REP or all(each.harmony is not None for each in settings.embeddings_of_clusters):
         return []
     return [
         f"level 1 is split on {base}, and clusters below on a PCA of their own cells: what {base} was made to leave "
-        "out, as batches, is in that PCA again; `embedding: reuse` keeps to one of the two"
+        "out, as batches, is in that PCA again; `embedding: reuse` keeps to one of the two, `harmony: true` with a "
+        "`batch_key` takes batches out"
     ]
 
 
 def _problems(root: Root, url: str, asked: EmbeddingConfig) -> Iterator[InputError]:
     if (wrong := wrong_values(root, asked, "embedding")) is not None:
         yield wrong
-    if asked.method != "hvg_pca":
-        return
-    take_own(root, "obs")
+    if asked.harmony is not None and (problem := harmony_problem()) is not None:
+        yield InputError(url, "", problem)
+    if asked.batch_key is not None:
+        take_own(root, "obs")
     if asked.batch_key is not None and asked.batch_key not in (there := obs_columns(root)):
         message = "`embedding` names it as `batch_key`, but there is no such column; "
         yield InputError(url, f"obs[{asked.batch_key!r}]", message + column_hint(asked.batch_key, there, there))
-    if asked.flavor == "seurat_v3" and find_spec("skmisc") is None:
+    if asked.method == "hvg_pca" and asked.flavor == "seurat_v3" and find_spec("skmisc") is None:
         yield InputError(url, "", "`flavor: seurat_v3` needs a package: pip install scikit-misc, or take `seurat`")

@@ -11,10 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from cellstrata.configs.embedding import EmbeddingConfig
+from cellstrata.tasks.branches.harmony import mixed
 from cellstrata.tasks.elements.silence import quiet
 from cellstrata.tasks.imports.turns import IMPORTING
 
 FEWEST = 10  # cells of a batch within the cluster: of fewer it cannot be told which genes vary
+ONE_BATCH = "no Harmony: one batch"
 LARGEST = 10.0  # standard deviations: what scanpy's tutorials cut scaled values at
 
 
@@ -24,10 +26,14 @@ class NotDerivable(ValueError):
 
 @dataclass(frozen=True)
 class Derived:
-    """An embedding, (n, components) float32, and the numbers of the genes that it was made of, (genes,) int32."""
+    """An embedding, (n, components) float32, and the numbers of the genes that it was made of, (genes,) int32.
+
+    `note` says what was asked for and not done.
+    """
 
     values: npt.NDArray[np.float32]
     genes: npt.NDArray[np.int32]
+    note: str | None = None
 
 
 def derive(
@@ -42,8 +48,8 @@ def derive(
     `log1p`. `given` marks the genes that `pca` takes, (genes,), all by default; `hvg_pca` chooses them by
     `scanpy.pp.highly_variable_genes`, within each of `batches`, (n,), where these are given: by the cells of those with
     at least 10 here, by all cells if these are fewer than two. Cells without a batch have -1. Then `scanpy.pp.pca`, of
-    `asked.n_comps` components or as many as there can be. One thread computes, so that the result depends on no more
-    than its input.
+    `asked.n_comps` components or as many as there can be. With `asked.harmony` batches are taken out of it, where there
+    are several. One thread computes, so that the result depends on no more than its input.
 
     Raises
     ------
@@ -68,7 +74,7 @@ def derive(
             scanpy.pp.log1p(adata)
         genes = np.arange(adata.n_vars) if given is None else np.flatnonzero(given)
         if asked.method == "hvg_pca":
-            known = None if batches is None else _large(adata.X, batches)
+            known = _large(adata.X, batches) if batches is not None else None
             of = adata if known is None else adata[known].copy()
             if known is not None and batches is not None:
                 of.obs["batch"] = pd.Categorical(batches[known].astype(str))
@@ -83,10 +89,13 @@ def derive(
         if not _varies(taken.X):
             raise NotDerivable("all cells have the same values of these genes")
         scanpy.pp.pca(taken, n_comps=components, random_state=0)
-    values = np.ascontiguousarray(taken.obsm["X_pca"], dtype=np.float32)
+    values, note = np.ascontiguousarray(taken.obsm["X_pca"], dtype=np.float32), None
+    if asked.harmony is not None and batches is not None:
+        without = mixed(values, batches, asked.harmony)
+        values, note = (values, ONE_BATCH) if without is None else (without, None)
     if not np.isfinite(values).all():
-        raise NotDerivable("the PCA has values that are not finite")
-    return Derived(values, genes.astype(np.int32))
+        raise NotDerivable("it has values that are not finite")
+    return Derived(values, genes.astype(np.int32), note)
 
 
 @contextlib.contextmanager

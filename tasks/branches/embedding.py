@@ -13,6 +13,7 @@ import numpy.typing as npt
 from cellstrata.configs.embedding import EmbeddingConfig
 from cellstrata.tasks.branches.cells import Rows, passes, rows_of_groups
 from cellstrata.tasks.branches.derivation import NotDerivable, derive
+from cellstrata.tasks.branches.harmony import PACKAGE as HARMONY
 from cellstrata.tasks.cache.cache import Cache, Record
 from cellstrata.tasks.elements.opening import InputError, Opened
 from cellstrata.tasks.elements.own_metadata import take_own
@@ -101,13 +102,15 @@ def _body(
     except NotDerivable as error:
         return {"problem": str(error)}
     # Not within the record, as small arrays are: splits take rows from them.
-    return {"arrays": {"values": cache.put(derived.values).to_json(), "genes": cache.put(derived.genes).to_json()}}
+    arrays = {"values": cache.put(derived.values).to_json(), "genes": cache.put(derived.genes).to_json()}
+    return {"arrays": arrays, **({"note": derived.note} if derived.note else {})}
 
 
 def _found(record: Record) -> Found:
     if (problem := record.body.get("problem")) is not None:
         return NoEmbedding(record.key, str(problem))
-    return OwnEmbedding(record.key, record.array("values"))
+    note = record.body.get("note")
+    return OwnEmbedding(record.key, record.array("values"), None if note is None else str(note))
 
 
 def find_branches(request: BranchRequest, cache: Cache, refresh: bool = False) -> list[Found] | None:
@@ -136,6 +139,9 @@ def _keys(
     said = asked.model_dump(include={"method", "n_comps", "scale", "normalize"})
     if asked.method == "hvg_pca":
         said |= asked.model_dump(include={"n_top_genes", "flavor"})
+    packages = [*PACKAGES, *([HARMONY] if asked.harmony else [])]
+    if asked.harmony is not None:  # keys of what does not ask for it say nothing of it
+        said["harmony"] = asked.harmony.model_dump()
     return [
         digest_values(
             kind="embedding",
@@ -145,7 +151,7 @@ def _keys(
             asked=said,
             batches=None if batches is None else digest_array(batches[rows]),
             genes=None if given is None else digest_array(given),
-            versions={name: version(name) for name in PACKAGES},
+            versions={name: version(name) for name in packages},
         )
         for rows in request.groups
     ]
@@ -160,7 +166,7 @@ def _given(request: BranchRequest) -> npt.NDArray[np.bool_] | None:
 
 
 def _batches(request: BranchRequest) -> npt.NDArray[np.int32] | None:
-    key = request.asked.batch_key if request.asked.method == "hvg_pca" else None
+    key = request.asked.batch_key
     if key is None:
         return None
     with request.source.root() as root:

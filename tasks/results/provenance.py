@@ -14,7 +14,8 @@ from cellstrata.tasks.kernels.versions import installed_version
 from cellstrata.tasks.overlays.document import MADE_BY
 from cellstrata.tasks.trees.column_facts import ColumnFacts, GpuSummary
 from cellstrata.tasks.trees.labels import column_name
-from cellstrata.tasks.trees.plan import LAST_LEVEL
+from cellstrata.tasks.trees.own_embedding import OwnEmbedding
+from cellstrata.tasks.trees.plan import LAST_LEVEL, SplitSpec
 from cellstrata.tasks.trees.tree import Outcome, Tree
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def _row(tree: Tree, outcome: Outcome) -> dict[str, object]:
         row |= {
             "resolution": outcome.spec.partition.resolution,
             "n_neighbors": 0 if stored else outcome.spec.neighbors.n_neighbors,
-            "embedding": "" if stored else str(outcome.spec.neighbors.embedding),
+            "embedding": "" if stored else _embedding(outcome, outcome.spec),
             "metric": "" if stored else outcome.spec.neighbors.metric,
             "modularity": facts.modularity,
             "engine": facts.engine_version,
@@ -128,6 +129,11 @@ def _row(tree: Tree, outcome: Outcome) -> dict[str, object]:
             "cores": ", ".join(map(str, facts.cores or ())),
         }
     return row
+
+
+def _embedding(outcome: Outcome, spec: SplitSpec) -> str:
+    note = outcome.own.note if isinstance(outcome.own, OwnEmbedding) else None
+    return str(spec.neighbors.embedding) + (f"; {note}" if note else "")
 
 
 def _evidence(tree: Tree, outcome: Outcome) -> dict[str, object]:

@@ -11,10 +11,14 @@ NO_EMBEDDING = "no embedding of its own"
 
 @dataclass(frozen=True)
 class OwnEmbedding:
-    """An embedding of a cluster's own: the key of its entry in the cache, and of its (n, d) float32 array."""
+    """An embedding of a cluster's own: the key of its entry in the cache, and of its (n, d) float32 array.
+
+    `note` says what was asked for and could not be done.
+    """
 
     key: str
     values: ArrayRef
+    note: str | None = None
 
 
 @dataclass(frozen=True)
