@@ -25,6 +25,7 @@ from cellstrata.configs.clustering_args import check, folded
 from cellstrata.configs.embedding import AskedEmbedding, EmbeddingConfig
 from cellstrata.configs.errors import ConfigError, Problem, did_you_mean, one_of, shown
 from cellstrata.configs.evidence import AUTO, NEVER, AskedEvidence, AskedStop, StopRules
+from cellstrata.configs.expression import ExpressionConfig
 from cellstrata.configs.hierarchy import Hierarchy
 from cellstrata.configs.hierarchy_schema import HIERARCHY_SCHEMA
 from cellstrata.configs.markers import AskedMarkers
@@ -196,7 +197,8 @@ class ClusteringConfig(BaseModel):
     stop: AskedStop = Field(
         None,
         description="What a split needs to stand, else its cells stay whole: `auto`, or `replicability`, `excess`, "
-        "`p`, `min_children_cells`, `min_donors`, `agreement`. Default: nothing, or `auto` under `until_stable`.",
+        "`p`, `min_children_cells`, `min_donors`, `agreement`, `min_markers`. Default: nothing, or `auto` under "
+        "`until_stable`.",
     )
     batch_keys: TextList = Field(
         default_factory=list,
@@ -240,6 +242,16 @@ class ClusteringConfig(BaseModel):
         """Whether halves of any split may be clustered; a sweep clusters those of level 1."""
         rules = [self.stop_rules, *self.hierarchy.all_rules()]
         return self.evidence is not None or not self.listed_resolutions or any(each.asks_halves for each in rules)
+
+    @property
+    def asks_child_markers(self) -> bool:
+        """Whether a rule asks for genes that tell children apart."""
+        return any(each.asks_markers for each in (self.stop_rules, *self.hierarchy.all_rules()))
+
+    @property
+    def expression(self) -> ExpressionConfig:
+        """The values in which such genes are found: those of the marker genes, else `X`."""
+        return self.markers or ExpressionConfig()
 
     @property
     def uses_embedding(self) -> bool:

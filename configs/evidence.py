@@ -5,12 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, StrictInt, WithJsonSchema
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    StrictInt,
+    WithJsonSchema,
+    model_validator,
+)
 
 from cellstrata.configs.errors import did_you_mean, shown
 from cellstrata.configs.values import CountFromZero, Share, refuse
 
 FEWEST, MOST = 2, 100  # draws: of one nothing is known of its spread
+MOST_MARKERS = 100  # so many are kept of each child against each sister
+FOLD_CHANGE = 1.0  # log2: twice as much, as scrattch.hicat's lfc.th
 
 _STRICT = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
@@ -21,6 +32,21 @@ def _draws(value: object) -> object:
     raise refuse(f"must be a whole number from {FEWEST} to {MOST}, not {shown(value)}")
 
 
+def _n_markers(value: object) -> object:
+    if value is None or (isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST_MARKERS):
+        return value
+    raise refuse(f"must be a whole number from 0 to {MOST_MARKERS}, not {shown(value)}")
+
+
+def _fold_change(value: object) -> object:
+    if value is None or (isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= LARGEST):
+        return value
+    raise refuse(f"must be a number from 0 to {LARGEST:g}, not {shown(value)}", "1 is twice as much")
+
+
+LARGEST = 30.0  # log2: more than any two cells differ in
+MarkerCount = Annotated[StrictInt, BeforeValidator(_n_markers), Field(ge=0, le=MOST_MARKERS)]
+FoldChange = Annotated[float, BeforeValidator(_fold_change), Field(ge=0, le=LARGEST)]
 Drawn = Annotated[StrictInt, BeforeValidator(_draws), Field(ge=FEWEST, le=MOST)]
 
 
@@ -48,6 +74,14 @@ class StopRules(BaseModel):
         None, description="Groups of the first of `batch_keys` of which two of the children have 10 cells at least."
     )
     agreement: Share | None = Field(None, description="Mean agreement (ARI) between the runs of an ensemble.")
+    min_markers: MarkerCount | None = Field(
+        None,
+        description="Marker genes that two of the children have over each other, each of them so many at least; in the "
+        "values that `markers` names, else in `X`.",
+    )
+    log_fold_change: FoldChange | None = Field(
+        None, description="How much more of its markers a child expresses, log2. Default: 1, twice as much."
+    )
 
     @property
     def asks_halves(self) -> bool:
@@ -55,9 +89,27 @@ class StopRules(BaseModel):
         return any(bound is not None for bound in (self.replicability, self.excess, self.p))
 
     @property
+    def asks_markers(self) -> bool:
+        """Whether genes that tell children apart are to be found to know."""
+        return bool(self.min_markers)
+
+    @property
+    def fold_change(self) -> float:
+        """How much more of its markers a child expresses at least, log2."""
+        return FOLD_CHANGE if self.log_fold_change is None else self.log_fold_change
+
+    @property
     def ends_trees(self) -> bool:
         """Whether clouds without groups are refused, at whatever depth."""
         return bool(self.replicability or self.excess) or (self.p is not None and self.p < 1)
+
+    @model_validator(mode="after")
+    def _whole(self) -> StopRules:
+        if self.log_fold_change is not None and self.min_markers is None:
+            raise refuse(
+                "`log_fold_change` says what counts as a marker, and none is asked for", "write `min_markers: 5`"
+            )
+        return self
 
 
 AUTO = StopRules(replicability=0.5, excess=0.4, p=0.05)  # measured: docs/evidence.md

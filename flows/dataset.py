@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from prefect import get_run_logger
-from prefect.utilities.annotations import quote
 
 from cellstrata.configs.clustering import ClusteringConfig
 from cellstrata.flows.assets import publishing
 from cellstrata.flows.caching import cache_block
 from cellstrata.flows.driver import Driver
 from cellstrata.flows.early import find_started, load_for_publishing
+from cellstrata.flows.expression import ExpressionSteps
 from cellstrata.flows.figures import figures_of
 from cellstrata.flows.monitor.outcome import log_of
 from cellstrata.flows.monitor.progress import BEGINS, DONE, Counts, Progress
@@ -23,11 +23,10 @@ from cellstrata.flows.monitor.summary import DatasetSummary
 from cellstrata.flows.preparation import take_input
 from cellstrata.flows.reports import report_of_dataset
 from cellstrata.flows.run import Run
-from cellstrata.flows.steps import run_step, split, step
+from cellstrata.flows.steps import run_step, split
 from cellstrata.tasks.advice.advice import Advice, advice_on
 from cellstrata.tasks.advice.resolution_facts import sweep_plan
 from cellstrata.tasks.advice.sweep import next_resolutions
-from cellstrata.tasks.branches.embedding import BranchRequest, embed_branches, find_branches
 from cellstrata.tasks.cache.cache import ArrayRef, Cache, DamagedEntry
 from cellstrata.tasks.inputs.inspection import Input
 from cellstrata.tasks.inputs.level_1 import Embeddings, Level1, pca_of
@@ -47,7 +46,7 @@ from cellstrata.tasks.results.uses import note_use
 from cellstrata.tasks.trees.neighbor_lists import find_lists
 from cellstrata.tasks.trees.plan import EmbeddingChoice, TreePlan
 from cellstrata.tasks.trees.root_graph import RootGraph, compute_lists, compute_neighbors
-from cellstrata.tasks.trees.tree import Pending, Tree
+from cellstrata.tasks.trees.tree import Tree
 from cellstrata.tasks.trees.umap import ComputedUmap, compute_umap, find_umap
 
 WAITING = 2  # threads beyond the workers, so that a worker never waits for the next job's look-up
@@ -79,6 +78,7 @@ class DatasetSteps:
     started: float
     counts: Counts = field(default_factory=Counts)
     total: int = 0  # cells times levels
+    values: str | None = None  # names those in which genes are found that tell children apart
 
     @classmethod
     async def begin(cls, run: Run, dataset: str, file_id: str) -> DatasetSteps:
@@ -127,6 +127,10 @@ class DatasetSteps:
         find = self._unless_refresh(lambda *_: find_started(self.run, request, self.cache))
         found: RootGraph = await run_step(name, "pool", compute_neighbors, *arguments, find=find)
         return found.key
+
+    async def expression(self) -> None:
+        """Learn which values tell children apart, where a rule asks for genes that do. Raises InputError."""
+        self.values = await self._on_expression.values()
 
     async def umap(self, embeddings: Embeddings, graph: str) -> ArrayRef | None:
         """Return the UMAP, where one is asked for."""
@@ -212,7 +216,9 @@ class DatasetSteps:
         self, embeddings: Embeddings, graph: str, resolutions: Mapping[Algorithm, Sequence[float]] | None
     ) -> list[TreePlan]:
         use_gpu = self.run.config.gpu_for(self.source.dataset)
-        return tree_plans(self.settings, self.source, embeddings, graph, use_gpu, self.run.gpu, resolutions)
+        return tree_plans(
+            self.settings, self.source, embeddings, graph, use_gpu, self.run.gpu, resolutions, self.values
+        )
 
     async def _split(self, trees: Sequence[Tree]) -> None:
         config, before = self.run.config, self.total
@@ -235,16 +241,17 @@ class DatasetSteps:
             refresh=config.refresh,
             on_progress=follow,
             counts=self.counts,
-            derive=self._derive,
+            derive=self._on_expression.derive,
+            tell=self._on_expression.tell,
         )
         await driver.grow(trees)
 
-    def _derive(self, name: str, nodes: Sequence[Pending]) -> Any:
-        """Submit what derives the embeddings of some clusters' own; all of them are asked for in the same way."""
+    @property
+    def _on_expression(self) -> ExpressionSteps:
         config = self.run.config
-        request = BranchRequest.of(self.source.opened, nodes, rehash=config.rehash)
-        arguments = (request, self.cache, config.refresh)
-        return step.submit(name, "apart", embed_branches, quote(arguments), find_branches)
+        return ExpressionSteps(
+            source=self.source, settings=self.settings, cache=self.cache, refresh=config.refresh, rehash=config.rehash
+        )
 
     async def publish(self, finished: Finished) -> Published:
         """Write the result and the table of labels, and note in the cache what they use."""

@@ -18,7 +18,8 @@ from prefect.utilities.annotations import quote
 
 from cellstrata.flows.executors.executor import ClusterLost
 from cellstrata.flows.monitor.progress import Counts
-from cellstrata.tasks.cache.cache import Cache
+from cellstrata.flows.pieces import Piece, Waiting, WaitingRoom, packed
+from cellstrata.tasks.cache.cache import Cache, DamagedEntry
 from cellstrata.tasks.cache.claims import Claims
 from cellstrata.tasks.cache.known_entries import KnownEntries
 from cellstrata.tasks.cache.recent_entries import listed_as
@@ -28,6 +29,7 @@ from cellstrata.tasks.trees.own_embedding import NoEmbedding, OwnEmbedding
 from cellstrata.tasks.trees.runs import next_runs
 from cellstrata.tasks.trees.split import NodeSplit, first_nodes, node_key, split
 from cellstrata.tasks.trees.split_evidence import evidence_key, judge, judge_whole, needs_evidence
+from cellstrata.tasks.trees.split_markers import UntoldSplit
 from cellstrata.tasks.trees.tree import Node, Pending, Tree
 
 LOOK_AGAIN = 0.3  # seconds, at what another run is computing
@@ -39,32 +41,11 @@ class SplitFailed(RuntimeError):
 
 
 @dataclass
-class _Work:
-    tree: Tree
-    nodes: tuple[Pending, ...]
-    recurse: bool
-    name: str
-    parent: Any = None
-    key: str = ""
-    claimed: bool = False
-    joins: _Work | None = None  # the ensemble of which this is a run
-    evidence_for: NodeSplit | None = None  # the split of its node
-    held: bool = False  # the children of that split wait for what comes of it
-    made: bool = False  # that split was computed by this run
-    runs_made: int = 0
-    runs_open: int = 0
-    embeds: bool = False  # embeddings of their own are derived for the nodes, which are split then
-
-    @property
-    def n_cells(self) -> int:
-        return sum(node.n_cells for node in self.nodes)
-
-
-@dataclass
 class Driver:
     """Grows the trees of one dataset. `submit` is the split task's, over the run's cache.
 
-    `derive` submits what derives an embedding of its own for each of some nodes of a plan, in their order.
+    `derive` submits what derives an embedding of its own for each of some nodes of a plan, in their order; `tell` what
+    finds the genes that tell the children of some splits apart.
     """
 
     dataset: str
@@ -76,10 +57,12 @@ class Driver:
     on_progress: Callable[[int, Counts], None] = lambda settled, counts: None
     counts: Counts = field(default_factory=Counts)
     derive: Callable[[str, Sequence[Pending]], Any] | None = None
-    _ready: list[tuple[int, int, _Work]] = field(default_factory=list)
-    _running: dict[Any, _Work] = field(default_factory=dict)
-    _elsewhere: list[_Work] = field(default_factory=list)
+    tell: Callable[[str, Sequence[UntoldSplit]], Any] | None = None
+    _ready: list[tuple[int, int, Piece]] = field(default_factory=list)
+    _running: dict[Any, Piece] = field(default_factory=dict)
+    _elsewhere: list[Piece] = field(default_factory=list)
     _order: Any = field(default_factory=itertools.count)
+    _waiting: WaitingRoom = field(default_factory=WaitingRoom)
 
     def __post_init__(self) -> None:
         self._listing = KnownEntries.of(self.cache)
@@ -103,7 +86,8 @@ class Driver:
         for tree in trees:
             await asyncio.to_thread(self._open, tree, first_nodes(tree), None)
         with Claims(self.cache) as claims:
-            while self._running or ((self._ready or self._elsewhere) and len(failures) < GIVE_UP):
+            while self._running or (self._goes_on() and len(failures) < GIVE_UP):
+                self._tell(idle=not (self._ready or self._running))
                 while self._ready and len(failures) < GIVE_UP and len(self._running) < self.at_once:
                     work = heapq.heappop(self._ready)[-1]
                     if await asyncio.to_thread(self._begun, work):
@@ -114,6 +98,8 @@ class Driver:
                         continue
                     self._running[future] = work
                     future.add_done_callback(announce)
+                if not self._running and self._tell(idle=True):  # all that was ready is done elsewhere
+                    continue
                 future = await _next(finished, LOOK_AGAIN if self._elsewhere else None)
                 for work in self._elsewhere:
                     self._push(work)
@@ -137,11 +123,26 @@ class Driver:
         if failures:
             raise SplitFailed("; ".join(dict.fromkeys(failures)))
 
-    def _start(self, work: _Work, claims: Claims) -> Any:
+    def _goes_on(self) -> bool:
+        return bool(self._ready or self._elsewhere or self._waiting.splits)
+
+    def _tell(self, *, idle: bool) -> bool:
+        """Make a pass over the expression ready for the splits that wait for one, where it is time for it."""
+        taken = self._waiting.take(idle=idle)
+        if taken:
+            name = f"{self.dataset} · markers of the children of {len(taken):,} split{'s'[: len(taken) != 1]}"
+            nodes = tuple(each.node for each in taken)
+            self._push(Piece(taken[0].tree, nodes, False, name, taken[0].future, tells=taken))
+        return bool(taken)
+
+    def _start(self, work: Piece, claims: Claims) -> Any:
         """Submit a piece of work; None if another run is at it."""
         if work.embeds:
             assert self.derive is not None
             return self.derive(work.name, work.nodes)
+        if work.tells:
+            assert self.tell is not None
+            return self.tell(work.name, [each.untold for each in work.tells])
         plan, key = work.tree.plan, self._key(work)
         known, listed = self.refresh, None if claims.met else self._listing.entries()
         if not known and (listed is None or listed_as(key) in listed):
@@ -163,7 +164,7 @@ class Driver:
         parents = [work.parent] if work.parent else None
         return self.submit(name=work.name, key=key, job=quote(job), wait_for=parents)
 
-    def _key(self, work: _Work) -> str:
+    def _key(self, work: Piece) -> str:
         if not work.key:
             plan, node = work.tree.plan, work.nodes[0]
             if work.evidence_for is not None:
@@ -180,14 +181,19 @@ class Driver:
             return self._listing.has(key)
         return self.cache.store.is_local and self.cache.read_record(key) is not None
 
-    async def _finish(self, work: _Work, future: Any) -> str:
+    async def _finish(self, work: Piece, future: Any) -> str:
         """Take what came of a piece of work; returns why it failed, or nothing. Raises ClusterLost."""
         future.wait()  # without it the state is not yet final
+        self._waiting.away = self._waiting.away and not work.tells
         if not future.state.is_completed():
             return await _reason(future)
         try:
             if work.embeds:
                 self._embedded(work, await asyncio.to_thread(future.result))
+                return ""
+            if work.tells:
+                self._listing.saw(await asyncio.to_thread(future.result))
+                await asyncio.to_thread(self._take_told, work)
                 return ""
             report = JobReport.from_json(future.result())
             from_cache = future.state.name == "Cached"
@@ -213,20 +219,20 @@ class Driver:
         for own in dict.fromkeys(node.spec.neighbors.embedding.own for node in waiting):
             members = tuple(node for node in waiting if node.spec.neighbors.embedding.own == own)
             name = f"{self._name(tree, members)} · embedding"
-            self._push(_Work(tree, members, False, name, parent, embeds=True))
+            self._push(Piece(tree, members, False, name, parent, embeds=True))
         pending = [node for node in pending if not node.waits]
         work: list[tuple[tuple[Pending, ...], bool]] = []
-        alone = self.grain if not tree.plan.derives else 0  # below one there are others that wait for an embedding
+        alone = 0 if tree.plan.reads_expression else self.grain  # below one there are others that wait for it
         for node in pending:
             if node.n_cells >= alone:
                 work.append(((node,), False))
-        for group in _packed([node for node in pending if node.n_cells < alone], self.grain):
+        for group in packed([node for node in pending if node.n_cells < alone], self.grain):
             is_last = tree.plan.depth == len(group[0].path) + 1
             work.append((group, len(group) > 1 or not is_last))
         for members, recurse in work:
-            self._push(_Work(tree, members, recurse, self._name(tree, members), parent))
+            self._push(Piece(tree, members, recurse, self._name(tree, members), parent))
 
-    def _embedded(self, work: _Work, found: Sequence[OwnEmbedding | NoEmbedding]) -> None:
+    def _embedded(self, work: Piece, found: Sequence[OwnEmbedding | NoEmbedding]) -> None:
         """Take the embeddings that were derived for some nodes: these are ready to be split, the others stay whole."""
         below: list[Node] = []
         for node, own in zip(work.nodes, found, strict=True):
@@ -234,32 +240,34 @@ class Driver:
                 below += work.tree.leave(node, own)
                 continue
             ready = replace(node, own=own)
-            self._push(_Work(work.tree, (ready,), False, self._name(work.tree, (ready,)), work.parent))
+            self._push(Piece(work.tree, (ready,), False, self._name(work.tree, (ready,)), work.parent))
         self._open(work.tree, below, work.parent)
 
-    def _begun(self, work: _Work) -> bool:
+    def _begun(self, work: Piece) -> bool:
         """Begin with an ensemble's runs, where they are pieces of work; False where there is nothing to begin."""
-        if work.recurse or work.embeds or work.evidence_for is not None or not next_runs(work.nodes[0], work.runs_made):
+        if work.recurse or work.by_itself or work.evidence_for is not None:
+            return False
+        if not next_runs(work.nodes[0], work.runs_made):
             return False
         there = not work.runs_made and not self.refresh and self.cache.read_record(self._key(work)) is not None
         if not there:
             self._open_runs(work)
         return not there
 
-    def _open_runs(self, work: _Work, *, more: bool = False) -> None:
+    def _open_runs(self, work: Piece, *, more: bool = False) -> None:
         runs = next_runs(work.nodes[0], work.runs_made, more=more)
         work.runs_open = len(runs)
         for run in runs:
             name = f"{work.name} · run {(run.run or 0) + 1}"
-            self._push(_Work(work.tree, (run,), False, name, work.parent, joins=work))
+            self._push(Piece(work.tree, (run,), False, name, work.parent, joins=work))
 
-    def _made(self, ensemble: _Work) -> None:
+    def _made(self, ensemble: Piece) -> None:
         """Take one of an ensemble's runs; after the last of those that were begun it is joined."""
         ensemble.runs_made, ensemble.runs_open = ensemble.runs_made + 1, ensemble.runs_open - 1
         if not ensemble.runs_open:
             self._push(ensemble)
 
-    def _push(self, work: _Work) -> None:
+    def _push(self, work: Piece) -> None:
         heapq.heappush(self._ready, (-work.n_cells, next(self._order), work))
 
     def _name(self, tree: Tree, nodes: Sequence[Pending]) -> str:
@@ -269,7 +277,7 @@ class Driver:
         how = f" · resolution {nodes[0].spec.partition.resolution:g}" if again else ""
         return f"{self.dataset} · {tree.plan.name} · {what}{how} · {cells:,} cells"
 
-    def _take(self, work: _Work, future: object, executed: Sequence[str]) -> None:
+    def _take(self, work: Piece, future: object, executed: Sequence[str]) -> None:
         """Take a finished task's splits into the tree."""
         tree, made = work.tree, set(executed)
         waiting = list(work.nodes)
@@ -289,42 +297,44 @@ class Driver:
                 children = self._close(tree, pending, found, judged, executed=computed)
                 waiting.extend(opened for child in children if (opened := tree.open(child)))
                 continue
-            judged = judge(tree.plan, pending, found, self.cache, anew=self.refresh)
+            judged = judge(tree.plan, pending, found, self.cache, anew=self.refresh, markers_anew=self.refresh)
             if needs_evidence(tree.plan, found, judged):
-                held = judged.wanted or judged.reason is not None  # an attempt may follow
+                held = judged.wanted or judged.untold or judged.reason is not None  # an attempt may follow
                 name = f"{work.name} · evidence"
-                self._push(_Work(tree, (pending,), False, name, future, evidence_for=found, held=held, made=computed))
+                self._push(Piece(tree, (pending,), False, name, future, evidence_for=found, held=held, made=computed))
                 if held:
                     continue
+            if judged.untold:
+                self._waiting.splits.append(Waiting(tree, pending, found, future, computed))
+                continue
             self._open(tree, self._close(tree, pending, found, judged, executed=computed), future)
 
-    def _take_evidence(self, work: _Work, future: object) -> None:
+    def _take_evidence(self, work: Piece, future: object) -> None:
         """Take the evidence for a split: its children have waited for it, or it is noted beside them."""
         tree, pending, found = work.tree, work.nodes[0], work.evidence_for
         assert found is not None
-        judged, _ = judge_whole(tree.plan, pending, found, self.cache)
-        if work.held:
+        judged, _ = judge_whole(tree.plan, pending, found, self.cache, markers_anew=work.held and self.refresh)
+        if work.held and judged.untold:
+            self._waiting.splits.append(Waiting(tree, pending, found, future, work.made))
+        elif work.held:
             self._open(tree, self._close(tree, pending, found, judged, executed=work.made), future)
         else:
             tree.learn(pending.path, judged)
+
+    def _take_told(self, work: Piece) -> None:
+        """Take what genes tell of the splits that waited. Raises DamagedEntry if that is gone."""
+        for each in work.tells:
+            judged, _ = judge_whole(each.tree.plan, each.node, each.found, self.cache)
+            if judged.untold:
+                raise DamagedEntry(f"markers of children are gone from {self.cache.store.url} since they were found")
+            children = self._close(each.tree, each.node, each.found, judged, executed=each.made)
+            self._open(each.tree, children, each.future)
 
     def _close(
         self, tree: Tree, pending: Pending, found: NodeSplit, judged: Judgement, *, executed: bool
     ) -> list[Node]:
         labels = found.labels(self.cache)
         return tree.close(pending, found.key, found.facts, labels, executed=executed, judged=judged)
-
-
-def _packed(nodes: Sequence[Pending], grain: int) -> list[tuple[Pending, ...]]:
-    """Put small siblings together until each group has about `grain` cells."""
-    groups: list[tuple[Pending, ...]] = []
-    group: list[Pending] = []
-    for node in nodes:
-        group.append(node)
-        if sum(member.n_cells for member in group) >= grain:
-            groups.append(tuple(group))
-            group = []
-    return [*groups, tuple(group)] if group else groups
 
 
 async def _next(queue: asyncio.Queue[Any], timeout: float | None) -> Any:

@@ -11,7 +11,7 @@ from cellstrata.configs.model import RunConfig
 from cellstrata.flows.credentials import BlockProblem, literal_problems, with_blocks
 from cellstrata.flows.executors.registry import runner_problem
 from cellstrata.flows.run import Run
-from cellstrata.tasks.branches.checks import embedding_notices, expression_problems
+from cellstrata.tasks.branches.checks import child_markers_problem, embedding_notices, expression_problems
 from cellstrata.tasks.inputs.expansion import expand
 from cellstrata.tasks.inputs.inspection import Input, inspect_input
 from cellstrata.tasks.inputs.overlaps import conflicts
@@ -132,9 +132,11 @@ def _inspect(run: Run, dataset: str, file_id: str) -> Input:
 
 
 def _expression_problems(found: Input, settings: ClusteringConfig) -> list[str]:
-    """Say what is wrong with the expression that embeddings and markers are to be found in, each problem once."""
+    """Say what is wrong with the expression that embeddings, markers and rules need, each problem once."""
     problems = expression_problems(found, settings)
     if settings.markers is not None and (problem := markers_problem(found, settings.markers)):
+        problems.append(problem)
+    if problem := child_markers_problem(found, settings):
         problems.append(problem)
     return problems
 

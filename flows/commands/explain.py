@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from cellstrata.configs.evidence import MOST_MARKERS
 from cellstrata.flows.commands.attempt import Attempt
 from cellstrata.flows.commands.environment import storage_options
 from cellstrata.flows.commands.exit_codes import DONE
@@ -69,7 +70,7 @@ def lines(found: Explanation) -> Iterator[str]:
         yield ""
         yield _line("then", _fate(found))
         if found.attempt is not None:
-            yield _line("tried", f"at resolution {found.attempt.resolution}: {_evidence(found.attempt)}")
+            yield _line("tried", f"at resolution {found.attempt.resolution}: {_tried(found.attempt)}")
 
 
 def _level(level: Level, neighbors_key: str | None) -> Iterator[str]:
@@ -88,6 +89,8 @@ def _level(level: Level, neighbors_key: str | None) -> Iterator[str]:
     if own is not None and own.purity is not None and own.separation is not None:
         far = f"{own.separation:.1f} standard deviations from the nearest"
         yield _line("apart", f"{_percent(own.purity)} of its neighborhoods are its own; {far}")
+    if own is not None and own.markers is not None:
+        yield _line("markers", f"{_at_most(own.markers)} that tell it from a sister")
     for name, spread in own.batches.items() if own is not None else ():
         yield _line("cells of", _spread(name, spread))
     if level.split is not None:
@@ -129,6 +132,8 @@ def _split(split: Split, neighbors_key: str | None) -> Iterator[str]:
         yield _line("runs", _runs(split))
     if split.replicability is not None:
         yield _line("evidence", _evidence(split))
+    if split.markers:
+        yield _line("genes", _markers(split))
     if split.graph == "stored":
         yield _line("graph", f"stored in the input, uns[{neighbors_key or 'neighbors'!r}]")
     else:
@@ -158,6 +163,21 @@ def _evidence(split: Split) -> str:
     clouds = "" if split.expected is None else f"; those of clouds without groups {split.expected:z.2f}"
     likely = "" if split.p is None else f", p {split.p:.1g}"
     return f"halves clustered apart agree with ARI {split.replicability:z.2f}{clouds}{likely}"
+
+
+def _markers(split: Split) -> str:
+    """How many genes tell the children apart."""
+    return f"children are told from a sister by {', '.join(map(_at_most, split.markers))} markers"
+
+
+def _at_most(number: int) -> str:
+    return f"{number} or more" if number >= MOST_MARKERS else str(number)
+
+
+def _tried(split: Split) -> str:
+    """What was found of an attempt."""
+    evidence = [] if split.replicability is None else [_evidence(split)]
+    return "; ".join([*evidence, *([_markers(split)] if split.markers else [])])
 
 
 def _spread(name: str, spread: Mapping[str, Any]) -> str:

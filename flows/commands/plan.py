@@ -167,6 +167,8 @@ def _level_cells(level: LevelForecast) -> list[str]:
     if level.evidence_to_gather:
         told = f"{level.evidence_to_gather:,} without evidence yet"
         whole = ", ".join(filter(None, [whole, told]))
+    if level.markers_to_find:
+        whole = ", ".join(filter(None, [whole, f"{level.markers_to_find:,} without markers of children yet"]))
     return [*map(_number, counts), whole, f"{level.seconds:.1f}" if level.computes else ""]
 
 

@@ -1,5 +1,6 @@
-"""Embeddings of clusters' own, derived from the expression of their cells by scanpy, each an entry of the cache.
+"""What splits need of the expression of their cells: embeddings of clusters' own, derived by scanpy, and the genes that
+tell children apart. Each is an entry of the cache, and several are made in one pass over the input.
 
-Start with `embedding.embed_branches`; `derivation` computes, from a matrix to a matrix.
+Start with `embedding.embed_branches`; `derivation` computes, from a matrix to a matrix; `child_markers` is for a rule.
 Imports from this project: inputs, expression, trees, cache and what is below.
 """

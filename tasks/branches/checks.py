@@ -1,4 +1,4 @@
-"""What can be told before any work of the expression from which clusters' own embeddings are to be derived."""
+"""What can be told before any work of the expression that splits are to need."""
 
 from __future__ import annotations
 
@@ -27,6 +27,22 @@ def expression_problems(source: Input, settings: ClusteringConfig) -> list[str]:
         except DataError as error:
             found.append(str(error))
     return [f"{source.name}: {problem}" for problem in dict.fromkeys(found)]
+
+
+def child_markers_problem(source: Input, settings: ClusteringConfig) -> str | None:
+    """Say what is wrong with the values in which genes are to be found that tell children apart; a sample is read.
+
+    Nothing where `markers` names them: then they are looked at for that.
+    """
+    if not settings.asks_child_markers or settings.markers is not None:
+        return None
+    try:
+        with source.opened.root() as root:
+            found: DataError | None = wrong_values(root, settings.expression, "stop: min_markers")
+    except DataError as error:
+        found = error
+    hint = "`markers` says which values the rule takes: write for example `markers: {layer: counts, normalize: true}`"
+    return None if found is None else f"{source.name}: {found}; {hint}"
 
 
 def embedding_notices(source: Input, settings: ClusteringConfig) -> list[str]:

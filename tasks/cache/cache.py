@@ -38,7 +38,10 @@ from cellstrata.tasks.stores.parallel import at_once
 from cellstrata.tasks.stores.store import Store, protocol_of
 
 AGAIN = 2  # times that an array in a bucket is read again before it counts as damaged
-Kind = Literal["graph", "knn", "split", "bundle", "umap", "pca", "input", "gene", "evidence", "embedding", "markers"]
+Kind = Literal[
+    "graph", "knn", "split", "bundle", "umap", "pca", "input", "gene", "evidence", "embedding", "markers",
+    "child_markers",
+]  # fmt: skip
 log = logging.getLogger("cellstrata.cache")
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from cellstrata.configs.evidence import StopRules
 from cellstrata.tasks.evidence.batches import BatchSpread
 from cellstrata.tasks.evidence.evidence import Evidence
+from cellstrata.tasks.markers.child_markers import TellingGenes
 
 CHILDREN = 2  # that have to pass what is asked of children: a split of which one is left is none
 
@@ -40,6 +41,16 @@ def reason_of_evidence(rules: StopRules, evidence: Evidence) -> str | None:
         return f"hardly above a cloud without groups: {said}, excess {excess:z.2f} (needs {rules.excess:g})"
     if rules.p is not None and p is not None and p > rules.p:
         return f"not surely above a cloud without groups: {said}, p {p:.2g} (needs {rules.p:g})"
+    return None
+
+
+def reason_of_markers(rules: StopRules, told: TellingGenes) -> str | None:
+    """Return why a split does not stand by the genes that tell its children apart; None if nothing speaks against it.
+
+    Two of the children have to have markers over each other, each of them as many as are asked for.
+    """
+    if rules.min_markers is not None and told.mutual < rules.min_markers:
+        return f"too few markers: {told.mutual} in the second child (needs {rules.min_markers})"
     return None
 
 

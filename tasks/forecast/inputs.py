@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from cellstrata.configs.model import RunConfig
+from cellstrata.tasks.branches.child_markers import ValuesRequest, find_values
 from cellstrata.tasks.branches.embedding import BranchRequest, find_branches
 from cellstrata.tasks.cache.cache import ArrayRef, Cache
 from cellstrata.tasks.forecast.split_times import SplitTimes
@@ -101,9 +102,14 @@ def forecast_input(config: RunConfig, source: Input, cache: Cache, times: SplitT
     steps += [step] if step is not None else []
     umap = _umap(config, source, cache, embeddings, graph, times, seen)
 
+    request = ValuesRequest(source=source.opened, asked=settings.expression, rehash=config.rehash)
+    values = find_values(request, cache) if settings.asks_child_markers else None
+
     def planned(resolutions: Mapping[Algorithm, Sequence[float]]) -> list[TreePlan]:
         use_gpu = config.gpu_for(source.dataset)
-        return tree_plans(settings, source, embeddings, graph or "", use_gpu, resolutions=resolutions)
+        return tree_plans(
+            settings, source, embeddings, graph or "", use_gpu, resolutions=resolutions, expression=values
+        )
 
     def embedding_of(pending: Pending) -> OwnEmbedding | NoEmbedding | None:
         request = BranchRequest.of(source.opened, [pending], rehash=config.rehash)

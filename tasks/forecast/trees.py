@@ -41,7 +41,8 @@ class LevelForecast:
     `whole` counts the clusters that are left whole, by why. `unknown_cells` are those for which it is not known into
     which splits they will come; every cell is in one of the four, and where a cluster is tried again at other
     resolutions once for each attempt. `evidence` counts the splits for which it is known, `evidence_to_gather` those
-    for which it is to be gathered. `seconds` are those of one core, guessed where splits are unknown.
+    for which it is to be gathered, `markers` and `markers_to_find` the same of genes that tell children apart.
+    `seconds` are those of one core, guessed where splits are unknown.
     """
 
     level: int
@@ -54,12 +55,14 @@ class LevelForecast:
     unknown_cells: int = 0
     evidence: int = 0
     evidence_to_gather: int = 0
+    markers: int = 0
+    markers_to_find: int = 0
     seconds: float = 0.0
 
     @property
     def computes(self) -> bool:
         """Tell whether anything is or may be computed."""
-        return self.to_compute > 0 or self.unknown_cells > 0 or self.evidence_to_gather > 0
+        return self.to_compute > 0 or self.unknown_cells > 0 or self.evidence_to_gather + self.markers_to_find > 0
 
     def to_json(self) -> dict[str, object]:
         """Return plain JSON values."""
@@ -74,6 +77,8 @@ class LevelForecast:
             "unknown_cells": self.unknown_cells,
             "evidence": self.evidence,
             "evidence_to_gather": self.evidence_to_gather,
+            "markers": self.markers,
+            "markers_to_find": self.markers_to_find,
             "seconds": round(self.seconds, 3),
         }
 
@@ -151,11 +156,14 @@ def forecast_tree(
         if found is not None:
             asked, graph = pending.spec.partition, bool(pending.path)
             own = times.split(n_cells, asked.algorithm, with_graph=graph, runs=all_runs(asked)) if refresh else 0.0
-            judged = judge(plan, pending, found, cache, anew=refresh)
+            judged = judge(plan, pending, found, cache, anew=refresh, markers_anew=refresh)
             if needs_evidence(plan, found, judged):
                 own += times.evidence(n_cells, asked.algorithm, plan.draws)
                 level.evidence_to_gather += 1
             level.evidence += judged.evidence is not None
+            level.markers, level.markers_to_find = (
+                level.markers + (judged.markers is not None), level.markers_to_find + judged.untold
+            )  # fmt: skip
             level.seconds += own
             forecast.chain = max(forecast.chain, before + own)
             labels = found.labels(cache)

@@ -33,11 +33,13 @@ def tree_plans(
     use_gpu: bool | Literal["required"],
     status: GpuStatus | None = None,
     resolutions: Mapping[Algorithm, Sequence[float]] | None = None,
+    expression: str | None = None,
 ) -> list[TreePlan]:
     """Return one plan for each algorithm and resolution, those that are kept whole from the input left out.
 
     `use_gpu` is what both gates allow, and `status` of the process that will own the GPU, by default of
-    this one. `resolutions` are those of each algorithm, by default those that are listed.
+    this one. `resolutions` are those of each algorithm, by default those that are listed. `expression` names the values
+    in which genes are found that tell children apart.
 
     Raises
     ------
@@ -72,6 +74,7 @@ def tree_plans(
             stop=settings.stop_rules,
             batches=source.batches,
             embedding=settings.embedding,
+            expression=expression,
         )
         for algorithm in settings.algorithm
         for resolution in asked.get(algorithm, ())

@@ -18,14 +18,29 @@ Spread = Mapping[str, Mapping[str, Any]]
 
 def evidence_table(trees: Sequence[Grown]) -> Table | None:
     """Return a table of the splits for which evidence was gathered, None without any."""
-    rows = [_split(tree, row) for tree in trees for row in _tried(tree)]
-    names = ("tree", "cluster", "cells", "children", "replicability", "of a cloud", "p", "why not split")
+    genes = any(row.get("children_markers") for tree in trees for row in _tried(tree))
+    names = (
+        "tree",
+        "cluster",
+        "cells",
+        "children",
+        "replicability",
+        "of a cloud",
+        "p",
+        *(["markers"] if genes else []),
+    )
+    rows = [_split(tree, row, genes=genes) for tree in trees for row in _tried(tree)]
     caption = (
         "Evidence for splits. Replicability: halves of the cells, clustered apart, agree with this adjusted Rand "
         "index; beside it that of clouds without groups that have the same mean and covariance, and how likely one of "
         "these would do as well (p)."
     )
-    return Table(caption, names, rows) if rows else None
+    if genes:
+        caption += (
+            " Markers: the genes that each child has over the sister from which it is told best, as many as the rule "
+            "to stop by counts."
+        )
+    return Table(caption, (*names, "why not split"), rows) if rows else None
 
 
 def of_one_batch(trees: Sequence[Grown]) -> NamedClusters | None:
@@ -51,29 +66,33 @@ def of_one_batch(trees: Sequence[Grown]) -> NamedClusters | None:
 
 def evidence_document(rows: Sequence[Row]) -> dict[str, object]:
     """Return what the page says of clusters' evidence, a list for each thing; nothing where none was gathered."""
-    names = ("replicability", "expected", "p", "purity", "separation")
-    if not any(math.isfinite(_number(row, name)) for row in rows for name in names):
-        return {}
-    return {name: [_rounded(_number(row, name)) for row in rows] for name in names}
+    told: list[str] = []
+    for names in (("replicability", "expected", "p", "purity", "separation"), ("markers",)):
+        if any(math.isfinite(_number(row, name)) for row in rows for name in names):
+            told += names
+    return {name: [_rounded(_number(row, name)) for row in rows] for name in told}
 
 
 def _tried(tree: Grown) -> Iterator[Row]:
     rows = [*([tree.root] if tree.root is not None else []), *tree.clusters]
-    return (row for row in rows if math.isfinite(_number(row, "replicability")))
+    return (row for row in rows if math.isfinite(_number(row, "replicability")) or row.get("children_markers"))
 
 
-def _split(tree: Grown, row: Row) -> list[Cell]:
+def _split(tree: Grown, row: Row, *, genes: bool) -> list[Cell]:
+    markers = str(row.get("children_markers") or "")
+    fewest = sorted(map(int, markers.split(", ")), reverse=True)[1] if ", " in markers else 0
     found, expected, p = (_number(row, name) for name in ("replicability", "expected", "p"))
     return [
         Cell(tree.name),
         Cell(str(row["cluster"])),
         Cell(f"{int(row['n_cells']):,}", int(row["n_cells"])),
         Cell(f"{int(row['n_children']):,}", int(row["n_children"])),
-        Cell(f"{found:z.2f}", round(found, 4), max(found, 0.0)),
+        Cell(f"{found:z.2f}", round(found, 4), max(found, 0.0)) if math.isfinite(found) else Cell("", 0.0),
         Cell(
             f"{expected:z.2f}" if math.isfinite(expected) else "", round(expected, 4) if expected == expected else 0.0
         ),
         Cell(f"{p:.1g}" if math.isfinite(p) else "", p if math.isfinite(p) else 1.0),
+        *([Cell(markers, fewest)] if genes else []),
         Cell(str(row["reason"]), str(row["reason"])),
     ]
 

@@ -26,7 +26,8 @@ class Sized:
     """A cluster, its number of cells, its share of its parent's, 0 to 1, and its stability, None for a single run.
 
     `purity` is the share of its neighborhoods that lies within it, `separation` how many standard deviations it lies
-    from the nearest sister, None where no evidence was gathered. `batches` tells how its cells are spread.
+    from the nearest sister, None where no evidence was gathered. `markers` are the genes that it has over the sister
+    from which it is told best, None where no rule asked. `batches` tells how its cells are spread.
     """
 
     cluster: str
@@ -35,6 +36,7 @@ class Sized:
     stability: float | None
     purity: float | None = None
     separation: float | None = None
+    markers: int | None = None
     batches: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
@@ -52,7 +54,7 @@ class Split:
     `metric` are None for a graph that came with the input. `from_cache` tells whether the run that wrote
     the column found it there. `runs` were joined, with the mean adjusted Rand index `agreement` over pairs and so many
     `cores` by round (None and none for a single run). `replicability`, `expected` of a cloud without groups, and `p`
-    are its evidence, None where none was gathered.
+    are its evidence, None where none was gathered; `markers` are those of each child, none where no rule asked.
     """
 
     algorithm: str | None
@@ -80,6 +82,7 @@ class Split:
     replicability: float | None = None
     expected: float | None = None
     p: float | None = None
+    markers: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -243,6 +246,7 @@ def _level(rows: TreeRows, column: str, clusters: Sequence[Row], own: Row | None
                 _finite(row["stability"]),
                 _finite(row["purity"]),
                 _finite(row["separation"]),
+                int(row["markers"]) if math.isfinite(row["markers"]) else None,
                 json.loads(row["batches"] or "{}"),
             )
             for row in clusters
@@ -254,7 +258,9 @@ def _level(rows: TreeRows, column: str, clusters: Sequence[Row], own: Row | None
 
 
 def _attempt(rows: TreeRows, own: Row | None) -> Split | None:
-    if own is None or not own["reason"] or not own["key"] or not math.isfinite(own["replicability"]):
+    if own is None or not own["reason"] or not own["key"]:
+        return None
+    if not math.isfinite(own["replicability"]) and not own["children_markers"]:
         return None
     return _split(own, rows.facts.get(str(own["column"]), ColumnFacts()))
 
@@ -279,7 +285,7 @@ def _split(row: Row, facts: ColumnFacts) -> Split:
         modularity=_finite(row["modularity"]),
         runs=int(row["runs"]) or None,
         agreement=_finite(row["agreement"]),
-        cores=tuple(int(number) for number in str(row["cores"]).split(", ") if number),
+        cores=_numbers(row["cores"]),
         key=str(row["key"]),
         cells=str(row["cells"]) or None,
         created=str(row["created"]) or None,
@@ -288,6 +294,7 @@ def _split(row: Row, facts: ColumnFacts) -> Split:
         replicability=_finite(row["replicability"]),
         expected=_finite(row["expected"]),
         p=_finite(row["p"]),
+        markers=_numbers(row["children_markers"]),
     )
 
 
@@ -303,6 +310,10 @@ def _notices(record: ResultRecord, name: str, place: Told, rows: TreeRows) -> li
 
 def _share(n_cells: int, of: int) -> float:
     return round(n_cells / of, 4) if of else 0.0
+
+
+def _numbers(text: object) -> tuple[int, ...]:
+    return tuple(int(number) for number in str(text).split(", ") if number)
 
 
 def _finite(value: Any) -> float | None:

@@ -49,9 +49,10 @@ def tree_table(trees: Iterable[Tree]) -> pd.DataFrame:
     `cores` by round (`120, 14, 9`; empty for a single run). `stability` is the cluster's own: the mean over the runs of
     the split that made it of its best Jaccard index (NaN where that was a single run). `replicability`, `expected` (of
     a cloud without groups) and `p` are the evidence for the split that was tried, `purity` and `separation` those of
-    the cluster itself among its sisters, NaN where none was gathered. `batches` tells of each of the columns
-    `batch_keys` how the cluster's cells are spread (a JSON text, empty without such columns). The rows of `cluster`
-    `all` describe level 1 itself.
+    the cluster itself among its sisters, NaN where none was gathered. `children_markers` are the genes that tell each
+    of its children apart (`12, 3`; empty where no rule asked), `markers` those of the cluster itself. `batches` tells
+    of each of the columns `batch_keys` how the cluster's cells are spread (a JSON text, empty without such columns).
+    The rows of `cluster` `all` describe level 1 itself.
     """
     with IMPORTING:
         import pandas as pd
@@ -67,11 +68,12 @@ _ROW = {
     "from_cache": False, "knn": "", "engine_reason": "", "fallback": "", "gpu_check": "",
     "runs": 0, "agreement": float("nan"), "cores": "", "stability": float("nan"),
     "replicability": float("nan"), "expected": float("nan"), "p": float("nan"), "purity": float("nan"),
-    "separation": float("nan"), "batches": "",
+    "separation": float("nan"), "batches": "", "children_markers": "", "markers": float("nan"),
 }  # fmt: skip
 _NEWER = frozenset(
     {"n_iterations", "seed", "cells", "created", "from_cache", "knn", "engine_reason", "fallback", "gpu_check",
-     "runs", "agreement", "cores", "stability", "replicability", "expected", "p", "purity", "separation", "batches"}
+     "runs", "agreement", "cores", "stability", "replicability", "expected", "p", "purity", "separation", "batches",
+     "children_markers", "markers"}
 )  # fmt: skip  # absent in older tables
 
 
@@ -142,12 +144,16 @@ def _evidence(tree: Tree, outcome: Outcome) -> dict[str, object]:
     if (own := outcome.judged.evidence) is not None:
         said = {"replicability": own.replicability, "expected": own.expected, "p": own.p}
         row |= {name: value for name, value in said.items() if value is not None}
+    if (told := outcome.judged.markers) is not None:
+        row["children_markers"] = ", ".join(map(str, told.numbers))
     made = tree.made_by(outcome.path)
     if made is None:
         return row
     above, number = made[0].judged, made[1]
     if above.evidence is not None:
         row |= {"purity": above.evidence.purity[number], "separation": above.evidence.separation[number]}
+    if above.markers is not None:
+        row["markers"] = above.markers.numbers[number]
     if above.batches:
         groups = {batch.column: batch.groups for batch in tree.plan.batches}
         spread = {column: children[number].to_json(groups[column]) for column, children in above.batches}

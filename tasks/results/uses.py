@@ -13,6 +13,7 @@ from cellstrata.tasks.trees.root_graph import neighbors_key
 
 if TYPE_CHECKING:
     from cellstrata.tasks.results.result import Finished
+    from cellstrata.tasks.trees.tree import Outcome
 
 
 def note_use(cache: Cache, name: str, finished: Finished, *further: str) -> None:
@@ -31,15 +32,19 @@ def note_use(cache: Cache, name: str, finished: Finished, *further: str) -> None
 
 
 def _keys(cache: Cache, finished: Finished) -> set[str]:
-    """The entries: splits, their evidence and embeddings, level 1's graph, and the neighbours of graphs."""
+    """The entries: splits, their evidence, markers and embeddings, level 1's graph, and the neighbours of graphs."""
     outcomes = [(tree.plan, outcome) for tree in finished.trees for outcome in tree.outcomes.values()]
-    keys = {key for _, outcome in outcomes for key in (outcome.key, outcome.judged.evidence_key) if key}
+    keys = {key for _, outcome in outcomes for key in _of(outcome) if key}
     keys |= {outcome.own.key for _, outcome in outcomes if outcome.own is not None}
     if finished.graph:
         keys |= {finished.graph, neighbors_key(cache, finished.graph)}
     split = [(plan, outcome.spec, outcome.n_cells) for plan, outcome in outcomes if outcome.spec is not None]
     served = (plan.lists_for(spec.neighbors, n_cells) for plan, spec, n_cells in split)
     return keys | {lists.key for lists in served if lists is not None}
+
+
+def _of(outcome: Outcome) -> tuple[str | None, ...]:
+    return outcome.key, outcome.judged.evidence_key, outcome.judged.markers_key
 
 
 def _arrays(finished: Finished) -> list[ArrayRef | None]:

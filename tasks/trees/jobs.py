@@ -132,6 +132,7 @@ def _grown(job: Job, cache: Cache) -> tuple[list[Record], list[str]]:
             executed.append(found.key)
         if job.recurse:
             judged, gathered = judge_whole(job.plan, pending, found, cache, refresh=job.refresh)
+            assert not judged.untold  # of such a plan each cluster is a job by itself
             if gathered is not None:
                 entries.append(gathered.record)
             labels = found.labels(cache)

@@ -74,6 +74,8 @@ class TreePlan:
     `root_graph` is the key of level 1's graph and `root_graph_stored` tells that it came with the input.
     `evidence` is how much of it is gathered for each split, None where that is left to the rules of `stop`;
     `batches` are the columns whose spread over clusters is told, the first for the rule on donors.
+    `expression` names the values in which genes are found that tell children apart, by what they are; None where no
+    rule asks for such, or that is not known.
     """
 
     algorithm: Algorithm
@@ -92,11 +94,20 @@ class TreePlan:
     stop: StopRules = NEVER
     batches: tuple[Batches, ...] = ()
     embedding: EmbeddingConfig | None = None
+    expression: str | None = None
 
     @property
     def derives(self) -> bool:
-        """Whether clusters may be split on embeddings of their own: then each is a piece of work by itself."""
+        """Whether clusters may be split on embeddings of their own."""
         return bool(self.hierarchy.embeddings(self.embedding))
+
+    @property
+    def reads_expression(self) -> bool:
+        """Whether splits may wait for what the input's expression tells, which workers do not have.
+
+        Then each cluster is a piece of work by itself.
+        """
+        return self.derives or any(rules.asks_markers for rules in (self.stop, *self.hierarchy.all_rules()))
 
     @property
     def draws(self) -> EvidenceConfig:

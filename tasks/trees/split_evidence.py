@@ -13,7 +13,7 @@ from cellstrata.tasks.evidence.batches import BatchSpread, batch_spread
 from cellstrata.tasks.evidence.effect import Labels
 from cellstrata.tasks.evidence.evidence import SCHEME, Evidence, evidence_for
 from cellstrata.tasks.evidence.halves import MOST_CELLS
-from cellstrata.tasks.evidence.stop import reason_at_once, reason_of_evidence
+from cellstrata.tasks.evidence.stop import reason_at_once, reason_of_evidence, reason_of_markers
 from cellstrata.tasks.kernels.connectivities import connectivities
 from cellstrata.tasks.kernels.engines import engine_version
 from cellstrata.tasks.kernels.faiss_search import Floats
@@ -25,6 +25,7 @@ from cellstrata.tasks.trees.entries import find_entry
 from cellstrata.tasks.trees.judgement import NOTHING, Judgement
 from cellstrata.tasks.trees.plan import TreePlan
 from cellstrata.tasks.trees.split import NodeSplit, graph_of, rows_of
+from cellstrata.tasks.trees.split_markers import find_markers
 from cellstrata.tasks.trees.tree import Pending
 
 
@@ -92,9 +93,17 @@ def gather_evidence(
     return Gathered(evidence, record, computed=True)
 
 
-def judge(plan: TreePlan, pending: Pending, split: NodeSplit, cache: Cache, *, anew: bool = False) -> Judgement:
+def judge(
+    plan: TreePlan,
+    pending: Pending,
+    split: NodeSplit,
+    cache: Cache,
+    *,
+    anew: bool = False,
+    markers_anew: bool = False,
+) -> Judgement:
     """Say whether a split stands, as far as that is known now; nothing is gathered. `anew` passes over the evidence
-    that is there, so that it is gathered again."""
+    that is there, so that it is gathered again, `markers_anew` over the markers of its children."""
     facts, rules = split.facts, plan.stop_rules(pending.path)
     if len(facts.sizes) < 2:
         return NOTHING
@@ -110,7 +119,15 @@ def judge(plan: TreePlan, pending: Pending, split: NodeSplit, cache: Cache, *, a
         if evidence is None:
             return Judgement(wanted=True, batches=batches)
         reason = reason_of_evidence(rules, evidence)
-    return Judgement(reason=reason, evidence=evidence, evidence_key=key, batches=batches)
+    judged = Judgement(reason=reason, evidence=evidence, evidence_key=key, batches=batches)
+    if reason is not None or not rules.asks_markers:  # a pass over the values comes last
+        return judged
+    told = None if markers_anew else find_markers(plan, pending, split, cache)
+    if told is None:
+        return replace(judged, untold=True)
+    markers = told[0].telling(rules.fold_change)
+    reason = reason_of_markers(rules, markers)
+    return replace(judged, reason=reason, markers=markers, markers_key=told[1].key)
 
 
 def needs_evidence(plan: TreePlan, split: NodeSplit, judged: Judgement) -> bool:
@@ -119,20 +136,28 @@ def needs_evidence(plan: TreePlan, split: NodeSplit, judged: Judgement) -> bool:
 
 
 def judge_whole(
-    plan: TreePlan, pending: Pending, split: NodeSplit, cache: Cache, *, refresh: bool = False
+    plan: TreePlan,
+    pending: Pending,
+    split: NodeSplit,
+    cache: Cache,
+    *,
+    refresh: bool = False,
+    markers_anew: bool = False,
 ) -> tuple[Judgement, Gathered | None]:
     """Say whether a split stands, and what of evidence was needed for it and is not there is gathered.
+
+    Markers of its children are not: they need the input.
 
     Raises
     ------
     DamagedEntry
         As `gather_evidence`.
     """
-    judged = judge(plan, pending, split, cache, anew=refresh)
+    judged = judge(plan, pending, split, cache, anew=refresh, markers_anew=markers_anew)
     if not needs_evidence(plan, split, judged):
         return judged, None
     gathered = gather_evidence(plan, pending, split, cache, refresh=refresh)
-    return judge(plan, pending, split, cache), gathered
+    return judge(plan, pending, split, cache, markers_anew=markers_anew), gathered
 
 
 def _batches(

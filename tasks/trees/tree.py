@@ -222,7 +222,7 @@ class Tree:
             self.tried.setdefault(pending.path, []).append(outcome)
             return [replace(pending.node, attempt=pending.node.attempt + 1)]
         if reason is not None:
-            outcome = max([*self.tried.get(pending.path, ()), outcome], key=_replicability)
+            outcome = max([*self.tried.get(pending.path, ()), outcome], key=_how_near)
         self._settle(outcome)
         if reason is not None and len(sizes) > 1:
             return [self._child((*pending.path, 0), pending.node.rows, pending.node.digest, pending.spec)]
@@ -281,6 +281,7 @@ class Tree:
         return None
 
 
-def _replicability(outcome: Outcome) -> float:
+def _how_near(outcome: Outcome) -> tuple[float, int]:
     """How far an attempt came, by which of several the first of the best is told."""
-    return outcome.judged.evidence.replicability if outcome.judged.evidence is not None else -1.0
+    evidence, markers = outcome.judged.evidence, outcome.judged.markers
+    return evidence.replicability if evidence is not None else -1.0, markers.mutual if markers is not None else -1
