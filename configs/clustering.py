@@ -318,7 +318,9 @@ def _without_end(config: ClusteringConfig) -> list[Problem]:
     found = []
     if config.hierarchy.until_stable and not config.stop_rules.ends_trees:
         message = "contradicts `hierarchy: until_stable`, which it would not end"
-        found.append(Problem(("stop",), message, "leave it out, or ask for `replicability`, `excess` or `p` too"))
+        found.append(
+            Problem(("stop",), message, "leave it out, or ask for `replicability`, `excess`, `p` or `min_markers` too")
+        )
     if config.hierarchy.until_stable and not config.overwrite:
         message = "false contradicts `hierarchy: until_stable`: how many levels there will be is not known"
         found.append(Problem(("overwrite",), message, "leave it out, or name a number of levels"))

@@ -76,8 +76,8 @@ class StopRules(BaseModel):
     agreement: Share | None = Field(None, description="Mean agreement (ARI) between the runs of an ensemble.")
     min_markers: MarkerCount | None = Field(
         None,
-        description="Marker genes that two of the children have over each other, each of them so many at least; in the "
-        "values that `markers` names, else in `X`.",
+        description="Marker genes that children have over each other, each over each, so many at least; children with "
+        "fewer count as one. In the values that `markers` names, else in `X`.",
     )
     log_fold_change: FoldChange | None = Field(
         None, description="How much more of its markers a child expresses, log2. Default: 1, twice as much."
@@ -101,7 +101,7 @@ class StopRules(BaseModel):
     @property
     def ends_trees(self) -> bool:
         """Whether clouds without groups are refused, at whatever depth."""
-        return bool(self.replicability or self.excess) or (self.p is not None and self.p < 1)
+        return bool(self.replicability or self.excess or self.min_markers) or (self.p is not None and self.p < 1)
 
     @model_validator(mode="after")
     def _whole(self) -> StopRules:

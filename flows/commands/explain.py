@@ -90,7 +90,7 @@ def _level(level: Level, neighbors_key: str | None) -> Iterator[str]:
         far = f"{own.separation:.1f} standard deviations from the nearest"
         yield _line("apart", f"{_percent(own.purity)} of its neighborhoods are its own; {far}")
     if own is not None and own.markers is not None:
-        yield _line("markers", f"{_at_most(own.markers)} that tell it from a sister")
+        yield _line("markers", f"{_at_most(own.markers)} genes over the sister that is most alike")
     for name, spread in own.batches.items() if own is not None else ():
         yield _line("cells of", _spread(name, spread))
     if level.split is not None:
@@ -167,7 +167,7 @@ def _evidence(split: Split) -> str:
 
 def _markers(split: Split) -> str:
     """How many genes tell the children apart."""
-    return f"children are told from a sister by {', '.join(map(_at_most, split.markers))} markers"
+    return f"over the sister that is most alike, its children have {', '.join(map(_at_most, split.markers))} markers"
 
 
 def _at_most(number: int) -> str:

@@ -47,11 +47,13 @@ def reason_of_evidence(rules: StopRules, evidence: Evidence) -> str | None:
 def reason_of_markers(rules: StopRules, told: TellingGenes) -> str | None:
     """Return why a split does not stand by the genes that tell its children apart; None if nothing speaks against it.
 
-    Two of the children have to have markers over each other, each of them as many as are asked for.
+    Children of which one has fewer over the other than are asked for count as one, and so do those that a chain of such
+    joins. At least two have to be left, as where scrattch.hicat merges clusters.
     """
-    if rules.min_markers is not None and told.mutual < rules.min_markers:
-        return f"too few markers: {told.mutual} in the second child (needs {rules.min_markers})"
-    return None
+    if rules.min_markers is None or told.mutual >= rules.min_markers:
+        return None
+    where = "in the second child" if len(told.numbers) == CHILDREN else f"tell {len(told.numbers)} children apart"
+    return f"too few markers: {told.mutual} {where} (needs {rules.min_markers})"
 
 
 def _second(numbers: Sequence[int]) -> int:

@@ -37,8 +37,8 @@ def evidence_table(trees: Sequence[Grown]) -> Table | None:
     )
     if genes:
         caption += (
-            " Markers: the genes that each child has over the sister from which it is told best, as many as the rule "
-            "to stop by counts."
+            " Markers: the genes that each child has over the sister that is most alike, as the rule to stop by counts "
+            "them."
         )
     return Table(caption, (*names, "why not split"), rows) if rows else None
 

@@ -27,7 +27,7 @@ class Sized:
 
     `purity` is the share of its neighborhoods that lies within it, `separation` how many standard deviations it lies
     from the nearest sister, None where no evidence was gathered. `markers` are the genes that it has over the sister
-    from which it is told best, None where no rule asked. `batches` tells how its cells are spread.
+    from which it is told least, None where no rule asked. `batches` tells how its cells are spread.
     """
 
     cluster: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -58,13 +59,13 @@ def find_markers(
     if plan.expression is None:
         return None
     record = cache.find(markers_key(plan, pending, split), KIND)
-    return None if record is None else _read(record, len(split.facts.sizes), cache)
+    return None if record is None else _read(record, split.facts.sizes, cache)
 
 
-def _read(record: Record, n_children: int, cache: Cache) -> tuple[ChildMarkers, Record] | None:
+def _read(record: Record, sizes: Sequence[int], cache: Cache) -> tuple[ChildMarkers, Record] | None:
     try:
         arrays = {name: cache.array(record, name) for name in ("lengths", "log_fold_changes")}
-        return ChildMarkers.from_arrays(n_children, **arrays), record
+        return ChildMarkers.from_arrays(sizes, **arrays), record
     except (KeyError, ValueError) as error:
         log.warning("cache entry %s in %s is damaged (%s): computed again", record.key, cache.store.url, error)
         return None

@@ -157,7 +157,7 @@ def test_what_plan_explain_and_the_report_tell(one: Run, file: Path, tmp_path: P
     first = tree_of(report).query("level == 1").set_index("reason")["cluster"]
     refused = first["too few markers: 0 in the second child (needs 5)"]
     explained = cellstrata("explain", report["output"], "--cluster", refused, "--column", "leiden_0.05_1").stdout
-    assert "children are told from a sister by 0, 0 markers" in explained
+    assert "over the sister that is most alike, its children have 0, 0 markers" in explained
     below = explain(Place(report["output"]), f"{first['']}_0", column="leiden_0.05_2")
     assert below.levels[-1].own is not None
     assert (below.levels[-1].own.markers or 0) >= OWN

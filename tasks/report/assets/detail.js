@@ -9,7 +9,7 @@ function drawDetail() {
   const pairs = [["Cells", `${count(tree.cells[i])}, ${percent(share)} of all${of === null ? "" : `, ${percent(of)} of ${tree.label[parent]}`}`], ["Split", why ? `no: ${why}` : `into ${tree.children[i]}`]];
   if (tree.stability && tree.stability[i] !== null) pairs.push(["Stability", `${rounded(tree.stability[i])} of 1${tree.stability[i] < facts.low ? ": other seeds do not find it again" : ""}`]);
   if (tree.purity && tree.purity[i] !== null) pairs.push(["Among its sisters", `${percent(tree.purity[i])} of its neighborhoods are its own; ${tree.separation[i].toFixed(1)} standard deviations from the nearest`]);
-  if (tree.markers && tree.markers[i] !== null) pairs.push(["Markers", `${count(tree.markers[i])} genes that tell it from a sister`]);
+  if (tree.markers && tree.markers[i] !== null) pairs.push(["Markers", `${count(tree.markers[i])} genes over the sister that is most alike`]);
   if (tree.replicability && tree.replicability[i] !== null) pairs.push(["Evidence for its split", `halves agree with ARI ${tree.replicability[i].toFixed(2)}${tree.expected[i] === null ? "" : `, clouds without groups with ${tree.expected[i].toFixed(2)}`}${tree.p[i] === null ? "" : `, p ${brief(tree.p[i])}`}`]);
   if (tree.resolution[i] !== null) {
     if (tree.runs && tree.runs[i]) pairs.push(["Runs of its split", tree.runs[i] > 1 ? `${tree.runs[i]}, joined; they agree with ARI ${tree.agreement[i].toFixed(2)}` : "1"]);

@@ -12,11 +12,12 @@ from cellstrata.configs.evidence import AUTO, NEVER, EvidenceConfig, StopRules
 from cellstrata.tasks.evidence.batches import batch_spread
 from cellstrata.tasks.evidence.evidence import LEAST_SPREAD, Evidence, evidence_for, exceeds
 from cellstrata.tasks.evidence.halves import Floats, Labels
-from cellstrata.tasks.evidence.stop import reason_at_once, reason_of_evidence
+from cellstrata.tasks.evidence.stop import reason_at_once, reason_of_evidence, reason_of_markers
 from cellstrata.tasks.kernels.connectivities import connectivities
 from cellstrata.tasks.kernels.engines import PartitionSpec, load_engine
 from cellstrata.tasks.kernels.knn import nearest_neighbors
 from cellstrata.tasks.kernels.partition import partition
+from cellstrata.tasks.markers.child_markers import TellingGenes
 from cellstrata.tasks.stores.json_values import WrongJson
 
 
@@ -92,6 +93,17 @@ def test_reasons_by_evidence() -> None:
     assert p.startswith("not surely above a cloud without groups: replicability 0.35, 0.25 of clouds, p 0.4")
     assert reason_of_evidence(StopRules(p=0.01), of((0.6,), (0.0,))) is None  # not known
     assert reason_of_evidence(NEVER, of((0.0,))) is None
+
+
+def test_reasons_by_markers() -> None:
+    told = TellingGenes((12, 2), 2)
+    assert reason_of_markers(StopRules(min_markers=5), told) == "too few markers: 2 in the second child (needs 5)"
+    assert reason_of_markers(StopRules(min_markers=2, log_fold_change=0.5), told) is None
+    three = reason_of_markers(StopRules(min_markers=5), TellingGenes((12, 0, 0), 2))
+    assert three == "too few markers: 2 tell 3 children apart (needs 5)"
+    assert reason_of_markers(NEVER, TellingGenes((), 0)) is None
+    assert not StopRules(min_markers=0).asks_markers
+    assert [StopRules(min_markers=1).fold_change, StopRules(min_markers=1, log_fold_change=0).fold_change] == [1, 0]
 
 
 def test_reasons_at_once() -> None:

@@ -11,10 +11,11 @@ import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
+from scipy.sparse.csgraph import connected_components
 
 from cellstrata.configs.evidence import MOST_MARKERS
 from cellstrata.tasks.expression.stored_blocks import Block
-from cellstrata.tasks.markers.child_markers import ChildMarkers, child_markers
+from cellstrata.tasks.markers.child_markers import FEWEST, ChildMarkers, TellingGenes, child_markers
 from cellstrata.tasks.markers.fold_change import log_fold_change
 from cellstrata.tasks.markers.moments import Group, moments, moments_of_parts
 
@@ -55,7 +56,19 @@ def test_two_sisters_that_are_alike_do_not_hide_a_third() -> None:
     values[2][:, 20:30] += 2.0
     told = child_markers([group_of(each) for each in values]).telling(1.0)
     assert told.mutual == 10
-    assert told.numbers == (10, 10, 10)
+    assert told.numbers == (10, 0, 0)
+
+
+def test_a_chain_of_children_that_are_alike_is_one() -> None:
+    """The ends of a gradient that was cut in three differ, and each from the middle hardly."""
+    values = children([60, 60, 60], [0, 0, 0])
+    values[0][:, :12] += 2.0
+    values[1][:, :6] += 2.0
+    values[1][:, 20:26] += 2.0
+    values[2][:, 20:32] += 2.0
+    found = child_markers([group_of(each) for each in values])
+    assert found.counts(1.0)[0, 2] == found.counts(1.0)[2, 0] == 12
+    assert found.telling(1.0).mutual == 6
 
 
 def test_one_way_alone_is_not_enough() -> None:
@@ -63,11 +76,13 @@ def test_one_way_alone_is_not_enough() -> None:
     assert (told.numbers, told.mutual) == ((20, 0), 0)
 
 
-def test_a_child_of_one_cell_has_none() -> None:
-    one, other, alone = children([50, 50, 1], [5, 5, 40])
+@pytest.mark.parametrize("few", [1, FEWEST - 1])
+def test_a_child_of_few_cells_has_none_and_joins_nothing(few: int) -> None:
+    one, other, alone = children([50, 50, few], [5, 5, 40])
     told = child_markers([group_of(each) for each in (one, other, alone)]).telling(1.0)
-    assert told.numbers == (5, 5, 0)
-    assert child_markers([group_of(one)]).telling(0.0).numbers == (0,)
+    assert (told.numbers, told.mutual) == ((5, 5, 0), 5)
+    assert child_markers([group_of(one), group_of(alone)]).telling(0.0) == TellingGenes((0, 0), 0)
+    assert child_markers([group_of(one)]).telling(0.0) == TellingGenes((0,), 0)
 
 
 def test_as_many_are_kept_as_can_be_asked_for() -> None:
@@ -84,7 +99,7 @@ def test_as_many_are_kept_as_can_be_asked_for() -> None:
 @given(st.data())
 def test_what_holds_of_any_split(data: st.DataObject) -> None:
     k = data.draw(st.integers(2, 4))
-    sizes = [data.draw(st.integers(1, 12)) for _ in range(k)]
+    sizes = [data.draw(st.integers(5, 25)) for _ in range(k)]
     seed = data.draw(st.integers(0, 99))
     own = [data.draw(st.integers(0, 15)) for _ in range(k)]
     groups = [group_of(each) for each in children(sizes, own, seed)]
@@ -93,19 +108,26 @@ def test_what_holds_of_any_split(data: st.DataObject) -> None:
     less, more = found.telling(lower), found.telling(higher)
     assert less.mutual >= more.mutual  # another bound can only take genes away
     told = found.telling(lower)
-    assert sum(number >= told.mutual for number in told.numbers) >= 2  # of two children, each way
+    mutual = np.minimum(found.counts(lower), found.counts(lower).T)
+    large = np.flatnonzero(np.array(sizes) >= FEWEST)
+    mutual = mutual[np.ix_(large, large)]
+    for asked in range(max(1, told.mutual - 1), told.mutual + 3):
+        left = connected_components(sp.csr_matrix(mutual < asked), directed=False)[0] if len(large) else 0
+        assert (told.mutual >= asked) == (left >= 2)  # children that are alike, or a chain of them, count as one
+    if k == len(large) == 2:
+        assert told.mutual == min(told.numbers)
     order = data.draw(st.permutations(range(k)))
     turned = child_markers([groups[at] for at in order]).telling(lower)
     assert turned.mutual == told.mutual
     assert turned.numbers == tuple(told.numbers[at] for at in order)
     arrays: Any = found.to_arrays()
-    again = ChildMarkers.from_arrays(k, lengths=arrays["lengths"], log_fold_changes=arrays["log_fold_changes"])
+    again = ChildMarkers.from_arrays(sizes, lengths=arrays["lengths"], log_fold_changes=arrays["log_fold_changes"])
     assert again.telling(lower) == told
 
 
 def test_arrays_that_do_not_fit_are_told() -> None:
     with pytest.raises(ValueError, match="do not fit"):
-        ChildMarkers.from_arrays(3, np.array([1, 2]), np.zeros(3))
+        ChildMarkers.from_arrays((10, 10, 10), np.array([1, 2]), np.zeros(3))
 
 
 @pytest.mark.parametrize("form", [sp.csr_matrix, sp.csc_matrix])
