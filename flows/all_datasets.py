@@ -13,7 +13,8 @@ from prefect.context import TagsContext
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from cellstrata.configs.model import RunConfig
-from cellstrata.flows.dataset import WAITING, DatasetSteps
+from cellstrata.flows.dataset import DatasetSteps
+from cellstrata.flows.growth import WAITING
 from cellstrata.flows.monitor.outcome import dataset_state
 from cellstrata.flows.monitor.summary import DatasetSummary
 from cellstrata.flows.preparation import ready

@@ -25,8 +25,9 @@ from prefect.settings import PREFECT_API_URL
 from pydantic import Field, PrivateAttr
 
 from cellstrata.flows.run import current_run
-from cellstrata.tasks.cache.cache import Cache, Record
+from cellstrata.tasks.cache.cache import Cache
 from cellstrata.tasks.stores.store import Store
+from cellstrata.tasks.trees.entries import intact
 from cellstrata.tasks.trees.jobs import JobReport
 
 ATTEMPTS = 5
@@ -94,22 +95,6 @@ class CellstrataCache(WritableFileSystem):
     async def awrite_path(self, path: str, content: bytes) -> None:
         """The same for Prefect's asynchronous calls."""
         self.write_path(path, content)
-
-
-def intact(cache: Cache, key: str) -> Record | None:
-    """Return the record of a key if it and everything that it names is there and intact."""
-    record = cache.read_record(key)
-    if record is None:
-        return None
-    if record.kind == "bundle":
-        members = record.body.get("splits")
-        if not isinstance(members, list):
-            return None
-        evidence = record.body.get("evidence", [])
-        cache.look_ahead(map(str, [*members, *evidence]))
-        whole = all(cache.find(str(member), "split") for member in members)
-        return record if whole and all(cache.find(str(member), "evidence") for member in evidence) else None
-    return cache.find(key, record.kind)  # type: ignore[arg-type]
 
 
 def cache_block(cache: Cache, saved: dict[str, Any]) -> CellstrataCache:

@@ -2,7 +2,7 @@
 
 No task waits for another, there is no barrier between levels, and nothing is submitted before it can
 run. Clusters of at least `grain` cells are tasks of their own; smaller siblings go together, with all
-that is below them.
+that is below them. Who runs what is submitted, Prefect or plain threads, is not known here.
 """
 
 from __future__ import annotations
@@ -14,11 +14,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from prefect.utilities.annotations import quote
-
 from cellstrata.flows.executors.executor import ClusterLost
 from cellstrata.flows.monitor.progress import Counts
 from cellstrata.flows.pieces import Piece, Waiting, WaitingRoom, packed
+from cellstrata.flows.submission import Derive, Submit, Submitted, Tell
 from cellstrata.tasks.cache.cache import Cache, DamagedEntry
 from cellstrata.tasks.cache.claims import Claims
 from cellstrata.tasks.cache.known_entries import KnownEntries
@@ -29,7 +28,6 @@ from cellstrata.tasks.trees.own_embedding import NoEmbedding, OwnEmbedding
 from cellstrata.tasks.trees.runs import next_runs
 from cellstrata.tasks.trees.split import NodeSplit, first_nodes, node_key, split
 from cellstrata.tasks.trees.split_evidence import evidence_key, judge, judge_whole, needs_evidence
-from cellstrata.tasks.trees.split_markers import UntoldSplit
 from cellstrata.tasks.trees.tree import Node, Pending, Tree
 
 LOOK_AGAIN = 0.3  # seconds, at what another run is computing
@@ -42,7 +40,7 @@ class SplitFailed(RuntimeError):
 
 @dataclass
 class Driver:
-    """Grows the trees of one dataset. `submit` is the split task's, over the run's cache.
+    """Grows the trees of one dataset. `submit` has a job done, over the run's cache.
 
     `derive` submits what derives an embedding of its own for each of some nodes of a plan, in their order; `tell` what
     finds the genes that tell the children of some splits apart.
@@ -50,16 +48,16 @@ class Driver:
 
     dataset: str
     cache: Cache
-    submit: Callable[..., Any]
+    submit: Submit
     grain: int
     at_once: int
     refresh: bool = False
     on_progress: Callable[[int, Counts], None] = lambda settled, counts: None
     counts: Counts = field(default_factory=Counts)
-    derive: Callable[[str, Sequence[Pending]], Any] | None = None
-    tell: Callable[[str, Sequence[UntoldSplit]], Any] | None = None
+    derive: Derive | None = None
+    tell: Tell | None = None
     _ready: list[tuple[int, int, Piece]] = field(default_factory=list)
-    _running: dict[Any, Piece] = field(default_factory=dict)
+    _running: dict[Submitted, Piece] = field(default_factory=dict)
     _elsewhere: list[Piece] = field(default_factory=list)
     _order: Any = field(default_factory=itertools.count)
     _waiting: WaitingRoom = field(default_factory=WaitingRoom)
@@ -76,11 +74,11 @@ class Driver:
             If a cluster cannot be split. The others are split all the same, so they are kept, unless
             more than a few fail.
         """
-        loop, finished = asyncio.get_running_loop(), asyncio.Queue[Any]()
+        loop, finished = asyncio.get_running_loop(), asyncio.Queue[Submitted]()
         failures: list[str] = []
         releases: list[asyncio.Task[None]] = []
 
-        def announce(done: object) -> None:
+        def announce(done: Submitted) -> None:
             loop.call_soon_threadsafe(finished.put_nowait, done)
 
         for tree in trees:
@@ -135,7 +133,7 @@ class Driver:
             self._push(Piece(taken[0].tree, nodes, False, name, taken[0].future, tells=taken))
         return bool(taken)
 
-    def _start(self, work: Piece, claims: Claims) -> Any:
+    def _start(self, work: Piece, claims: Claims) -> Submitted | None:
         """Submit a piece of work; None if another run is at it."""
         if work.embeds:
             assert self.derive is not None
@@ -161,8 +159,7 @@ class Driver:
             looked_up=absent, listed=passed, runs_made=work.runs_made or None,
             evidence=work.evidence_for is not None,
         )  # fmt: skip
-        parents = [work.parent] if work.parent else None
-        return self.submit(name=work.name, key=key, job=quote(job), wait_for=parents)
+        return self.submit(work.name, job, work.parent)
 
     def _key(self, work: Piece) -> str:
         if not work.key:
@@ -181,12 +178,11 @@ class Driver:
             return self._listing.has(key)
         return self.cache.store.is_local and self.cache.read_record(key) is not None
 
-    async def _finish(self, work: Piece, future: Any) -> str:
+    async def _finish(self, work: Piece, future: Submitted) -> str:
         """Take what came of a piece of work; returns why it failed, or nothing. Raises ClusterLost."""
-        future.wait()  # without it the state is not yet final
         self._waiting.away = self._waiting.away and not work.tells
-        if not future.state.is_completed():
-            return await _reason(future)
+        if (failure := await future.failure()) is not None:
+            return _reason(failure)
         try:
             if work.embeds:
                 self._embedded(work, await asyncio.to_thread(future.result))
@@ -196,7 +192,7 @@ class Driver:
                 await asyncio.to_thread(self._take_told, work)
                 return ""
             report = JobReport.from_json(future.result())
-            from_cache = future.state.name == "Cached"
+            from_cache = future.from_cache
             if report.more_runs:
                 self._open_runs(work, more=True)
             elif work.evidence_for is not None:
@@ -211,7 +207,7 @@ class Driver:
             return str(error)
         return ""
 
-    def _open(self, tree: Tree, nodes: Sequence[Node], parent: object) -> None:
+    def _open(self, tree: Tree, nodes: Sequence[Node], parent: Submitted | None) -> None:
         """Make ready what is to be split among these siblings."""
         pending = [opened for node in nodes if (opened := tree.open(node)) is not None]
         pending.sort(key=lambda node: (-node.n_cells, node.path))
@@ -277,7 +273,7 @@ class Driver:
         how = f" · resolution {nodes[0].spec.partition.resolution:g}" if again else ""
         return f"{self.dataset} · {tree.plan.name} · {what}{how} · {cells:,} cells"
 
-    def _take(self, work: Piece, future: object, executed: Sequence[str]) -> None:
+    def _take(self, work: Piece, future: Submitted, executed: Sequence[str]) -> None:
         """Take a finished task's splits into the tree."""
         tree, made = work.tree, set(executed)
         waiting = list(work.nodes)
@@ -309,7 +305,7 @@ class Driver:
                 continue
             self._open(tree, self._close(tree, pending, found, judged, executed=computed), future)
 
-    def _take_evidence(self, work: Piece, future: object) -> None:
+    def _take_evidence(self, work: Piece, future: Submitted) -> None:
         """Take the evidence for a split: its children have waited for it, or it is noted beside them."""
         tree, pending, found = work.tree, work.nodes[0], work.evidence_for
         assert found is not None
@@ -337,7 +333,7 @@ class Driver:
         return tree.close(pending, found.key, found.facts, labels, executed=executed, judged=judged)
 
 
-async def _next(queue: asyncio.Queue[Any], timeout: float | None) -> Any:
+async def _next(queue: asyncio.Queue[Submitted], timeout: float | None) -> Submitted | None:
     """Return the next finished task, None if there is none in time."""
     try:
         return await asyncio.wait_for(queue.get(), timeout)
@@ -345,8 +341,7 @@ async def _next(queue: asyncio.Queue[Any], timeout: float | None) -> Any:
         return None
 
 
-async def _reason(future: Any) -> str:
-    error = await future.state.aresult(raise_on_failure=False)
-    if isinstance(error, ClusterLost):
-        raise error
-    return f"{type(error).__name__}: {error}" if isinstance(error, BaseException) else str(future.state.message)
+def _reason(failure: BaseException | str) -> str:
+    if isinstance(failure, ClusterLost):
+        raise failure
+    return failure if isinstance(failure, str) else f"{type(failure).__name__}: {failure}"

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
-
-from prefect.utilities.annotations import quote
 
 from cellstrata.configs.clustering import ClusteringConfig
-from cellstrata.flows.steps import run_step, step
+from cellstrata.flows.submission import Steps, Submitted
 from cellstrata.tasks.branches.child_markers import ValuesRequest, find_values, name_values, tell_children
 from cellstrata.tasks.branches.embedding import BranchRequest, embed_branches, find_branches
 from cellstrata.tasks.cache.cache import Cache
@@ -22,6 +19,7 @@ from cellstrata.tasks.trees.tree import Pending
 class ExpressionSteps:
     """What is made of the expression of one file while its trees grow."""
 
+    steps: Steps
     source: Input
     settings: ClusteringConfig
     cache: Cache
@@ -39,19 +37,16 @@ class ExpressionSteps:
         if not self.settings.asks_child_markers:
             return None
         name = f"{self.source.name} · digest of {self.settings.expression.element}"
-        found: str = await run_step(name, "apart", name_values, self._request, self.cache, find=find_values)
-        return found
+        return await self.steps.run(name, "apart", name_values, self._request, self.cache, find=find_values)
 
-    def derive(self, name: str, nodes: Sequence[Pending]) -> Any:
+    def derive(self, name: str, nodes: Sequence[Pending]) -> Submitted:
         """Submit what derives the embeddings of some clusters' own; all of them are asked for in the same way."""
         request = BranchRequest.of(self.source.opened, nodes, rehash=self.rehash)
-        arguments = (request, self.cache, self.refresh)
-        return step.submit(name, "apart", embed_branches, quote(arguments), find_branches)
+        return self.steps.submit_apart(name, embed_branches, (request, self.cache, self.refresh), find_branches)
 
-    def tell(self, name: str, splits: Sequence[UntoldSplit]) -> Any:
+    def tell(self, name: str, splits: Sequence[UntoldSplit]) -> Submitted:
         """Submit what finds the genes that tell the children of some splits apart."""
-        arguments = (self._request, splits, self.cache, self.refresh)
-        return step.submit(name, "apart", tell_children, quote(arguments))
+        return self.steps.submit_apart(name, tell_children, (self._request, splits, self.cache, self.refresh))
 
     @property
     def _request(self) -> ValuesRequest:

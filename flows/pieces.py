@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
+from cellstrata.flows.submission import Submitted
 from cellstrata.tasks.trees.split import NodeSplit
 from cellstrata.tasks.trees.split_markers import UntoldSplit
 from cellstrata.tasks.trees.tree import Pending, Tree
@@ -21,7 +21,7 @@ class Waiting:
     tree: Tree
     node: Pending
     found: NodeSplit
-    future: Any
+    future: Submitted
     made: bool
 
     @property
@@ -38,7 +38,7 @@ class Piece:
     nodes: tuple[Pending, ...]
     recurse: bool
     name: str
-    parent: Any = None
+    parent: Submitted | None = None
     key: str = ""
     claimed: bool = False
     joins: Piece | None = None  # the ensemble of which this is a run

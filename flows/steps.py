@@ -3,41 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 from collections.abc import Callable
-from typing import Any, Literal, TypeVar
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from prefect import Task, task
 from prefect.cache_policies import NO_CACHE
 from prefect.utilities.annotations import quote
 
-from cellstrata.flows.caching import NodeKey
-from cellstrata.flows.executors.executor import Stopped, WorkerDied
+from cellstrata.flows.caching import NodeKey, cache_block
 from cellstrata.flows.run import current_executor
-from cellstrata.tasks.elements.opening import DataError
+from cellstrata.flows.submission import RETRY_DELAYS, Submit, Submitted, Where, may_pass
+from cellstrata.tasks.cache.cache import Cache
 from cellstrata.tasks.imports.turns import IMPORTING
-from cellstrata.tasks.stores.faults import StoreError
 from cellstrata.tasks.trees.jobs import Job
 
 T = TypeVar("T")
-Where = Literal["pool", "apart", "here"]
 
 
 def store_failed(task: Any, run: Any, state: Any) -> bool:
-    """Retry only what a store may do better the next time; never a wrong input, a full disk or a lost worker."""
-    error = state.result(raise_on_failure=False, _sync=True)
-    return (
-        isinstance(error, (OSError, TimeoutError))
-        and not isinstance(error, (DataError, FileNotFoundError, PermissionError))
-        and not isinstance(error, (Stopped, WorkerDied, StoreError))  # a store's have been tried for a minute
-        and getattr(error, "errno", None) not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
-    )
+    """Retry only what a store may do better the next time."""
+    return may_pass(state.result(raise_on_failure=False, _sync=True))
 
 
 RETRYING: dict[str, Any] = {
     "task_run_name": "{name}",
-    "retries": 2,
-    "retry_delay_seconds": [1.0, 4.0],
+    "retries": len(RETRY_DELAYS),
+    "retry_delay_seconds": list(RETRY_DELAYS),
     "retry_jitter_factor": 0.5,
     "retry_condition_fn": store_failed,
 }
@@ -108,3 +100,74 @@ async def run_step(
     future = task.submit(name, where, function, quote(arguments), find)
     result: T = await asyncio.to_thread(future.result)
     return result
+
+
+@dataclass(frozen=True, eq=False)
+class PrefectWork:
+    """A task that was submitted."""
+
+    future: Any
+
+    @property
+    def from_cache(self) -> bool:
+        """Whether Prefect found its result in the cache."""
+        return bool(self.future.state.name == "Cached")
+
+    def add_done_callback(self, callback: Callable[[PrefectWork], object], /) -> None:
+        """Have a function called with this when the task has ended."""
+        self.future.add_done_callback(lambda _: callback(self))
+
+    async def failure(self) -> BaseException | str | None:
+        """Return why the task failed, None where it completed."""
+        self.future.wait()  # without it the state is not yet final
+        state = self.future.state
+        if state.is_completed():
+            return None
+        error = await state.aresult(raise_on_failure=False)
+        return error if isinstance(error, BaseException) else str(state.message)
+
+    def result(self) -> Any:
+        """Return what the task returned."""
+        return self.future.result()
+
+
+@dataclass(frozen=True)
+class PrefectSteps:
+    """The steps of a dataset as Prefect's tasks, to be used within a flow.
+
+    `blocks` has the ids of documents that the run has saved, by server and name.
+    """
+
+    blocks: dict[str, Any]
+
+    async def run(
+        self,
+        name: str,
+        where: Where,
+        function: Callable[..., T],
+        *arguments: object,
+        find: Callable[..., T | None] | None = None,
+    ) -> T:
+        """Run a step as `run_step` does."""
+        return await run_step(name, where, function, *arguments, find=find)
+
+    async def splitting(self, cache: Cache, *, refresh: bool) -> Submit:
+        """Return what submits jobs as the task `split`, whose results are those of the cache."""
+        storage = await asyncio.to_thread(cache_block, cache, self.blocks)
+        task: Any = split.with_options(result_storage=storage, refresh_cache=refresh)
+
+        def submit(name: str, job: Job, after: Submitted | None) -> Submitted:
+            parents = [after.future] if isinstance(after, PrefectWork) else None
+            return PrefectWork(task.submit(name=name, key=job.key, job=quote(job), wait_for=parents))
+
+        return submit
+
+    def submit_apart(
+        self,
+        name: str,
+        function: Callable[..., T],
+        arguments: tuple[Any, ...],
+        find: Callable[..., T | None] | None = None,
+    ) -> Submitted:
+        """Submit a step that runs in a process of its own."""
+        return PrefectWork(step.submit(name, "apart", function, quote(arguments), find))

@@ -25,3 +25,19 @@ def find_entry(
     except WrongJson as error:
         log.warning("cache entry %s in %s is damaged (%s): computed again", key, cache.store.url, error)
         return None
+
+
+def intact(cache: Cache, key: str) -> Record | None:
+    """Return the record of a key if it and everything that it names is there and intact."""
+    record = cache.read_record(key)
+    if record is None:
+        return None
+    if record.kind == "bundle":
+        members = record.body.get("splits")
+        if not isinstance(members, list):
+            return None
+        evidence = record.body.get("evidence", [])
+        cache.look_ahead(map(str, [*members, *evidence]))
+        whole = all(cache.find(str(member), "split") for member in members)
+        return record if whole and all(cache.find(str(member), "evidence") for member in evidence) else None
+    return cache.find(key, record.kind)  # type: ignore[arg-type]
