@@ -11,13 +11,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from cellstrata.configs.clustering import ClusteringConfig, NeighborsConfig, PlotsConfig
+    from cellstrata.configs.clustering import ClusteringConfig, PlotsConfig
     from cellstrata.configs.dataset import DatasetConfig
     from cellstrata.configs.errors import ConfigError, Problem
     from cellstrata.configs.form.reference import json_schema, reference_table
     from cellstrata.configs.hierarchy import Hierarchy, LevelParameters
     from cellstrata.configs.loading.load import load_config
     from cellstrata.configs.model import RunConfig
+    from cellstrata.configs.neighbors import NeighborsConfig
 
 __all__ = [
     "ClusteringConfig",
@@ -40,7 +41,7 @@ _WHERE = {
     "DatasetConfig": "dataset",
     "Hierarchy": "hierarchy",
     "LevelParameters": "hierarchy",
-    "NeighborsConfig": "clustering",
+    "NeighborsConfig": "neighbors",
     "PlotsConfig": "clustering",
     "Problem": "errors",
     "RunConfig": "model",

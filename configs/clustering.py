@@ -29,13 +29,11 @@ from cellstrata.configs.expression import ExpressionConfig
 from cellstrata.configs.hierarchy import Hierarchy
 from cellstrata.configs.hierarchy_schema import HIERARCHY_SCHEMA
 from cellstrata.configs.markers import AskedMarkers
+from cellstrata.configs.neighbors import AskedNeighbors, NeighborsConfig
 from cellstrata.configs.values import (
-    Count,
     CountFromZero,
     Gpu,
     Iterations,
-    Metric,
-    Neighbors,
     NothingIsEmpty,
     Runs,
     Share,
@@ -55,17 +53,6 @@ ENGINES = ("igraph", "leidenalg", "libreville", "rapids")
 SWEEP = "auto"  # in the place of resolutions
 
 STRICT = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-
-
-class NeighborsConfig(BaseModel):
-    """How a neighbourhood graph is built; what is left out comes from the stored graph's record."""
-
-    model_config = STRICT
-
-    n_neighbors: Neighbors | None = Field(None, description="Neighbours of each cell. Default: as recorded, else 15.")
-    use_rep: Text | None = Field(None, description="Embedding in `obsm`. Default: as recorded, else `X_pca`.")
-    metric: Metric | None = Field(None, description="Distance: `euclidean` or `cosine`. Default: as recorded.")
-    n_pcs: Count | None = Field(None, description="Use only the first so many columns of the embedding.")
 
 
 class PlotsConfig(BaseModel):
@@ -110,17 +97,6 @@ def _engine(value: object) -> object:
     raise refuse(f"must be {one_of(ENGINES)}, not {shown(value)}", did_you_mean(value, ENGINES))
 
 
-def _neighbors(value: object) -> object:
-    # `false` is the ancestor's spelling of "the stored graph, as it is".
-    if value is False or isinstance(value, NeighborsConfig):
-        return value
-    if value is None:
-        return NeighborsConfig()
-    if isinstance(value, Mapping):
-        return NeighborsConfig.model_validate(value)
-    raise refuse(f"must be a mapping such as {{n_neighbors: 30, use_rep: X_pca}}, or false, not {shown(value)}")
-
-
 def _spelled(hierarchy: Hierarchy, info: SerializationInfo) -> object:
     return text_keys(hierarchy.spelling) if info.mode == "json" else copy.deepcopy(hierarchy.spelling)
 
@@ -142,7 +118,7 @@ class ClusteringConfig(BaseModel):
         None,
         description="Stored graph, by its key in `uns`. Default: `neighbors` if there, else a new graph.",
     )
-    neighbors: Annotated[NeighborsConfig | Literal[False], BeforeValidator(_neighbors)] = Field(
+    neighbors: AskedNeighbors = Field(
         default_factory=NeighborsConfig,
         description="How graphs are built, on request and at deeper levels; `false`: only the stored graph.",
     )

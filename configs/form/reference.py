@@ -9,13 +9,14 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from cellstrata.configs.clustering import ClusteringConfig, NeighborsConfig, PlotsConfig
+from cellstrata.configs.clustering import ClusteringConfig, PlotsConfig
 from cellstrata.configs.dask import DaskConfig
 from cellstrata.configs.dataset import InputConfig
 from cellstrata.configs.embedding import EmbeddingConfig
 from cellstrata.configs.evidence import EvidenceConfig, StopRules
 from cellstrata.configs.markers import MarkersConfig
 from cellstrata.configs.model import Defaults, RunConfig
+from cellstrata.configs.neighbors import NeighborsConfig
 
 # What may be written and is then normalised, so that validation alone does not show it.
 _ONE_OR_MORE = ("umap_colors", "batch_keys", "colors", "plot_centroids", "algorithm", "resolutions")

@@ -6,12 +6,13 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
-from cellstrata.configs.clustering import ClusteringConfig, NeighborsConfig, PlotsConfig
+from cellstrata.configs.clustering import ClusteringConfig, PlotsConfig
 from cellstrata.configs.clustering_args import ALLOWED
 from cellstrata.configs.errors import Path
 from cellstrata.configs.migration.hierarchy import migrated_hierarchy
 from cellstrata.configs.migration.notes import Notes
 from cellstrata.configs.migration.values import Note, as_number, as_switch
+from cellstrata.configs.neighbors import NeighborsConfig
 
 _SWITCHES = ("recompute_neighbors", "recompute_umap", "overwrite", "use_gpu")
 _NUMBERS = ("resolutions", "n_cell_cpu", "n_neighbors", "n_pcs")
