@@ -16,9 +16,10 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 demo: $(VENV)/.run
 	@$(BIN)/cellstrata demo
 
+# TESTS names some, or leaves some out: make test TESTS="-m 'not processes'" for those that finish soon.
 # Two at a time by files: each has a Prefect server of its own, and more would only wait for the disk.
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 1
+	$(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 1 $(TESTS)
 
 # The lowest releases that pyproject.toml allows, on the oldest Python: each bound there is one that passed this.
 lowest: $(LOWEST)/.dev

@@ -97,6 +97,7 @@ def test_refresh_makes_every_run_anew(run: Run, cloud: Path, tmp_path: Path) -> 
     assert labels(again).equals(labels(first))
 
 
+@pytest.mark.processes
 def test_a_killed_run_goes_on_with_the_runs_that_it_has(
     server: str, cloud: Path, in_threads: tuple[pd.DataFrame, Path], tmp_path: Path
 ) -> None:

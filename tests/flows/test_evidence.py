@@ -205,6 +205,7 @@ def test_refresh_gathers_it_anew(one: Run, planted: Path, tmp_path: Path) -> Non
     assert labels(again).equals(labels(first))
 
 
+@pytest.mark.processes
 def test_a_killed_run_goes_on_with_the_evidence_that_it_has(
     server: str, planted: Path, one: Run, tmp_path: Path
 ) -> None:

@@ -53,6 +53,7 @@ def whole(server: str, blobs: Path, tmp_path_factory: pytest.TempPathFactory) ->
     return report["datasets"]["d/f"]  # type: ignore[no-any-return]
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize(("victim", "done"), [("run", 0.1), ("run", 0.6), ("worker", 0.3)])
 def test_a_kill_costs_only_what_was_under_way(
     victim: str, done: float, server: str, whole: dict[str, Any], tmp_path: Path, blobs: Path
@@ -99,6 +100,7 @@ def splits(records: Path) -> int:
     return found
 
 
+@pytest.mark.processes
 def test_a_cluster_that_takes_its_worker_along(
     run: Run, whole: dict[str, Any], blobs: Path, pbmc: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -276,6 +278,7 @@ def test_damage_met_by_the_command(cluster: Cluster, forms: dict[str, Path], tmp
         assert all(np.array_equal(level(number), expected[number - 1]) for number in (1, 2))
 
 
+@pytest.mark.processes
 def test_the_server_may_die(tmp_path: Path, blobs: Path, run: Run, whole: dict[str, Any]) -> None:
     """Killed in the middle of a run, it takes the run with it, at once; the next one finishes."""
     path = config(tmp_path, blobs, **SETTINGS)

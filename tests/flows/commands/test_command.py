@@ -108,6 +108,7 @@ def test_schema_and_help() -> None:
     assert cellstrata("frobnicate").returncode == 2
 
 
+@pytest.mark.processes
 def test_ctrl_c_stops_soon_leaves_no_process_and_loses_no_split(server: str, tmp_path: Path, blobs: Path) -> None:
     settings = {"neighbors": {"use_rep": "X_latent"}, "hierarchy": 6, "resolutions": [0.5, 1.0, 2.0, 3.0]}
     path = config(tmp_path, blobs, **settings)

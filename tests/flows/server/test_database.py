@@ -13,7 +13,7 @@ from cellstrata.flows.server.connection import Connection
 from cellstrata.flows.server.database import first_start, made, server_folder, with_own_database
 from cellstrata.flows.server.embedded_server import EmbeddedServer, ServerFailed, names_database
 
-pytestmark = pytest.mark.prefect
+pytestmark = [pytest.mark.prefect, pytest.mark.processes]
 
 
 def test_the_users_database_is_not_touched_and_a_newer_one_is_named(

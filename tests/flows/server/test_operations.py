@@ -21,7 +21,7 @@ from tests.flows.operating import POOL, Operation, computed_and_cached, operatio
 from tests.flows.test_recovery import splits
 from tests.s3_server import SETTINGS
 
-pytestmark = pytest.mark.prefect
+pytestmark = [pytest.mark.prefect, pytest.mark.processes]
 LATENT: dict[str, Any] = {"neighbors": {"use_rep": "X_latent"}, "hierarchy": 2, "resolutions": [0.5, 1.0]}
 SOME = LATENT | {"resolutions": [0.5, 0.7, 0.9, 1.1]}
 QUICK = ("--runner", "threads")  # where no worker process is asked about
