@@ -22,7 +22,7 @@ from cellstrata.tasks.overlays.document import MADE_BY
 from cellstrata.tasks.publishing.markers_parquet import ClusterMarkers, write_markers_parquet
 from cellstrata.tasks.results.marker_profiles import Profile
 from cellstrata.tasks.results.marker_tests import compare, read_parts
-from cellstrata.tasks.results.names import SUFFIXES
+from cellstrata.tasks.results.names import MARKERS, SUFFIXES
 from cellstrata.tasks.results.record import ResultRecord, read_result, told_columns
 from cellstrata.tasks.stores.data_errors import OutputError
 from cellstrata.tasks.stores.places import Place
@@ -59,7 +59,7 @@ class Markers:
 def table_url(result: str) -> str:
     """Return where the markers of a result are: beside the labels of a run."""
     suffix = next((suffix for suffix in SUFFIXES if result.endswith(suffix)), "")
-    return join(result.removesuffix(suffix), "markers.parquet") if suffix else f"{result}.markers.parquet"
+    return join(result.removesuffix(suffix), MARKERS) if suffix else f"{result}.{MARKERS}"
 
 
 def write_markers(place: Place, request: MarkerRequest, say: Callable[[str], object] = lambda text: None) -> Markers:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from cellstrata.tasks.stores.store import absolute, real
 
+MARKERS = "markers.parquet"  # in the folder of a result's labels
 SUFFIXES = (".zarr.zip", ".zarr", ".h5ad", ".h5", ".zip")
 
 

@@ -208,10 +208,12 @@ def provenance(
     command: str = "run",
     stability: Sequence[str] = (),
     advice: Sequence[Advice] = (),
+    markers: Mapping[str, object] | None = None,
 ) -> dict[str, Any]:
     """Return the entry `uns['clustering']`; nested settings are JSON texts, the tree is a table.
 
-    `stability` names the columns of `obsm['clustering_stability']`, `advice` tells which resolution to take.
+    `stability` names the columns of `obsm['clustering_stability']`, `advice` tells which resolution to take, and
+    `markers` which marker genes were asked for.
     """
     return {
         "made_by": MADE_BY,
@@ -227,4 +229,5 @@ def provenance(
         "tree": tree_table(trees),
         **({"stability": json.dumps(list(stability))} if stability else {}),
         **({"advice": json.dumps([one.to_json() for one in advice])} if advice else {}),
+        **({"markers": json.dumps(markers, sort_keys=True)} if markers else {}),
     }

@@ -21,9 +21,11 @@ from cellstrata.tasks.elements.ownership import is_ours
 from cellstrata.tasks.elements.reading import obs_names, open_anndata
 from cellstrata.tasks.inputs.inspection import Input
 from cellstrata.tasks.inputs.stored_graph import DEFAULT_REP
+from cellstrata.tasks.kernels.versions import installed_version
 from cellstrata.tasks.publishing.labels_parquet import has_key, write_labels_parquet
 from cellstrata.tasks.publishing.link_mode import tied_to_this_machine
 from cellstrata.tasks.publishing.publish import publish
+from cellstrata.tasks.results.names import MARKERS
 from cellstrata.tasks.results.provenance import column_facts, provenance, versions
 from cellstrata.tasks.results.single_cells import nearly_all_alone
 from cellstrata.tasks.results.stability import Values, cell_stability
@@ -38,6 +40,8 @@ from cellstrata.tasks.trees.tree import Tree
 if TYPE_CHECKING:
     import pandas as pd
     import scipy.sparse as sp
+
+MARKERS_SCHEME = 1  # raise it when a result says otherwise which markers were asked for
 
 
 @dataclass(frozen=True)
@@ -83,6 +87,15 @@ class Finished:
             pca,
             advice,
         )
+
+    @property
+    def asked_markers(self) -> dict[str, object] | None:
+        """What the result says of the marker genes that are asked for: their table beside it, and how they are found.
+
+        They are found after the result is published, so it has none of their numbers.
+        """
+        asked = self.configuration["clustering"]["markers"]
+        return asked and {"table": MARKERS, "version": installed_version("cellstrata") or "", **asked}
 
     def notices(self) -> list[str]:
         """Return what the user should know of the trees: cells without a parent, clusters that do not exist."""
@@ -135,6 +148,7 @@ class Finished:
             link=self.link,
             colors=SCHEME,
             **({"advice": [ADVICE_SCHEME, *map(Advice.to_json, self.advice)]} if self.advice else {}),
+            **({"markers": MARKERS_SCHEME} if self.asked_markers else {}),
             **({"left_out": sorted(self.source.earlier_columns)} if self.source.earlier_columns else {}),
         )
 
@@ -205,6 +219,7 @@ def publish_result(finished: Finished, cache: Cache) -> Published:
     record = provenance(
         finished.configuration, source.identity, finished.trees, neighbors_key=source.neighbors_key,
         graph=finished.graph, publish_key=key, created=created, stability=list(stability), advice=finished.advice,
+        markers=finished.asked_markers,
     )  # fmt: skip
     uns |= {"clustering": record} | color_entries(tree_palette(record["tree"], facts), labels)
     same_input = older.get("command") == "run" and older.get("input") == json.dumps(source.identity, sort_keys=True)

@@ -15,6 +15,7 @@ from cellstrata.tasks.results.marker_genes import MarkerRequest, write_markers
 from cellstrata.tasks.stores.places import Place
 from tests.flows.commands.test_command import cellstrata, config
 from tests.flows.conftest import Run
+from tests.tasks.report.reports import Page, parsed
 
 RAW: dict[str, Any] = {"hierarchy": 2, "markers": {"raw": True, "n_genes": 20}}
 
@@ -34,6 +35,11 @@ def test_they_are_those_of_the_command(one: Run, pbmc: Path, tmp_path: Path, met
     assert report["markers"] == str(Path(report["labels"]).with_name("markers.parquet"))
     mine = table(report)
     assert set(mine["column"]) == set(report["columns"])
+    said = json.loads(anndata.read_zarr(report["output"]).uns["clustering"]["markers"])
+    how = json.loads(pq.read_schema(report["markers"]).metadata[b"markers"])
+    assert said.pop("table") == Path(report["markers"]).name
+    assert said == {name: how[name] for name in said}
+    assert {*said} == {"method", "against", "layer", "raw", "normalize", "n_genes", "min_cells", "version"}
     request = MarkerRequest(raw=True, n_genes=20, method=method)  # type: ignore[arg-type]
     found = write_markers(Place(report["output"]), request)
     pd.testing.assert_frame_equal(mine, pq.read_table(found.table).to_pandas())
@@ -51,8 +57,12 @@ def test_a_second_run_reads_no_values(one: Run, pbmc: Path, tmp_path: Path, monk
     )
     again = one(pbmc, RAW, runner="threads")
     assert Path(again["markers"]).stat().st_mtime_ns == written
+    assert again["written"] is False
     elsewhere = one(pbmc, RAW, runner="threads", out="elsewhere")
     pd.testing.assert_frame_equal(table(elsewhere), table(first))
+    pages = [parsed(Path(page["report"]).read_text()) for page in (first, elsewhere)]
+    assert pages[0].facts["dots"] == pages[1].facts["dots"]
+    assert (pages[0].array("dots/means") == pages[1].array("dots/means")).all()
     assert len(entries(tmp_path)) == 1
 
 
@@ -75,6 +85,7 @@ def test_those_of_other_clusters_do_not_stay(one: Run, pbmc: Path) -> None:
     there = Path(first["markers"])
     again = one(pbmc, {"hierarchy": 2, "seed": 3})
     assert "markers" not in again
+    assert "markers" not in anndata.read_zarr(again["output"]).uns["clustering"]
     assert not there.exists()
     request = MarkerRequest(raw=True)
     made = Path(write_markers(Place(again["output"]), request).table)
@@ -107,9 +118,25 @@ def test_the_report_shows_them_and_the_cache_keeps_them(one: Run, pbmc: Path, tm
     assert "Marker genes, the best first, in raw/X" in page
     best = table(report).query("against == 'all' and rank == 1")
     assert all(f">{gene} (" in page or f", {gene} (" in page for gene in best["gene"])
+    _check_dots(parsed(page), anndata.read_zarr(report["output"]))
     (key,) = entries(tmp_path)
     notes = [json.loads(path.read_text()) for path in (tmp_path / "cache" / "v1" / "datasets").iterdir()]
     assert any(key in note["keys"] for note in notes)
+
+
+def _check_dots(page: Page, result: anndata.AnnData) -> None:
+    """The dots of level 1 are the means and shares of the values themselves."""
+    family = page.facts["dots"]["families"][0]
+    tree = page.facts["trees"][family["tree"]]
+    column = result.obs[tree["columns"][tree["level"][family["clusters"][0]]]].astype(str)
+    genes = [page.facts["dots"]["genes"][gene] for gene in family["genes"]]
+    values = pd.DataFrame(result.raw[:, genes].X.toarray(), index=column)
+    wide = len(family["clusters"]) + 1
+    means, shares = (page.array(f"dots/{name}")[: len(genes) * wide].reshape(-1, wide) for name in ("means", "shares"))
+    for at, cluster in enumerate(family["clusters"]):
+        own = values.loc[tree["label"][cluster]]
+        assert means[:, at] / 255 * family["highest"] == pytest.approx(own.mean().to_numpy(), abs=0.02)
+        assert shares[:, at] / 255 == pytest.approx((own > 0).mean().to_numpy(), abs=1 / 400)
 
 
 @pytest.mark.parametrize(
