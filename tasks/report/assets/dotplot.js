@@ -53,7 +53,9 @@ function drawDots() {
       el("path", { class: "ground", d: `M0 ${y(r) - row / 2}H${W}V${y(r) + row / 2}H0Z` }), el("circle", { cx: 10, cy: y(r), r: 6, fill: tree.color[i], stroke: "none" }), el("text", { x: left - 12, y: y(r) + 4, "text-anchor": "end" }, label));
   });
   const rule = el("path", { d: `M0 ${y(rows) - row / 2 - 3}H${W}`, stroke: "var(--line)" });
+  const focused = box.contains(document.activeElement) ? document.activeElement.dataset.cluster : undefined; // it stays on its row
   box.replaceChildren(el("div", { class: "scroll dots", tabindex: "0", role: "region", "aria-label": `Dot plot of ${familyName(family)}` }, el("svg", { viewBox: `0 0 ${W} ${H}`, width: W, height: H, style: "max-width:none" }, ...sides, rule, ...bars, ...heads, el("g", { class: "values", "aria-hidden": "true" }, ...dots))), dotsKey(relative, highest));
+  if (focused !== undefined) box.querySelector(`[data-cluster="${focused}"]`)?.focus();
   const alone = mine >= 0 && mine !== state.cluster ? ` ${tree.label[state.cluster]} has no sisters: shown is ${tree.label[mine]} among its own.` : "";
   byId("dotplot-said").textContent = `The best genes of each of ${count(rows)} clusters against ${AGAINST[against]}; a gene that several have stands once, with the one whose mean is highest.${family.more ? ` The ${rows} largest of ${count(rows + family.more)} clusters.` : ""}${alone}`;
 }

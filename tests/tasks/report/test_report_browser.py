@@ -373,6 +373,7 @@ def dots(driver: Any) -> list[dict[str, Any]]:
 
 
 def test_the_dot_plot_follows_what_is_chosen(dotted: Any) -> None:
+    from selenium.webdriver.common.keys import Keys
     from selenium.webdriver.support.ui import Select
 
     rows = [row.text for row in dotted.find_elements("css selector", "#dotplot [data-cluster] text:last-child")]
@@ -401,6 +402,10 @@ def test_the_dot_plot_follows_what_is_chosen(dotted: Any) -> None:
     press(dotted, "#dotplot [aria-label^='Cluster 3_4,'] text")
     assert "Cluster 3_4 of leiden_0.1_2" in find(dotted, "#detail").text
     assert find(dotted, "#dotplot .chosen").get_attribute("aria-label").startswith("Cluster 3_4, ")
+    dotted.execute_script("document.querySelector('#dotplot [data-cluster]').focus()")
+    dotted.switch_to.active_element.send_keys(Keys.ENTER)
+    assert "Cluster 3_0 of leiden_0.1_2" in find(dotted, "#detail").text
+    assert dotted.switch_to.active_element.get_attribute("aria-label").startswith("Cluster 3_0, ")
     dotted.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme("dark")]})
     settled(dotted)
     dark = dots(dotted)
