@@ -22,6 +22,7 @@ from pydantic import (
 
 from cellstrata.configs.cluster_ids import TreeId
 from cellstrata.configs.clustering_args import check, folded
+from cellstrata.configs.contradictions import contradictions
 from cellstrata.configs.embedding import AskedEmbedding, EmbeddingConfig
 from cellstrata.configs.errors import ConfigError, Problem, did_you_mean, one_of, shown
 from cellstrata.configs.evidence import AUTO, NEVER, AskedEvidence, AskedStop, StopRules
@@ -137,6 +138,11 @@ class ClusteringConfig(BaseModel):
         description="Embedding on which clusters below level 1 are split: `reuse` (the default), or one derived from "
         "the expression of each cluster's own cells: `pca`, `hvg_pca`, or a mapping.",
     )
+    publish_embeddings: Switch = Field(
+        False,
+        description="true: the embeddings that are derived for clusters are written to `embeddings.zarr` beside the "
+        "result's labels.",
+    )
     recompute_umap: Switch = Field(False, description="Compute a new UMAP even if one is stored.")
     umap_colors: TextList = Field(
         default_factory=list,
@@ -251,7 +257,7 @@ class ClusteringConfig(BaseModel):
         if not isinstance(data, Mapping):
             return handler(data)
         data = folded({str(key): value for key, value in data.items()})
-        problems = list(_contradictions(data))
+        problems = contradictions(data)
         try:
             config = handler(data)
         except ValidationError as error:
@@ -313,18 +319,3 @@ def _of_level_1(config: ClusteringConfig) -> list[Problem]:
         return []
     message = "level 1 is split on an embedding of all cells, which the input has or of which `neighbors` tells"
     return [Problem(("hierarchy",), message, "leave `embedding` out there")]
-
-
-def _contradictions(data: Mapping[str, object]) -> list[Problem]:
-    found = []
-    algorithm = data.get("algorithm")
-    wanted = algorithm if isinstance(algorithm, list) else [algorithm]
-    engine = data.get("engine")
-    if engine in ("leidenalg", "libreville") and "louvain" in wanted:
-        found.append(Problem(("engine",), f"{engine} has no louvain", "write `engine: igraph`, or leave it out"))
-    if engine == "rapids" and data.get("use_gpu", False) is False:
-        found.append(Problem(("engine",), "rapids runs on a GPU only", "write `use_gpu: true` or `required` beside it"))
-    if data.get("recompute_neighbors") is True and data.get("neighbors") is False:
-        message = "false (only the stored graph) contradicts `recompute_neighbors: true`"
-        found.append(Problem(("neighbors",), message, "drop one of the two"))
-    return found

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from typing import Annotated
 
 from prefect import flow, runtime
@@ -16,6 +17,7 @@ from cellstrata.configs.form.schema import AsForm
 from cellstrata.configs.model import RunConfig
 from cellstrata.flows.all_datasets import all_datasets, of_one_file
 from cellstrata.flows.dataset import DatasetSteps
+from cellstrata.flows.embeddings import embeddings_beside
 from cellstrata.flows.monitor.artifacts import LiveArtifacts, column_rows
 from cellstrata.flows.monitor.outcome import run_name, run_state
 from cellstrata.flows.monitor.summary import DatasetSummary, RunSummary
@@ -75,8 +77,9 @@ async def _through(steps: DatasetSteps) -> DatasetSummary:
         advice = await steps.advice(trees, swept)
         finished = Finished.of(steps.source, trees, graph, umap, embeddings, steps.run.config, advice)
         published = await steps.publish(finished)
+        beside = await embeddings_beside(steps.run, finished, published, steps.cache)
         markers = await steps.markers(finished, published)
         pages = await steps.draw(finished, published, markers)
         links = pages.links(steps.source.output)
         await live.tell(column_rows(published, trees), links, pages.previews, advice)
-    return steps.end(published, pages, advice, markers)
+    return replace(steps.end(published, pages, advice, markers), embeddings=beside)

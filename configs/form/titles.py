@@ -9,6 +9,7 @@ CLUSTERING = {
     "resolutions": "Resolutions",
     "hierarchy": "Levels of sub-clustering",
     "embedding": "Embedding of clusters below level 1",
+    "publish_embeddings": "Write embeddings of clusters beside the result",
     "neighbors": "How neighbors are found",
     "recompute_neighbors": "Build a new graph of neighbors",
     "neighbors_key": "Stored graph of neighbors",

@@ -235,7 +235,8 @@ class Terminal:
                     )
         for dataset in summary.datasets.values():
             places = {"result": dataset.output, "labels": dataset.labels, "markers": dataset.markers,
-                      "figures": dataset.figures, "report": dataset.report}  # fmt: skip
+                      "embeddings": dataset.embeddings, "figures": dataset.figures,
+                      "report": dataset.report}  # fmt: skip
             for what, place in places.items():
                 self._place(what, place)
         self._place("index", summary.index)

@@ -24,6 +24,8 @@ class DatasetSummary:
         URL of `labels.parquet`, the new columns alone.
     markers : str or None
         URL of `markers.parquet`, the marker genes of all clusters.
+    embeddings : str or None
+        URL of `embeddings.zarr`, the embeddings that were derived for clusters.
     figures : str or None
         URL of the folder of figures.
     report : str or None
@@ -52,6 +54,7 @@ class DatasetSummary:
     output: str | None = None
     labels: str | None = None
     markers: str | None = None
+    embeddings: str | None = None
     figures: str | None = None
     report: str | None = None
     columns: tuple[str, ...] = ()
@@ -130,8 +133,8 @@ class RunSummary:
     def document(self) -> dict[str, object]:
         """Return what `--json` prints: for each dataset its output, columns, splits and seconds, or its error, and
         where the index of the reports is."""
-        kept = ("output", "labels", "markers", "figures", "report", "columns", "clusters", "modularity", "splits",
-                "seconds", "error", "notices", "advice")  # fmt: skip
+        kept = ("output", "labels", "markers", "embeddings", "figures", "report", "columns", "clusters",
+                "modularity", "splits", "seconds", "error", "notices", "advice")  # fmt: skip
         datasets: dict[str, object] = {}
         for name, dataset in self.datasets.items():
             said = dataset.to_json()

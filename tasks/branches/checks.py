@@ -7,6 +7,7 @@ from importlib.util import find_spec
 
 from cellstrata.configs.clustering import ClusteringConfig
 from cellstrata.configs.embedding import EmbeddingConfig
+from cellstrata.tasks.branches.embeddings_zarr import embeddings_problem
 from cellstrata.tasks.branches.harmony import harmony_problem
 from cellstrata.tasks.elements.opening import DataError, InputError
 from cellstrata.tasks.elements.own_metadata import take_own
@@ -26,6 +27,8 @@ def expression_problems(source: Input, settings: ClusteringConfig) -> list[str]:
                 found += [str(problem) for problem in _problems(root, source.url, asked)]
         except DataError as error:
             found.append(str(error))
+    if settings.publish_embeddings and (problem := embeddings_problem(source.opened, source.output)) is not None:
+        found.append(problem)
     return [f"{source.name}: {problem}" for problem in dict.fromkeys(found)]
 
 
@@ -54,6 +57,8 @@ def embedding_notices(source: Input, settings: ClusteringConfig) -> list[str]:
     base, asked = source.neighbors.embedding.use_rep, settings.embedding
     if settings.hierarchy.depth == 1 and asked is not None and asked.derives:
         return ["`embedding` is for clusters below level 1, and there is no other level: add `hierarchy: 2`"]
+    if settings.publish_embeddings and not settings.embeddings_of_clusters:
+        return ["`publish_embeddings` is for those of clusters' own, and none are derived: add `embedding: hvg_pca`"]
     if base == DEFAULT_REP or all(each.harmony is not None for each in settings.embeddings_of_clusters):
         return []
     return [

@@ -10,7 +10,10 @@ import anndata
 import numpy as np
 import pandas as pd
 import pytest
+import zarr
+from anndata.io import read_elem
 
+from cellstrata.tasks.stores.digest import digest_array
 from tests.flows.commands.test_command import cellstrata, config
 from tests.flows.conftest import Run
 from tests.tasks.branches.planted import Rare, recovered
@@ -189,3 +192,50 @@ def test_the_plan_and_explain_know_of_such_clusters(flat: Path, tmp_path: Path) 
 def test_a_notice_where_no_level_uses_it(one: Run, flat: Path) -> None:
     report = one(flat, BASE | {"embedding": OWN})
     assert [notice for notice in report["notices"] if "add `hierarchy: 2`" in notice]
+
+
+def test_embeddings_are_published_where_they_are_asked_for(one: Run, flat: Path, s3: str, tmp_path: Path) -> None:
+    asked = BASE | {"resolutions": [0.1], "hierarchy": 3, "embedding": OWN, "min_cells": 10, "publish_embeddings": True}
+    asked["neighbors"] = {"use_rep": "X_pca", "n_neighbors": 5}
+    report = one(flat, asked)
+    place = tmp_path / "out" / "clustering" / "dataset~d" / "file_id~f" / "embeddings.zarr"
+    assert report["embeddings"] == str(place)
+    result = anndata.read_zarr(report["output"])
+    tree = result.uns["clustering"]["tree"]
+    derived = tree[tree["embedding"].str.startswith("hvg_pca")]
+    assert len(derived) >= 4, "at two levels"
+    for row in derived.itertuples():
+        one_of = anndata.read_zarr(place / row.column / row.cluster)
+        assert one_of.obs_names.tolist() == result.obs_names[result.obs[row.column] == row.cluster].tolist()
+        assert one_of.obsm["X_pca"].shape[0] == row.n_cells
+        assert one_of.obsm["X_pca"].dtype == np.float32
+        assert digest_array(np.ascontiguousarray(one_of.obsm["X_pca"])) == row.cells, "what was split"
+        assert 0 < one_of.n_vars <= result.n_vars
+        assert set(one_of.var_names) <= set(result.var_names)
+        assert one_of.uns["embedding"]["derived"] == row.embedding
+    assert {path.name for path in place.iterdir() if path.is_dir()} == {*derived["column"], "uns"}
+
+    before = {path: path.stat().st_mtime_ns for path in place.rglob("*")}
+    assert one(flat, asked)["splits"]["executed"] == 0
+    assert {path: path.stat().st_mtime_ns for path in place.rglob("*")} == before, "exactly these stood there"
+    remote = one(flat, asked, output_dir=f"{s3}/out")
+    whole = read_elem(zarr.open_group(remote["embeddings"], mode="r"))
+    first = derived.iloc[0]
+    there = anndata.read_zarr(place / first.column / first.cluster)
+    np.testing.assert_array_equal(whole[first.column][first.cluster].obsm["X_pca"], there.obsm["X_pca"])
+
+    without = one(flat, {**asked, "publish_embeddings": False})
+    assert labels(without).equals(labels(report))
+    assert "embeddings" not in without
+    assert not place.exists()
+
+
+def test_what_is_not_ours_stays(flat: Path, tmp_path: Path) -> None:
+    place = tmp_path / "out" / "clustering" / "dataset~d" / "file_id~f" / "embeddings.zarr"
+    place.mkdir(parents=True)
+    (place / "notes.txt").write_text("mine")
+    path = config(tmp_path, flat, **(BASE | {"hierarchy": 2, "embedding": OWN, "publish_embeddings": True}))
+    done = cellstrata("run", path)
+    assert done.returncode == 2
+    assert f"{place}: stands where `publish_embeddings` writes" in done.stderr
+    assert [each.name for each in place.iterdir()] == ["notes.txt"]

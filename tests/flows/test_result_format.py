@@ -65,7 +65,7 @@ def folder(run: Run, data: Path, tmp_path: Path) -> Path:
     run(output_dir=str(tmp_path / "out"), figures=True, link="copy", **places)
     run(output_dir=str(tmp_path / "referring"), figures=False, report=False, link="reference", **places)
     datasets["d"]["clustering"] = clustering | {
-        "embedding": {"method": "pca", "layer": "logs"}, "stop": {"min_markers": 1},
+        "embedding": {"method": "pca", "layer": "logs"}, "publish_embeddings": True, "stop": {"min_markers": 1},
     }  # fmt: skip
     run(output_dir=str(tmp_path / "own embeddings"), figures=False, report=False, **places)
     return tmp_path
@@ -145,6 +145,17 @@ def test_the_page_lists_what_a_run_writes(folder: Path) -> None:
     check("references", document["cellstrata"])
     same: Any = zarr.open_group(linked_store(str(referring)), mode="r")
     assert set(same["uns/clustering"]) == set(record)
+
+    place = (
+        folder / "own embeddings" / "clustering" / "dataset~d" / "file_id~f" / "embeddings.zarr" / "leiden_0.5_1" / "0"
+    )
+    embedding: Any = zarr.open_group(str(place), mode="r")
+    stored = {name: stored_type(embedding[name]) for name in documented("embeddings")}
+    assert stored == documented("embeddings")
+    assert {*embedding} == {name.partition("/")[0] for name in stored}
+    assert all(
+        f"`{name}`" in documented("embeddings", whole=True)["uns/embedding"] for name in embedding["uns/embedding"]
+    )
 
     _check_cache(folder / "cache" / "v1")
 
