@@ -122,6 +122,8 @@ def _variable(scanpy: Any, adata: Any, asked: EmbeddingConfig, *, batched: bool)
     if (n := int(expressed.sum())) < 2:
         raise NotDerivable(f"{n} of the genes {'is' if n == 1 else 'are'} expressed")
     part = adata[:, expressed].copy()
+    if not _varies(part.X):
+        raise NotDerivable("all cells have the same values of all genes")
     more = {"layer": "counts"} if asked.flavor == "seurat_v3" else {}
     scanpy.pp.highly_variable_genes(
         part, n_top_genes=min(asked.n_top_genes, part.n_vars), flavor=asked.flavor,

@@ -14,6 +14,6 @@ def without_embedding(tree: Tree) -> str:
         return ""
     first, more = found[0], f", as do {len(found) - 1} more" if len(found) > 1 else ""
     return (
-        f"{tree.plan.name}: {tree.label(first)} stays whole, since it has {left[first].reason}{more}: "
+        f"{tree.plan.name}: {tree.label(first)} stays whole, since it has {left[first].reason}{more}; "
         "`embedding: reuse` splits such clusters on that of all cells"
     )

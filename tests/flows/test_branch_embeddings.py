@@ -161,7 +161,7 @@ def test_a_cluster_without_an_embedding_stays_whole(one: Run, flat: Path, tmp_pa
     asked["neighbors"] = {"use_rep": "X_pca", "n_neighbors": 5}
     report = one(flat, asked)
     tree = anndata.read_zarr(report["output"]).uns["clustering"]["tree"].set_index("cluster")
-    why = "no embedding of its own: scanpy: "
+    why = "no embedding of its own: all cells have the same values of all genes"
     (left,) = (label for label in tree.index[tree["level"] == 1] if tree.loc[label, "reason"].startswith(why))
     assert tree.loc[left, "n_cells"] == 60
     assert tree.loc[left, ["key", "embedding"]].tolist() == ["", ""]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import anndata
@@ -11,8 +12,10 @@ import numpy.typing as npt
 import pytest
 from threadpoolctl import threadpool_limits
 
+from cellstrata.configs.clustering import ClusteringConfig
 from cellstrata.configs.embedding import EmbeddingConfig, HarmonyConfig
-from cellstrata.tasks.branches import harmony
+from cellstrata.tasks.branches import checks, harmony
+from cellstrata.tasks.branches.checks import expression_problems
 from cellstrata.tasks.branches.derivation import ONE_BATCH, derive
 from cellstrata.tasks.branches.embedding import BranchRequest, embed_branches, find_branches
 from cellstrata.tasks.branches.harmony import harmony_problem, mixed
@@ -130,3 +133,20 @@ def test_a_package_that_is_missing_or_too_old(monkeypatch: Any, there: str | Non
     assert "pip install 'cellstrata[harmony]'" in problem
     monkeypatch.setattr(harmony, "version", lambda name: "10.0")
     assert harmony_problem() is None
+
+
+def test_it_is_told_before_any_work(donors: tuple[Any, Codes], tmp_path: Path, monkeypatch: Any) -> None:
+    donors[0].write_h5ad(tmp_path / "cells.h5ad")
+    monkeypatch.setattr(checks, "harmony_problem", lambda: "`harmony` needs a package")
+    source: Any = SimpleNamespace(
+        name="d/f", url=str(tmp_path / "cells.h5ad"), opened=Opened.at(Place(str(tmp_path / "cells.h5ad")))
+    )
+
+    def problems(**more: Any) -> list[str]:
+        embedding = {"method": "pca", "batch_key": "donor", "harmony": True, **more}
+        settings = {"algorithm": "leiden", "resolutions": [1.0], "hierarchy": 2, "embedding": embedding}
+        return expression_problems(source, ClusteringConfig.model_validate(settings))
+
+    assert problems() == [f"d/f: {source.url}: `harmony` needs a package"]
+    assert problems(harmony=False, batch_key=None) == []
+    assert "did you mean `donor`?" in problems(batch_key="doner")[1]
