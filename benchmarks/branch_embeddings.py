@@ -62,7 +62,7 @@ def measured(path: str, resolutions: list[float], seeds: int, known: list[str]) 
                     for resolution in resolutions:
                         for level in (1, 2, 3):
                             labels = table[f"leiden_{resolution}_{level}"].astype(str).to_numpy()
-                            numbers[name, resolution, level, way].append(_agreement(truth, labels))
+                            numbers[name, resolution, level, way].append(agreement(truth, labels))
     keys = ("known", "resolution", "level", "way")
     return [
         dict(zip(keys, key, strict=True))
@@ -71,7 +71,8 @@ def measured(path: str, resolutions: list[float], seeds: int, known: list[str]) 
     ]
 
 
-def _agreement(truth: Any, labels: Any) -> tuple[int, float, float]:
+def agreement(truth: Any, labels: Any) -> tuple[int, float, float]:
+    """Return how many clusters there are, their ARI and their NMI with known labels; cells without one are left out."""
     from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
     there = truth != ""

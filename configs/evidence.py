@@ -21,6 +21,7 @@ from cellstrata.configs.values import CountFromZero, Share, refuse
 
 FEWEST, MOST = 2, 100  # draws: of one nothing is known of its spread
 MOST_MARKERS = 100  # so many are kept of each child against each sister
+LARGEST = 30.0  # log2: a bound that none reaches refuses every split
 FOLD_CHANGE = 1.0  # log2: twice as much, as scrattch.hicat's lfc.th
 
 _STRICT = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
@@ -44,7 +45,6 @@ def _fold_change(value: object) -> object:
     raise refuse(f"must be a number from 0 to {LARGEST:g}, not {shown(value)}", "1 is twice as much")
 
 
-LARGEST = 30.0  # log2: more than any two cells differ in
 MarkerCount = Annotated[StrictInt, BeforeValidator(_n_markers), Field(ge=0, le=MOST_MARKERS)]
 FoldChange = Annotated[float, BeforeValidator(_fold_change), Field(ge=0, le=LARGEST)]
 Drawn = Annotated[StrictInt, BeforeValidator(_draws), Field(ge=FEWEST, le=MOST)]

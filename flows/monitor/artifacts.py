@@ -147,9 +147,10 @@ def readable_place(url: str) -> str:
 def column_rows(published: Published, trees: Sequence[Tree]) -> list[dict[str, object]]:
     """Return a row for each column: clusters, level 1's modularity, splits, their seconds, how many were cached.
 
-    Where evidence was gathered, also the mean replicability of the splits that stand, and how many do not.
+    Where splits were judged, also the mean replicability of the splits that stand, and how many do not.
     """
-    told = any(outcome.judged.evidence for tree in trees for outcome in tree.outcomes.values())
+    judged = [outcome.judged for tree in trees for outcome in tree.outcomes.values()]
+    told = any(one.evidence is not None or one.markers is not None for one in judged)
     rows: list[dict[str, object]] = []
     for tree in trees:
         for level in tree.levels:

@@ -103,6 +103,7 @@ def test_reasons_by_markers() -> None:
     assert three == "too few markers: 2 tell 3 children apart (needs 5)"
     assert reason_of_markers(NEVER, TellingGenes((), 0)) is None
     assert not StopRules(min_markers=0).asks_markers
+    assert [StopRules(min_markers=n).ends_trees for n in (0, 5)] == [False, True]
     assert [StopRules(min_markers=1).fold_change, StopRules(min_markers=1, log_fold_change=0).fold_change] == [1, 0]
 
 
