@@ -47,18 +47,24 @@ def agreement(table: Counts) -> Agreement:
 
     Homogeneity: each cluster holds one value; completeness: each value lies in one cluster.
     """
-    n = int(table.sum())
+    return agreement_of_counts(table.ravel(), table.sum(axis=1), table.sum(axis=0))
+
+
+def agreement_of_counts(both: Counts, rows: Counts, columns: Counts) -> Agreement:
+    """Return the agreement from numbers of cells, each (any,): in each pair of groups (those without cells may be left
+    out), in each cluster and of each value. The same as `agreement` of their table, which need not be made.
+    """
+    n = int(both.sum())
     if n == 0:
         return Agreement(0, *[float("nan")] * 5)
-    rows, columns = table.sum(axis=1), table.sum(axis=0)
-    of_rows, of_columns, joint = entropy(rows), entropy(columns), entropy(table.ravel())
+    of_rows, of_columns, joint = entropy(rows), entropy(columns), entropy(both)
     mutual = max(0.0, of_rows + of_columns - joint)
     homogeneity = mutual / of_columns if of_columns else 1.0
     completeness = mutual / of_rows if of_rows else 1.0
     total = homogeneity + completeness
     v = 2 * homogeneity * completeness / total if total else 0.0
     mean = (of_rows + of_columns) / 2
-    ari = adjusted_rand_of_counts(table.ravel(), rows, columns)
+    ari = adjusted_rand_of_counts(both, rows, columns)
     return Agreement(n, mutual / mean if mean else 1.0, ari, v, homogeneity, completeness)
 
 
