@@ -6,6 +6,8 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
+from cellstrata.flows.commands.results_parser import add_compare
+
 DESCRIPTION = """\
 Cluster single-cell atlases at many resolutions and levels of sub-clustering.
 Every cluster that is split is a cached unit of work: what is known is never
@@ -21,6 +23,7 @@ examples:
   cellstrata collect a.zarr b.zarr --output labels.csv
   cellstrata explain result.zarr --cluster 3_1
   cellstrata markers result.zarr          marker genes of every cluster
+  cellstrata compare a.zarr b.zarr        how two results agree
   cellstrata materialize r.zarr copy.zarr a copy that needs no input
   cellstrata ui                           a Prefect server for you alone
   cellstrata deploy config.yaml --schedule "0 3 * * *"   every night
@@ -133,6 +136,7 @@ def command_parser() -> argparse.ArgumentParser:
     explain.add_argument("--json", action="store_true", dest="as_json", help="print all that is recorded, as JSON")
     explain.set_defaults(run=".explain:explain", takes="result cluster column as_json")
     _add_markers(commands)
+    add_compare(commands)
     materialize = commands.add_parser(
         "materialize", help="copy a result with all that it links or refers to", allow_abbrev=False,
         usage="cellstrata materialize RESULT DEST [--overwrite]",

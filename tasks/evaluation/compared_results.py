@@ -29,11 +29,16 @@ Rows = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Side:
-    """One side of a comparison: the file, its column, and what people call it."""
+    """One side of a comparison: the file, its column, and what people call the file where there are two."""
 
     url: str
     column: str
-    title: str
+    called: str = ""
+
+    @property
+    def title(self) -> str:
+        """What people call the column."""
+        return f"{self.column} of {self.called}" if self.called else self.column
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +48,12 @@ class ComparedPair:
     first: Side
     second: Side
     comparison: Comparison
+
+    @property
+    def title(self) -> str:
+        """What people call both columns."""
+        same = self.first.called and self.first.column == self.second.column
+        return f"{self.first.title} and {self.second.called if same else self.second.title}"
 
 
 @dataclass(frozen=True)
@@ -82,7 +93,7 @@ def compare_columns(place: Place, columns: Sequence[str], *, with_names: bool = 
         groups = _all_groups(table, asked)
         names = cell_names(table) if with_names else None
     pairs = [
-        _pair(Side(place.url, one.name, one.name), one, Side(place.url, other.name, other.name), other)
+        _pair(Side(place.url, one.name), one, Side(place.url, other.name), other)
         for one, other in combinations(groups, 2)
     ]
     return ComparedResults(tuple(pairs), None, names)
@@ -125,8 +136,8 @@ def compare_results(
     rows, their_rows = _same_cells(names, their_names, first.url, second.url)
     pairs = [
         _pair(
-            Side(first.url, left.name, f"{left.name} of {called[0]}"), _taken(left, rows),
-            Side(second.url, right.name, f"{right.name} of {called[1]}"), _taken(right, their_rows),
+            Side(first.url, left.name, called[0]), _taken(left, rows),
+            Side(second.url, right.name, called[1]), _taken(right, their_rows),
         )
         for left, right in zip(groups, others, strict=True)
     ]  # fmt: skip

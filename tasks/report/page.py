@@ -29,7 +29,7 @@ from cellstrata.tasks.trees.rows import TreeRows
 
 MOST_BYTES = 9_500_000
 SCRIPTS = ("dom", "data", "state", "colors", "plot", "pointer", "labels", "legend", "tree", "detail",
-           "tables", "composition", "clustree", "dotplot", "theme", "main")  # fmt: skip
+           "sorting", "tables", "composition", "clustree", "dotplot", "theme", "main")  # fmt: skip
 
 
 def page(subject: Subject, key: str) -> bytes:

@@ -1,5 +1,4 @@
-// The tables: those of the page sort, that of all clusters is made here.
-document.querySelectorAll("table.sorts").forEach(sortable);
+// The table of all clusters.
 const allColumns = trees.flatMap((tree, t) => tree.columns.map((name, level) => ({ name, tree: t, level })));
 let mostRows = 250;
 function drawClusters() {

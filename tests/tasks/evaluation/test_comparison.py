@@ -12,7 +12,7 @@ from cellstrata.tasks.evaluation import cross_table as tables
 from cellstrata.tasks.evaluation.agreement import agreement, contingency
 from cellstrata.tasks.evaluation.comparison import compare
 from cellstrata.tasks.evaluation.covariates import Categories
-from cellstrata.tasks.evaluation.cross_table import cross_table
+from cellstrata.tasks.evaluation.cross_table import by_cell, cross_table
 
 Codes = npt.NDArray[np.int32]
 
@@ -125,6 +125,10 @@ def test_tables_of_many_blocks_are_those_of_one(monkeypatch: pytest.MonkeyPatch,
     assert np.array_equal(dense, whole)
     assert (found.counts > 0).all()
     assert np.all(np.diff(found.keys) > 0)
+    cells = by_cell(found, found.counts.astype(float), first, second)
+    both = (first >= 0) & (second >= 0)
+    assert np.array_equal(cells[both], whole[first[both], second[both]])
+    assert np.isnan(cells[~both]).all()
     assert np.array_equal(found.row_sizes, whole.sum(axis=1))
     assert np.array_equal(found.column_sizes, whole.sum(axis=0))
 

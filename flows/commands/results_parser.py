@@ -1,0 +1,38 @@
+"""What can be said to the commands that take results further: compare them, name their clusters."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+COMPARE_EPILOG = """\
+examples:
+  cellstrata compare result.zarr --columns leiden_0.2_2 leiden_0.5_2
+  cellstrata compare result.zarr --columns leiden_0.5_2 cell_type --html page.html
+  cellstrata compare 2025.zarr 2026.zarr                 columns that both have
+  cellstrata compare atlas.h5ad labels.parquet --columns cell_type leiden_0.5_1
+
+A column is any of obs that groups cells. Of two files the cells are compared
+whose names both have. Cells without a value in either column are left out, and
+counted."""
+
+
+def add_compare(commands: Any) -> None:
+    """Add the command `compare`."""
+    compare = commands.add_parser(
+        "compare", help="say how two columns, or two results, agree", allow_abbrev=False, epilog=COMPARE_EPILOG,
+        usage="cellstrata compare RESULT [OTHER] [--columns NAME NAME] [options]; --help lists them",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    compare.add_argument("result", metavar="RESULT", help="an h5ad, a zarr or a labels.parquet, a path or URL")
+    compare.add_argument("other", metavar="OTHER", nargs="?", help="another of the same cells")
+    compare.add_argument(
+        "--columns", nargs="+", metavar="NAME",
+        help="obs columns: two or more of one result; one of both, or one of each, of two",
+    )  # fmt: skip
+    compare.add_argument("--html", metavar="FILE", help="write a page with pictures and tables there")
+    compare.add_argument("--figure", metavar="FILE", help="draw heat map and flow there, a .png or .svg")
+    compare.add_argument("--cells", metavar="FILE", help="write the similarity of each cell there, a .parquet")
+    compare.add_argument("--overwrite", action="store_true", help="replace files that are there")
+    compare.add_argument("--json", action="store_true", dest="as_json", help="print all numbers as JSON")
+    compare.set_defaults(run=".compare:compare")

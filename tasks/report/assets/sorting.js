@@ -1,0 +1,2 @@
+// The tables of the page sort.
+document.querySelectorAll("table.sorts").forEach(sortable);
