@@ -23,7 +23,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("tasks.figures", "tasks.report", "tasks.forecast"),
     ("flows.executors", "flows.server", "flows.monitor"),
     ("flows",),
-    ("flows.commands",),
+    ("flows.commands", "flows.notebook"),
 )
 MOST_FLOORS, MOST_LINES = 10, 3_000  # of all, and of a room
 ROOMS = {room: number for number, floor in enumerate(FLOORS) for room in floor}

@@ -16,9 +16,12 @@ if TYPE_CHECKING:
     from cellstrata.configs.errors import ConfigError
     from cellstrata.configs.loading.load import load_config
     from cellstrata.configs.model import RunConfig
+    from cellstrata.flows.driver import SplitFailed
     from cellstrata.flows.executors.executor import RunnerUnusable
     from cellstrata.flows.launch import RunFailed, run
     from cellstrata.flows.monitor.summary import RunSummary
+    from cellstrata.flows.notebook import tl
+    from cellstrata.flows.notebook.memory_run import UnusableAnnData
     from cellstrata.flows.preparation import UnusableInputs
     from cellstrata.flows.server.embedded_server import ServerFailed
     from cellstrata.tasks.elements.linked_anndata import linked_store, open_linked
@@ -37,6 +40,8 @@ __all__ = [
     "RunSummary",
     "RunnerUnusable",
     "ServerFailed",
+    "SplitFailed",
+    "UnusableAnnData",
     "UnusableInputs",
     "__version__",
     "linked_store",
@@ -45,6 +50,7 @@ __all__ = [
     "open_linked",
     "rank_genes_groups",
     "run",
+    "tl",
 ]
 
 _MODULES = {
@@ -56,6 +62,8 @@ _MODULES = {
     "RunSummary": "flows.monitor.summary",
     "RunnerUnusable": "flows.executors.executor",
     "ServerFailed": "flows.server.embedded_server",
+    "SplitFailed": "flows.driver",
+    "UnusableAnnData": "flows.notebook.memory_run",
     "UnusableInputs": "flows.preparation",
     "linked_store": "tasks.elements.linked_anndata",
     "load_config": "configs.loading.load",
@@ -63,7 +71,9 @@ _MODULES = {
     "open_linked": "tasks.elements.linked_anndata",
     "rank_genes_groups": "tasks.results.scanpy_markers",
     "run": "flows.launch",
+    "tl": "flows.notebook",
 }
+_ROOMS = frozenset({"flows.notebook"})  # whose names are modules
 
 
 def __getattr__(name: str) -> Any:
@@ -72,7 +82,9 @@ def __getattr__(name: str) -> Any:
 
         found: Any = version("cellstrata")
     elif name in _MODULES:
-        found = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+        module = f"{__name__}.{_MODULES[name]}"
+        whole = _MODULES[name] in _ROOMS
+        found = import_module(f"{module}.{name}") if whole else getattr(import_module(module), name)
     else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     globals()[name] = found  # looked up once

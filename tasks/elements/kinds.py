@@ -19,7 +19,7 @@ from cellstrata.tasks.stores.places import Place
 from cellstrata.tasks.stores.store import Store, protocol_of
 from cellstrata.tasks.stores.urls import file_of
 
-Kind = Literal["h5ad", "zarr", "zip", "overlay"]
+Kind = Literal["h5ad", "zarr", "zip", "overlay", "memory"]  # the last has no place: `in_memory`
 FILES = (".h5ad", ".h5", ".hdf5", ".zip")
 NOTHING = "there is no such file; check the path"
 _HDF5, _ZIP = b"\x89HDF\r\n\x1a\n", b"PK\x03\x04"

@@ -48,6 +48,12 @@ OPTIONS = Wording(
     neighbors="set `{}` in --neighbors_args",
 )
 
+ARGUMENTS = Wording(
+    output="",
+    graph="give `recompute_neighbors=True` to build one",
+    neighbors="give `{}`",
+)
+
 
 @dataclass
 class Check:

@@ -64,6 +64,8 @@ class Remembered:
         return self.recall(self.key([element], digest="values")) is not None
 
     def _marks(self, elements: Iterable[str]) -> list[list[object]] | None:
+        if self.source.kind == "memory":
+            return None
         found: list[list[object]] = []
         try:
             if self.source.kind == "overlay":

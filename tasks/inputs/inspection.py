@@ -19,6 +19,7 @@ from cellstrata.tasks.elements.opening import DataError, Opened, reading
 from cellstrata.tasks.elements.own_metadata import older_than, take_own
 from cellstrata.tasks.inputs.batches import read_batches, stage_batches
 from cellstrata.tasks.inputs.checks import (
+    ARGUMENTS,
     OPTIONS,
     Check,
     check_colors,
@@ -139,6 +140,19 @@ def inspect_level(
     return found, check.problems
 
 
+def inspect_memory(
+    source: Opened, dataset: str, file_id: str, config: ClusteringConfig, cache: Cache
+) -> tuple[Input | None, list[str]]:
+    """The same for an AnnData in memory, of which no result is written: its `output` is empty."""
+    try:
+        with source.root() as root:
+            check = Check(source.url, root, config, wording=ARGUMENTS)
+            found = _inspect(check, source, None, cache, dataset=dataset, file_id=file_id, rehash=False)
+    except DataError as error:
+        return None, [str(error)]
+    return found, check.problems
+
+
 def _changed_meanwhile(source: Opened) -> DataError | None:
     """Return the better reason why an input cannot be read: it has changed or gone since it was opened."""
     try:
@@ -153,7 +167,7 @@ def _changed_meanwhile(source: Opened) -> DataError | None:
 def _inspect(
     check: Check,
     source: Opened,
-    output: Place,
+    output: Place | None,
     cache: Cache,
     *,
     dataset: str,
@@ -162,12 +176,14 @@ def _inspect(
     level: int | None = None,
 ) -> Input | None:
     whole, config = level in (None, 1), check.config
-    check_output(check, output)
+    if output is not None:
+        check_output(check, output)
     with reading(check.url, "obs"):
         take_own(check.root, "obs", *([] if config.recompute_umap else ["obsm/X_umap"]))
         n_cells = elements.n_obs(check.root)
     with reading(check.url):
-        if not check_compression(check, level is None or not (source.place.is_local and output.is_local)):
+        narrow = level is not None and output is not None and source.place.is_local and output.is_local
+        if not check_compression(check, not narrow):
             return None
     with reading(check.url, "obs"):
         names = elements.obs_names(check.root)
@@ -224,7 +240,7 @@ def _inspect(
     with reading(check.url, "obs"):
         kept = kept_columns(check) if level is None else frozenset()
     with reading(check.url, "uns['clustering']"):
-        earlier = earlier_columns(check) if level is None else frozenset()
+        earlier = earlier_columns(check) if level is None and output is not None else frozenset()
     if older := older_than(check.root):
         check.notices.append(
             f"the consolidated metadata are older than {', '.join(older)}, whose own were taken: make them anew with "
@@ -239,7 +255,7 @@ def _inspect(
         dataset=dataset,
         file_id=file_id,
         url=source.url,
-        output=output.url,
+        output="" if output is None else output.url,
         opened=source,
         identity=source.identity,
         n_cells=n_cells,

@@ -1,0 +1,173 @@
+"""A run on an AnnData in memory: inspected, grown, finished; in a thread with an event loop of its own.
+
+The caller's thread may have a running loop, as Jupyter's has, or be a task of Prefect's: neither is touched.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import threading
+from collections.abc import Callable, Coroutine, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from cellstrata.configs.errors import at_most
+from cellstrata.configs.model import RunConfig
+from cellstrata.flows.executors.executor import WORKER_ENVIRONMENT, Executor, Settings
+from cellstrata.flows.executors.registry import open_executor
+from cellstrata.flows.growth import Growth
+from cellstrata.flows.monitor.progress import Progress
+from cellstrata.flows.notebook.arguments import DATASET
+from cellstrata.flows.notebook.plain_steps import PlainSteps
+from cellstrata.flows.notebook.progress_bar import ProgressBar
+from cellstrata.flows.run import open_cache
+from cellstrata.tasks.branches.checks import expression_problems, mixing_notices
+from cellstrata.tasks.cache.cache import Cache
+from cellstrata.tasks.cache.leases import using
+from cellstrata.tasks.elements.in_memory import NAME
+from cellstrata.tasks.inputs.adata_parts import opened_adata
+from cellstrata.tasks.inputs.inspection import Input, inspect_memory
+from cellstrata.tasks.inputs.level_1 import Level1
+from cellstrata.tasks.kernels.engines import EngineUnavailable
+from cellstrata.tasks.kernels.placement import placement_of
+from cellstrata.tasks.results.result import Finished
+from cellstrata.tasks.results.uses import note_use
+from cellstrata.tasks.stores.places import Place
+from cellstrata.tasks.stores.write_access import unusable
+
+if TYPE_CHECKING:
+    import anndata as ad
+
+T = TypeVar("T")
+log = logging.getLogger("cellstrata")
+
+
+class UnusableAnnData(ValueError):
+    """An AnnData cannot be clustered as it is asked; the message says all that is wrong, a line each."""
+
+    def __init__(self, problems: list[str]) -> None:
+        self.problems = problems
+        super().__init__(problems)
+
+    def __str__(self) -> str:
+        return "\n".join(at_most(self.problems))
+
+
+@dataclass
+class MemoryGrowth(Growth):
+    """An AnnData in memory on its way to finished trees."""
+
+    bar: ProgressBar
+
+    def follow(self, progress: Progress) -> None:
+        """Show how far the trees have grown."""
+        self.bar.follow(progress)
+
+
+def finished_trees(adata: ad.AnnData, config: RunConfig, *, progress: bool) -> tuple[Finished, Cache]:
+    """Grow all trees that a configuration asks for over an AnnData, which is not changed.
+
+    Returns what they came to, and the cache that holds it.
+
+    Raises
+    ------
+    UnusableAnnData
+        Before any work, with everything that is wrong with the AnnData, the cache or the engine.
+    SplitFailed
+        If a cluster could not be split.
+    """
+    cache = open_cache(config)
+    source = inspected(adata, config, cache)
+    with contextlib.closing(source.opened), contextlib.closing(ProgressBar(shown=progress)) as bar:
+        for notice in source.notices:
+            log.warning("%s: %s", NAME, notice)
+        with _environment(), using(cache), open_executor(Settings.of(config)) as executor:
+            finished = in_a_loop(lambda: _grown(config, source, cache.for_run(), executor, bar), executor.stop)
+    note_use(cache, source.name, finished)
+    for notice in finished.notices():
+        log.warning("%s: %s", NAME, notice)
+    return finished, cache
+
+
+def inspected(adata: ad.AnnData, config: RunConfig, cache: Cache) -> Input:
+    """Check an AnnData against what is asked, and stage what will be read in the cache. Raises UnusableAnnData."""
+    settings = config.DATASETS[DATASET].clustering
+    why = unusable(Place(config.cache_url, config.storage_options))
+    problems = [f"cache: {why}; name another place"] if why else []
+    try:
+        placement_of(settings, config.gpu_for(DATASET), None)
+    except EngineUnavailable as error:
+        problems.append(str(error))
+    if problems:
+        raise UnusableAnnData(problems)
+    opened = opened_adata(adata, settings)
+    source, problems = inspect_memory(opened, DATASET, NAME, settings, cache)
+    if source is not None:
+        problems = [problem.removeprefix(f"{source.name}: ") for problem in expression_problems(source, settings)]
+    if source is None or problems:
+        raise UnusableAnnData(problems)
+    for notice in mixing_notices(source, settings):
+        log.warning("%s: %s", NAME, notice)
+    return source
+
+
+async def _grown(config: RunConfig, source: Input, cache: Cache, executor: Executor, bar: ProgressBar) -> Finished:
+    steps = PlainSteps(executor)
+    level_1 = Level1.of(config, source, executor.status)
+    growth = MemoryGrowth(config, source, cache, level_1, executor, executor.status, steps, bar)
+    with contextlib.closing(steps):
+        embeddings = await growth.embeddings()
+        graph = await growth.graph(embeddings)
+        swept = () if growth.settings.listed_resolutions else await growth.sweep(embeddings, graph)
+        trees = growth.trees(embeddings, graph, swept)
+        await growth.split(trees)
+        trees = [tree.ended() for tree in trees]
+        advice = await growth.advice(trees, swept)
+    return Finished.of(source, trees, graph, None, embeddings, config, advice)
+
+
+def in_a_loop(work: Callable[[], Coroutine[Any, Any, T]], stop: Callable[[], object]) -> T:
+    """Run a coroutine in a thread of its own and return its result; an interrupt of the caller stops it at once.
+
+    Raises
+    ------
+    BaseException
+        What the coroutine raises, or KeyboardInterrupt.
+    """
+    found: list[T] = []
+    raised: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            found.append(asyncio.run(work()))
+        except BaseException as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=run, name="cellstrata", daemon=True)
+    thread.start()
+    try:
+        thread.join()
+    except BaseException:
+        stop()
+        thread.join()
+        raise
+    if raised:
+        raise raised[0]
+    return found[0]
+
+
+@contextlib.contextmanager
+def _environment() -> Iterator[None]:
+    """Put back the variables that an executor sets for its workers: what the caller starts later has its own."""
+    before = {name: os.environ.get(name) for name in WORKER_ENVIRONMENT}
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

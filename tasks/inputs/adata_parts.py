@@ -1,0 +1,89 @@
+"""Which parts of an AnnData in memory the inspection, and what follows it, will read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cellstrata.configs.clustering import ClusteringConfig
+from cellstrata.tasks.elements.in_memory import InMemory, Parts, in_memory
+from cellstrata.tasks.inputs.checks import columns_of
+from cellstrata.tasks.inputs.stored_graph import DEFAULT_REP, SMALL_X
+
+if TYPE_CHECKING:
+    import anndata as ad
+
+CHOSEN = "highly_variable"  # of a PCA of branches
+
+
+def opened_adata(adata: ad.AnnData, config: ClusteringConfig) -> InMemory:
+    """Copy what will be read of an AnnData for a clustering as it is configured."""
+    graphs = {name: said for name, entry in adata.uns.items() if (said := _graph_record(adata, name, entry))}
+    key = config.neighbors_key or "neighbors"
+    recorded = graphs.get(key, {})
+    named = {DEFAULT_REP, *_texts(config.model_dump(mode="json")), *_texts(recorded)}
+    derived = config.embeddings_of_clusters
+    whole_x = (
+        "X" in named
+        or DEFAULT_REP not in adata.obsm
+        or adata.n_vars <= SMALL_X  # on which scanpy builds its graphs
+        or recorded.get("params", {}).get("n_pcs") == 0
+        or any(asked.layer is None and not asked.raw for asked in derived)
+    )
+    connectivities = recorded.get("connectivities_key") or (
+        "connectivities" if key == "neighbors" else f"{key}_connectivities"
+    )
+    parts = Parts(
+        obs=[*config.batch_keys, *(asked.batch_key for asked in derived if asked.batch_key), *(
+            () if config.overwrite else columns_of(config)
+        )],
+        var=[CHOSEN],
+        obsm=[name for name in adata.obsm if name in named],
+        obsp=() if config.recompute_neighbors else (str(connectivities), key),
+        layers=[asked.layer for asked in derived if asked.layer is not None],
+        x=whole_x,
+        raw=any(asked.raw for asked in derived),
+        uns=graphs | _logarithm(adata),
+    )  # fmt: skip
+    return in_memory(adata, parts)
+
+
+def _graph_record(adata: ad.AnnData, name: str, entry: Any) -> dict[str, Any]:
+    """Return what an entry of uns says of a graph, empty where it is of something else."""
+    if not isinstance(entry, Mapping) or not ("connectivities_key" in entry or f"{name}_connectivities" in adata.obsp):
+        return {} if name != "neighbors" or not isinstance(entry, Mapping) else _plain(entry)
+    return _plain(entry)
+
+
+def _plain(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the texts and numbers of a record of a graph: its other values may be anything."""
+    found: dict[str, Any] = {}
+    for name, value in entry.items():
+        if isinstance(value, Mapping):
+            found[str(name)] = _plain(value)
+        elif isinstance(value, (str, bool, int, float, np.generic)) or (
+            isinstance(value, np.ndarray) and value.size == 1
+        ):
+            found[str(name)] = value
+    return found
+
+
+def _logarithm(adata: ad.AnnData) -> dict[str, Any]:
+    base = adata.uns["log1p"].get("base") if isinstance(adata.uns.get("log1p"), Mapping) else None
+    return {} if base is None else {"log1p": {"base": float(base)}}
+
+
+def _texts(value: object) -> Iterator[str]:
+    """Yield all texts within JSON values."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, np.ndarray):
+        yield from map(str, value.reshape(-1).tolist())
+    elif isinstance(value, Mapping):
+        for inner in value.values():
+            yield from _texts(inner)
+    elif isinstance(value, (list, tuple)):
+        for inner in value:
+            yield from _texts(inner)

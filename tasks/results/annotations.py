@@ -1,0 +1,119 @@
+"""What a clustering writes into an AnnData in memory: the columns and the record that a result in a file has."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cellstrata.tasks.cache.cache import Cache
+from cellstrata.tasks.colours.palette import color_entries, tree_palette
+from cellstrata.tasks.elements.in_memory import NAME
+from cellstrata.tasks.inputs.stored_graph import DEFAULT_REP
+from cellstrata.tasks.results.provenance import column_facts, provenance
+from cellstrata.tasks.results.result import Finished, columns, stability_in_obs, stability_in_obsm
+from cellstrata.tasks.results.stability import cell_stability
+from cellstrata.tasks.trees.labels import STABILITY
+
+if TYPE_CHECKING:
+    import anndata as ad
+    import pandas as pd
+
+log = logging.getLogger("cellstrata")
+COMMAND = "tl.cluster"
+RECORD = "clustering"
+OF_FILES = ("output_dir", "link", "dask", "input")  # of a configuration, which say nothing here
+
+
+@dataclass(frozen=True, eq=False)
+class Annotations:
+    """New entries of obs (categoricals of text, or float32), obsm and uns, and obs columns that go.
+
+    These are deeper levels that an earlier call made of the same trees, which no longer are.
+    """
+
+    obs: Mapping[str, Any]
+    obsm: Mapping[str, np.ndarray]
+    uns: Mapping[str, Any]
+    gone: tuple[str, ...]
+
+    def write(self, adata: ad.AnnData) -> None:
+        """Write them; everything else stays as it is. A view becomes an AnnData of its own, as anndata does it."""
+        if self.gone:
+            log.warning(
+                "%s: %s is removed: an earlier call made it of a tree that is made anew", NAME, ", ".join(self.gone)
+            )
+        for name, values in self.obs.items():
+            adata.obs[name] = values
+        for name in self.gone:
+            del adata.obs[name]
+            adata.uns.pop(f"{name}_colors", None)
+        for name, values in self.obsm.items():
+            adata.obsm[name] = values
+        for name, values in self.uns.items():
+            adata.uns[name] = values
+
+
+def annotations_of(finished: Finished, cache: Cache, adata: ad.AnnData, key_added: str | None = None) -> Annotations:
+    """Return what a clustering adds to the AnnData that it is of; nothing is written yet.
+
+    With `key_added` the record is under that key of uns, and the names of columns begin with it.
+
+    Raises
+    ------
+    DamagedEntry
+        If a split is gone from the cache since the run began.
+    """
+    named = _names(key_added)
+    facts = column_facts(finished.trees)
+    labels = columns(finished.trees)
+    stability = cell_stability(finished.trees, cache)
+    configuration = {name: value for name, value in finished.configuration.items() if name not in OF_FILES}
+    record = provenance(
+        configuration, finished.source.identity, finished.trees, neighbors_key=finished.source.neighbors_key,
+        graph=finished.graph, publish_key=finished.key(), created=datetime.now(UTC).isoformat(timespec="seconds"),
+        command=COMMAND, stability=list(stability), advice=finished.advice,
+    )  # fmt: skip
+    colors = color_entries(tree_palette(record["tree"], facts), labels)
+    pca = {} if finished.pca is None else {DEFAULT_REP: np.asarray(cache.get(finished.pca))}
+    made = {named(name): values for name, values in labels.items()}
+    obs = {**made, **{named(name): values for name, values in stability_in_obs(finished, stability).items()}}
+    return Annotations(
+        obs=obs,
+        obsm={**pca, **{_of_key(STABILITY, key_added): values for values in stability_in_obsm(stability).values()}},
+        uns={key_added or RECORD: _renamed(record, named), **{named(name): value for name, value in colors.items()}},
+        gone=_gone(adata.uns.get(key_added or RECORD), set(adata.obs.columns), obs),
+    )
+
+
+def _names(key_added: str | None) -> Callable[[str], str]:
+    return lambda name: _of_key(name, key_added)
+
+
+def _of_key(name: str, key_added: str | None) -> str:
+    return name if key_added is None else f"{key_added}_{name}"
+
+
+def _renamed(record: Mapping[str, Any], named: Callable[[str], str]) -> dict[str, Any]:
+    """Return a record that tells of its columns by the names that they have in obs."""
+    tree: pd.DataFrame = record["tree"]
+    said = {
+        "columns": json.dumps({named(name): of for name, of in json.loads(record["columns"]).items()}, sort_keys=True)
+    }
+    if "stability" in record:
+        said["stability"] = json.dumps([named(name) for name in json.loads(record["stability"])])
+    return {**record, **said, "tree": tree.assign(column=[named(name) for name in tree["column"]])}
+
+
+def _gone(record: Any, there: set[str], made: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the columns of an earlier call that are of a tree that is made anew, and are not made again."""
+    if not isinstance(record, Mapping) or "columns" not in record:
+        return ()
+    trees = {name.rpartition("_")[0] for name in made}
+    earlier = json.loads(str(record["columns"]))
+    return tuple(name for name in earlier if name in there and name not in made and name.rpartition("_")[0] in trees)
