@@ -9,10 +9,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from pydantic import ValidationError
 
 from cellstrata.configs.errors import ConfigError, Problem
 from cellstrata.configs.model import RunConfig
+from cellstrata.configs.wording import problems_in
 from cellstrata.tasks.elements.in_memory import NAME
+from cellstrata.tasks.results.marker_genes import MarkerRequest
 
 DATASET = "memory"  # `memory/adata` is what notes and messages call it
 OF_RUNS = ("grain", "runner", "dask", "read_cache", "storage_options")  # keys that stand above the datasets
@@ -57,6 +60,14 @@ def run_config(
         )
     except ConfigError as error:
         raise ConfigError(map(_named, error.problems)) from None
+
+
+def marker_request(**asked: Any) -> MarkerRequest:
+    """Return what is asked of markers. Raises ConfigError with everything that is wrong."""
+    try:
+        return MarkerRequest.model_validate({name: _plain(value) for name, value in asked.items()})
+    except ValidationError as error:
+        raise ConfigError(problems_in(error, MarkerRequest)) from None
 
 
 def _named(problem: Problem) -> Problem:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from cellstrata.flows.notebook.arguments import run_config
+from cellstrata.flows.notebook.arguments import marker_request, run_config
 from cellstrata.flows.notebook.memory_run import finished_trees
+from cellstrata.tasks.elements.in_memory import NAME
 from cellstrata.tasks.inputs.adata_checks import check_adata
-from cellstrata.tasks.results.annotations import annotations_of
+from cellstrata.tasks.results.adata_markers import markers_of
+from cellstrata.tasks.results.adata_record import AdataRecord
+from cellstrata.tasks.results.annotations import annotations_of, markers_key
 
 if TYPE_CHECKING:
     import anndata as ad
 
-__all__ = ["cluster"]
+__all__ = ["cluster", "markers"]
+
+log = logging.getLogger("cellstrata")
 
 Algorithm = Literal["leiden", "louvain"]
 
@@ -133,6 +139,77 @@ def cluster(
     if not copy:
         found.write(adata)
         return None
-    own = adata.to_memory() if adata.isbacked else adata.copy()
+    own = in_memory_copy(adata)
     found.write(own)
     return own
+
+
+def in_memory_copy(adata: ad.AnnData) -> ad.AnnData:
+    """Return a copy, of what is backed by a file one in memory."""
+    return adata.to_memory() if adata.isbacked else adata.copy()
+
+
+def markers(
+    adata: ad.AnnData,
+    columns: str | Sequence[str] | None = None,
+    *,
+    layer: str | None = None,
+    raw: bool = False,
+    normalize: bool = False,
+    method: Literal["t-test", "t-test_overestim_var", "wilcoxon"] = "t-test",
+    against: Literal["sisters", "all"] | Sequence[Literal["sisters", "all"]] = ("sisters", "all"),
+    n_genes: int = 100,
+    min_cells: int = 10,
+    key: str | None = None,
+    copy: bool = False,
+) -> ad.AnnData | None:
+    """Find the genes that tell each cluster from its sisters, and from all other cells.
+
+    The numbers are those of the command `cellstrata markers`, and of scanpy's tests.
+
+    Parameters
+    ----------
+    adata
+        An AnnData with clusters of `cs.tl.cluster`, or a result of `cellstrata run` that was read.
+    columns
+        Columns of clusters. Default: all.
+    layer, raw
+        Where the values are: a layer, or X of `raw`. Default: X.
+    normalize
+        The values are counts, and are brought to 10,000 a cell and to log1p. False: they are logarithms.
+    method
+        The test, as scanpy names it.
+    against
+        The other children of its parent, all other cells, or both.
+    n_genes
+        How many genes are kept for each cluster, those with the highest scores.
+    min_cells
+        Clusters with fewer cells are left out.
+    key
+        The `key_added` of the call that made the clusters.
+    copy
+        Return a copy with the markers, and leave `adata` as it is.
+
+    Returns
+    -------
+    ad.AnnData | None
+        None, or the copy. The markers are in `uns['clustering_markers']`, a frame that `cs.get.markers` reads.
+
+    Raises
+    ------
+    ConfigError
+        If an argument is wrong.
+    InputError
+        If there are no clusters, no such column or values, or these are not what `normalize` says.
+    """
+    check_adata(adata)
+    asked = marker_request(
+        layer=layer, raw=raw, normalize=normalize, method=method, against=against, n_genes=n_genes,
+        min_cells=min_cells, columns=[columns] if isinstance(columns, str) else columns or (),
+    )  # fmt: skip
+    found = markers_of(AdataRecord.of(adata, key), asked, log.info)
+    for notice in found.notices:
+        log.warning("%s: %s", NAME, notice)
+    own = in_memory_copy(adata) if copy else adata
+    own.uns[markers_key(key)] = found.table
+    return own if copy else None

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from cellstrata.flows.executors.executor import RunnerUnusable
     from cellstrata.flows.launch import RunFailed, run
     from cellstrata.flows.monitor.summary import RunSummary
-    from cellstrata.flows.notebook import tl
+    from cellstrata.flows.notebook import get, pl, tl
     from cellstrata.flows.notebook.memory_run import UnusableAnnData
     from cellstrata.flows.preparation import UnusableInputs
     from cellstrata.flows.server.embedded_server import ServerFailed
@@ -44,10 +44,12 @@ __all__ = [
     "UnusableAnnData",
     "UnusableInputs",
     "__version__",
+    "get",
     "linked_store",
     "load_config",
     "materialize",
     "open_linked",
+    "pl",
     "rank_genes_groups",
     "run",
     "tl",
@@ -65,10 +67,12 @@ _MODULES = {
     "SplitFailed": "flows.driver",
     "UnusableAnnData": "flows.notebook.memory_run",
     "UnusableInputs": "flows.preparation",
+    "get": "flows.notebook",
     "linked_store": "tasks.elements.linked_anndata",
     "load_config": "configs.loading.load",
     "materialize": "tasks.publishing.materialize",
     "open_linked": "tasks.elements.linked_anndata",
+    "pl": "flows.notebook",
     "rank_genes_groups": "tasks.results.scanpy_markers",
     "run": "flows.launch",
     "tl": "flows.notebook",

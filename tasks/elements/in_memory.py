@@ -105,7 +105,7 @@ def in_memory(adata: ad.AnnData, parts: Parts) -> InMemory:
                     _write(root, f"{slot}/{key}", elements[key])
                 else:  # of a view each is copied when it is asked for, so only obsm is, whose widths differ
                     _hint(root, f"{slot}/{key}", shapes[slot] or _shape(elements[key]))
-        if (x := _x(adata)) is not None:
+        if (x := x_of(adata)) is not None:
             _write(root, "X", x) if parts.x else _hint(root, "X", adata.shape)
         if adata.raw is not None and parts.raw:
             root.create_group("raw")
@@ -160,7 +160,8 @@ def _shape(value: Any) -> tuple[int, ...]:
     return tuple(int(size) for size in getattr(value, "shape", ())) or (len(value),)
 
 
-def _x(adata: ad.AnnData) -> Any:
+def x_of(adata: ad.AnnData) -> Any:
+    """Return X as it is held, None where there is none."""
     try:
         return adata.X
     except KeyError:  # anndata, of a file without an X that backs it

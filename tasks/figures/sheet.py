@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextvars import ContextVar
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +17,7 @@ from cellstrata.tasks.imports.turns import IMPORTING
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
     from matplotlib.font_manager import FontProperties
 
 DPI = 150
@@ -23,17 +26,36 @@ INK, FAINT, RULE = "#1a1a1a", "#6b6b6b", "#c8c8c8"
 BODY, SMALL, TITLE = 8.0, 6.5, 10.0  # points
 
 
+_make: ContextVar[Callable[..., Figure] | None] = ContextVar("cellstrata_figures", default=None)
+
+
+@contextlib.contextmanager
+def figures_by(make: Callable[..., Figure]) -> Iterator[None]:
+    """Have the figures of sheets made otherwise within the block, as by `pyplot.figure`."""
+    token = _make.set(make)
+    try:
+        yield
+    finally:
+        _make.reset(token)
+
+
+def _bare(**how: Any) -> Figure:
+    with IMPORTING:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+
+    figure = Figure(**how)
+    FigureCanvasAgg(figure)
+    return figure
+
+
 class Sheet:
     """A figure of `width` by `height` pixels at 150 dpi."""
 
     def __init__(self, width: float, height: float) -> None:
-        with IMPORTING:
-            from matplotlib.backends.backend_agg import FigureCanvasAgg
-            from matplotlib.figure import Figure
-
         self.width, self.height = float(round(width)), float(round(height))
-        self.figure = Figure(figsize=(self.width / DPI, self.height / DPI), dpi=DPI, facecolor="white")
-        FigureCanvasAgg(self.figure)
+        make = _make.get() or _bare
+        self.figure = make(figsize=(self.width / DPI, self.height / DPI), dpi=DPI, facecolor="white")
 
     def axes(self, left: float, top: float, width: float, height: float, plain: bool = False) -> Axes:
         """Add axes; `plain` ones have no frame, and pixels of the sheet from their left upper corner as units."""

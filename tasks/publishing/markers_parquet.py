@@ -6,6 +6,7 @@ import io
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -40,14 +41,27 @@ def write_markers_parquet(
     t-test).
     """
     with IMPORTING:
-        import pyarrow as pa
         import pyarrow.parquet as pq
+
+    table = markers_table(markers, genes)
+    buffer = io.BytesIO()
+    said = {KEY: json.dumps(dict(how), sort_keys=True).encode()}
+    pq.write_table(table.replace_schema_metadata(said), buffer, compression="zstd")
+    data = buffer.getvalue()
+    place.store.write("", data)
+    return len(data)
+
+
+def markers_table(markers: Iterable[ClusterMarkers], genes: np.ndarray) -> Any:
+    """Return the same rows as a `pyarrow.Table`."""
+    with IMPORTING:
+        import pyarrow as pa
 
     text = pa.dictionary(pa.int32(), pa.string())
     names = ("column", "cluster", "parent", "against", "gene")
     numbers = ("score", "log_fold_change", "p", "p_adjusted", "share_in", "share_out", "auroc")
     fields = [*((name, text) for name in names), ("rank", pa.int32()), *((name, pa.float64()) for name in numbers)]
-    schema = pa.schema(fields, metadata={KEY: json.dumps(dict(how), sort_keys=True).encode()})
+    schema = pa.schema(fields)
     every = list(markers)
     lengths = [len(one.found.genes) for one in every]
     columns = [
@@ -63,11 +77,7 @@ def write_markers_parquet(
     areas = [one.found.auroc for one in every]
     known = [np.full(n, np.nan) if area is None else area for area, n in zip(areas, lengths, strict=True)]
     columns.append(pa.array(_joined(known, np.float64), from_pandas=True))
-    buffer = io.BytesIO()
-    pq.write_table(pa.table(columns, schema=schema), buffer, compression="zstd")
-    data = buffer.getvalue()
-    place.store.write("", data)
-    return len(data)
+    return pa.table(columns, schema=schema)
 
 
 def said_of_markers(place: Place) -> Mapping[str, object]:

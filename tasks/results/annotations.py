@@ -32,15 +32,17 @@ OF_FILES = ("output_dir", "link", "dask", "input")  # of a configuration, which 
 
 @dataclass(frozen=True, eq=False)
 class Annotations:
-    """New entries of obs (categoricals of text, or float32), obsm and uns, and obs columns that go.
+    """New entries of obs (categoricals of text, or float32), obsm and uns, and what goes.
 
-    These are deeper levels that an earlier call made of the same trees, which no longer are.
+    `gone` are obs columns, deeper levels that an earlier call made of the same trees, which no longer are; `stale` is
+    the entry of uns that has markers of other clusters, empty where there is none.
     """
 
     obs: Mapping[str, Any]
     obsm: Mapping[str, np.ndarray]
     uns: Mapping[str, Any]
     gone: tuple[str, ...]
+    stale: str
 
     def write(self, adata: ad.AnnData) -> None:
         """Write them; everything else stays as it is. A view becomes an AnnData of its own, as anndata does it."""
@@ -53,6 +55,9 @@ class Annotations:
         for name in self.gone:
             del adata.obs[name]
             adata.uns.pop(f"{name}_colors", None)
+        if self.stale:
+            log.warning("%s: uns[%r] is removed: it was of other clusters", NAME, self.stale)
+            del adata.uns[self.stale]
         for name, values in self.obsm.items():
             adata.obsm[name] = values
         for name, values in self.uns.items():
@@ -83,19 +88,29 @@ def annotations_of(finished: Finished, cache: Cache, adata: ad.AnnData, key_adde
     pca = {} if finished.pca is None else {DEFAULT_REP: np.asarray(cache.get(finished.pca))}
     made = {named(name): values for name, values in labels.items()}
     obs = {**made, **{named(name): values for name, values in stability_in_obs(finished, stability).items()}}
+    earlier: Any = adata.uns.get(key_added or RECORD)
+    same = isinstance(earlier, Mapping) and str(earlier.get("publish_key")) == record["publish_key"]
+    markers = markers_key(key_added)
     return Annotations(
         obs=obs,
-        obsm={**pca, **{_of_key(STABILITY, key_added): values for values in stability_in_obsm(stability).values()}},
+        obsm={**pca, **{of_key(STABILITY, key_added): values for values in stability_in_obsm(stability).values()}},
         uns={key_added or RECORD: _renamed(record, named), **{named(name): value for name, value in colors.items()}},
-        gone=_gone(adata.uns.get(key_added or RECORD), set(adata.obs.columns), obs),
+        gone=_gone(earlier, set(adata.obs.columns), obs),
+        stale=markers if markers in adata.uns and not same else "",
     )
 
 
+def markers_key(key_added: str | None) -> str:
+    """Return the key of uns under which the markers of a clustering are."""
+    return f"{key_added or RECORD}_markers"
+
+
 def _names(key_added: str | None) -> Callable[[str], str]:
-    return lambda name: _of_key(name, key_added)
+    return lambda name: of_key(name, key_added)
 
 
-def _of_key(name: str, key_added: str | None) -> str:
+def of_key(name: str, key_added: str | None) -> str:
+    """Return what a column, or the stability of cells, is called under a `key_added`."""
     return name if key_added is None else f"{key_added}_{name}"
 
 

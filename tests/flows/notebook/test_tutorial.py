@@ -1,0 +1,43 @@
+"""The page on notebooks: its blocks run as they stand, one after the other, and give what it says."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import ROOT
+
+BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+pyplot = pytest.importorskip("matplotlib.pyplot", reason="matplotlib is not installed: pip install matplotlib")
+
+
+def test_every_line_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CELLSTRATA_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    pyplot.switch_backend("agg")
+    blocks = BLOCK.findall((ROOT / "docs" / "notebook.md").read_text())
+    assert len(blocks) > 5
+    names: dict[str, Any] = {}
+    shown: list[Any] = []
+    for number, block in enumerate(blocks):
+        for node in ast.parse(block).body:
+            code = ast.unparse(node)
+            if isinstance(node, ast.Expr):
+                shown.append(eval(compile(code, f"block {number}", "eval"), names))
+            else:
+                exec(compile(code, f"block {number}", "exec"), names)
+    pyplot.close("all")
+    adata = names["adata"]
+    assert (tmp_path / "tree.png").stat().st_size > 10_000
+    assert {"leiden_0.5_2", "fine_leiden_0.5_3", "own_leiden_0.5_2"} < set(adata.obs)
+    assert set(names["best"]["against"]) == {"sisters"}
+    assert sum(hasattr(each, "figure") for each in shown) == 4
+    own = adata.uns["own"]["tree"].set_index("cluster")["reason"]
+    assert own["1_0"] == "last level"
+    assert own["1"] == "not asked for"
+    first = "\n".join(blocks[:4])
+    assert len([line for line in first.splitlines() if line.strip()]) <= 20, "it is to be short"
