@@ -24,7 +24,7 @@ from cellstrata.flows.notebook.arguments import DATASET
 from cellstrata.flows.notebook.plain_steps import PlainSteps
 from cellstrata.flows.notebook.progress_bar import ProgressBar
 from cellstrata.flows.run import open_cache
-from cellstrata.tasks.branches.checks import expression_problems, mixing_notices
+from cellstrata.tasks.branches.checks import child_markers_problem, embedding_notices, expression_problems
 from cellstrata.tasks.cache.cache import Cache
 from cellstrata.tasks.cache.leases import using
 from cellstrata.tasks.elements.in_memory import NAME
@@ -106,10 +106,11 @@ def inspected(adata: ad.AnnData, config: RunConfig, cache: Cache) -> Input:
     opened = opened_adata(adata, settings)
     source, problems = inspect_memory(opened, DATASET, NAME, settings, cache)
     if source is not None:
-        problems = [problem.removeprefix(f"{source.name}: ") for problem in expression_problems(source, settings)]
+        found = [*expression_problems(source, settings), child_markers_problem(source, settings)]
+        problems = [problem.removeprefix(f"{source.name}: ") for problem in found if problem]
     if source is None or problems:
         raise UnusableAnnData(problems)
-    for notice in mixing_notices(source, settings):
+    for notice in embedding_notices(source, settings):
         log.warning("%s: %s", NAME, notice)
     return source
 
@@ -121,6 +122,7 @@ async def _grown(config: RunConfig, source: Input, cache: Cache, executor: Execu
     with contextlib.closing(steps):
         embeddings = await growth.embeddings()
         graph = await growth.graph(embeddings)
+        await growth.expression()
         swept = () if growth.settings.listed_resolutions else await growth.sweep(embeddings, graph)
         trees = growth.trees(embeddings, graph, swept)
         await growth.split(trees)

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from cellstrata.flows.executors.executor import Executor
-from cellstrata.flows.growth import WAITING, Where
-from cellstrata.flows.submission import RETRY_DELAYS, Submit, Submitted, may_pass
+from cellstrata.flows.growth import WAITING
+from cellstrata.flows.submission import RETRY_DELAYS, Submit, Submitted, Where, may_pass
 from cellstrata.tasks.cache.cache import Cache
 from cellstrata.tasks.trees.entries import intact
 from cellstrata.tasks.trees.jobs import Job, JobReport, run_job
@@ -75,7 +75,11 @@ class PlainSteps:
         return submit
 
     def submit_apart(
-        self, name: str, function: Callable[..., T], arguments: tuple[Any, ...], find: Callable[..., T | None]
+        self,
+        name: str,
+        function: Callable[..., T],
+        arguments: tuple[Any, ...],
+        find: Callable[..., T | None] | None = None,
     ) -> Submitted:
         """Submit a step that is not waited for."""
         return PlainWork(self._threads.submit(again, self._step, "apart", function, arguments, find))

@@ -13,7 +13,7 @@ from cellstrata.tasks.markers.contrasts import contrasts
 from cellstrata.tasks.publishing.markers_parquet import markers_table
 from cellstrata.tasks.results.adata_record import AdataRecord
 from cellstrata.tasks.results.marker_genes import FEWEST, MarkerRequest, cluster_markers
-from cellstrata.tasks.results.marker_tests import compare
+from cellstrata.tasks.results.marker_tests import compare, read_parts
 from cellstrata.tasks.stores.data_errors import InputError
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def markers_of(record: AdataRecord, request: MarkerRequest, say: Callable[[str],
     if not asked:
         raise InputError(NAME, "", "; ".join(["nothing can be compared", *left_out]))
     logs = Logs(adata_expression(record.adata, request), normalize=request.normalize)
-    tests = compare(logs, columns, asked, method=request.method, n_genes=request.n_genes, say=say)
+    tests = compare(logs, read_parts(logs, columns), asked, method=request.method, n_genes=request.n_genes, say=say)
     found = cluster_markers(columns, asked, tests)
     table: pd.DataFrame = markers_table(found, logs.expression.genes).to_pandas()
     return AdataMarkers(table, (*left_out, *logs.notices))
