@@ -38,8 +38,8 @@ def collect(results: list[str], output: str, overwrite: bool) -> int:
 
 def _collect(results: list[str], output: str, overwrite: bool, terminal: Terminal) -> tuple[int, int]:
     """Return how many columns of how many cells were written."""
-    from cellstrata.tasks.results.collect import collect_columns
-    from cellstrata.tasks.results.collection_output import check_collected_output, write_collected
+    from cellstrata.tasks.collection.columns import collect_columns
+    from cellstrata.tasks.collection.output import check_collected_output, write_collected
 
     sealed = Sealed(storage_options(os.environ))
     results, output = [sealed.url(result) for result in results], sealed.url(output)

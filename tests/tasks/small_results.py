@@ -10,7 +10,7 @@ import anndata as ad
 import h5py
 import pandas as pd
 
-from cellstrata.tasks.results.collect import Collected, collect_columns
+from cellstrata.tasks.collection.columns import Collected, collect_columns
 from cellstrata.tasks.stores.places import Place
 from tests.tasks.everything import save
 

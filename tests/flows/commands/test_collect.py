@@ -120,7 +120,7 @@ def test_interrupted(
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("cellstrata.tasks.results.collect.obs_names", interrupt)
+    monkeypatch.setattr("cellstrata.tasks.collection.columns.obs_names", interrupt)
     assert main(["collect", *levels, "--output", str(tmp_path / "labels.csv")]) == 130
     assert "nothing was written" in capsys.readouterr().err
 

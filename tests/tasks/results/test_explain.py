@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from cellstrata.tasks.collection.columns import collect_columns
+from cellstrata.tasks.collection.output import write_collected
 from cellstrata.tasks.elements.opening import InputError
-from cellstrata.tasks.results.collect import collect_columns
-from cellstrata.tasks.results.collection_output import write_collected
 from cellstrata.tasks.results.explain import Explanation, explain
 from cellstrata.tasks.stores.digest import digest_array
 from cellstrata.tasks.stores.places import Place

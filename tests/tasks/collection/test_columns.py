@@ -17,10 +17,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cellstrata.tasks.collection.columns import collect_columns
+from cellstrata.tasks.collection.output import write_collected
 from cellstrata.tasks.elements.opening import InputError
 from cellstrata.tasks.publishing.publish import publish
-from cellstrata.tasks.results.collect import collect_columns
-from cellstrata.tasks.results.collection_output import write_collected
 from cellstrata.tasks.results.names import result_names
 from cellstrata.tasks.stores.places import Place
 from tests.tasks.everything import load, saved

@@ -14,12 +14,12 @@ import pandas as pd
 import pytest
 import zarr
 
+from cellstrata.tasks.collection.columns import collect_columns
+from cellstrata.tasks.collection.output import write_collected
 from cellstrata.tasks.elements.opening import open_anndata
 from cellstrata.tasks.elements.ownership import is_ours
 from cellstrata.tasks.elements.storage_nodes import encoding
 from cellstrata.tasks.publishing.publish import OutputError, publish
-from cellstrata.tasks.results.collect import collect_columns
-from cellstrata.tasks.results.collection_output import write_collected
 from cellstrata.tasks.stores.places import Place
 from cellstrata.tasks.stores.store import Store
 from tests.tasks.everything import FORMATS, N, assert_kept, assert_same, load, save, saved, tree_hash

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cellstrata.tasks.collection.columns import Collected, Column
 from cellstrata.tasks.elements.ownership import is_foreign, made_by_us
 from cellstrata.tasks.elements.reading import obs_columns, read_uns, uns_keys
 from cellstrata.tasks.elements.silence import quiet
@@ -17,7 +18,6 @@ from cellstrata.tasks.imports.turns import IMPORTING
 from cellstrata.tasks.publishing.input_elements import OutputError
 from cellstrata.tasks.publishing.labels_parquet import INDEX_NAME, write_labels_parquet
 from cellstrata.tasks.publishing.publish import publish
-from cellstrata.tasks.results.collect import Collected, Column
 from cellstrata.tasks.stores.locations import Location
 from cellstrata.tasks.stores.places import Place
 from cellstrata.tasks.stores.store import is_local, real
