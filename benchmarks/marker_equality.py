@@ -50,11 +50,13 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         result = clustered(options.data, options.resolution, Path(folder))
-        rows = list(compared(result, options.methods, Path(folder)))
-    if options.json:
         packages = {name: version(name) for name in ("cellstrata", "scanpy", "anndata", "numpy", "scipy")}
-        document = {"data": Path(options.data).stem, "versions": packages, "rows": rows}
-        Path(options.json).write_text(json.dumps(document, indent=1) + "\n")
+        document: dict[str, Any] = {"data": Path(options.data).stem, "versions": packages, "rows": []}
+        for row in compared(result, options.methods, Path(folder)):
+            print(json.dumps(row), flush=True)
+            document["rows"].append(row)
+            if options.json:  # after each: scanpy takes minutes for some hundred clusters
+                Path(options.json).write_text(json.dumps(document, indent=1) + "\n")
 
 
 def clustered(path: str, resolution: float, folder: Path) -> anndata.AnnData:
@@ -76,9 +78,7 @@ def compared(result: anndata.AnnData, methods: list[Any], folder: Path) -> Itera
             theirs = scanpys(result, logs, method)
             for form, path in paths.items():
                 found = ours(path, method, normalize=kind == "int32", n_genes=result.n_vars)
-                row = {"values": kind, "method": method, "form": form, **differences(found, theirs)}
-                print(json.dumps(row), flush=True)
-                yield row
+                yield {"values": kind, "method": method, "form": form, **differences(found, theirs)}
 
 
 def _kinds(x: sp.csr_matrix) -> Iterator[tuple[str, sp.csr_matrix, sp.csr_matrix]]:
