@@ -19,7 +19,7 @@ from cellstrata.tasks.results.marker_genes import MarkerRequest
 
 DATASET = "memory"  # `memory/adata` is what notes and messages call it
 OF_RUNS = ("grain", "runner", "dask", "read_cache", "storage_options")  # keys that stand above the datasets
-OF_FILES = ("recompute_umap", "umap_colors", "plots", "markers")
+OF_FILES = ("recompute_umap", "umap_colors", "plots", "publish_embeddings")
 _WITHIN = ("DATASETS", DATASET, "clustering")
 _PLACE = ("neighbors", "use_rep")
 
@@ -36,10 +36,7 @@ def run_config(
         With everything that is wrong, each under the name of its argument.
     """
     if wrong := [name for name in OF_FILES if name in clustering]:
-        fixes = {"markers": "call `cs.tl.markers` afterwards"}
-        raise ConfigError(
-            Problem((name,), "is for results in files", fixes.get(name, "call scanpy, or `cs.pl`")) for name in wrong
-        )
+        raise ConfigError(Problem((name,), "is for results in files", "call scanpy, or `cs.pl`") for name in wrong)
     asked: dict[str, Any] = {name: _plain(value) for name, value in clustering.items() if value is not None}
     of_run = {name: asked.pop(name) for name in OF_RUNS if name in asked}
     # A process that is a daemon, as multiprocessing's pools have them, may have no children.
@@ -50,7 +47,7 @@ def run_config(
     asked.setdefault("recompute_neighbors", bool(graph) and "neighbors_key" not in asked)
     place = os.fspath(cache) if cache is not None else os.environ.get("CELLSTRATA_CACHE") or None
     try:
-        return RunConfig(
+        config = RunConfig(
             output_dir=NAME,
             cache=place,
             workers=_plain(workers),
@@ -60,6 +57,10 @@ def run_config(
         )
     except ConfigError as error:
         raise ConfigError(map(_named, error.problems)) from None
+    settings = config.DATASETS[DATASET].clustering
+    if settings.markers is not None and not settings.asks_child_markers:
+        raise ConfigError([Problem(("markers",), "are not found here", "call `cs.tl.markers` afterwards")])
+    return config
 
 
 def marker_request(**asked: Any) -> MarkerRequest:

@@ -33,7 +33,8 @@ def tree(adata: ad.AnnData, column: str | None = None, *, key: str | None = None
     pd.DataFrame
         `column`, `cluster`, `parent` (empty at level 1), `level`, `n_cells`, `n_children`, `reason` (why it was split
         no further), `resolution` and `modularity` of the split that was tried of it; of ensembles `stability` and
-        `agreement`; where evidence was gathered `replicability`, `expected`, `p`, `purity` and `separation`.
+        `agreement`; where evidence was gathered `replicability`, `expected`, `p`, `purity`,
+        `separation` and `markers` (genes that tell it from its sisters, where a rule asks).
 
     Raises
     ------

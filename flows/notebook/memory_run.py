@@ -33,6 +33,7 @@ from cellstrata.tasks.inputs.inspection import Input, inspect_memory
 from cellstrata.tasks.inputs.level_1 import Level1
 from cellstrata.tasks.kernels.engines import EngineUnavailable
 from cellstrata.tasks.kernels.placement import placement_of
+from cellstrata.tasks.results.dataset_markers import markers_problem
 from cellstrata.tasks.results.result import Finished
 from cellstrata.tasks.results.uses import note_use
 from cellstrata.tasks.stores.places import Place
@@ -106,8 +107,9 @@ def inspected(adata: ad.AnnData, config: RunConfig, cache: Cache) -> Input:
     opened = opened_adata(adata, settings)
     source, problems = inspect_memory(opened, DATASET, NAME, settings, cache)
     if source is not None:
-        found = [*expression_problems(source, settings), child_markers_problem(source, settings)]
-        problems = [problem.removeprefix(f"{source.name}: ") for problem in found if problem]
+        wrong = [*expression_problems(source, settings), child_markers_problem(source, settings)]
+        wrong += [markers_problem(source, settings.markers) if settings.markers else None]
+        problems = [problem.removeprefix(f"{source.name}: ") for problem in wrong if problem]
     if source is None or problems:
         raise UnusableAnnData(problems)
     for notice in embedding_notices(source, settings):

@@ -101,6 +101,8 @@ def in_memory(adata: ad.AnnData, parts: Parts) -> InMemory:
             root.create_group(slot)
             elements = getattr(adata, slot)
             for key in elements:
+                if not isinstance(key, str) or "/" in key:  # X among the layers of anndata 0.13; what no file can hold
+                    continue
                 if key in wanted:
                     _write(root, f"{slot}/{key}", elements[key])
                 else:  # of a view each is copied when it is asked for, so only obsm is, whose widths differ
@@ -146,7 +148,9 @@ def _write(root: Any, path: str, value: Any) -> None:
         node = root.create_array(path, data=np.ascontiguousarray(found), chunks=chunks, compressors=None)
         node.attrs.update({"encoding-type": "array", "encoding-version": "0.2.0"})
         return
-    write_elem(root, path, found, dataset_kwargs={"compressors": None} if sp.issparse(found) else {})
+    folder, _, name = path.rpartition("/")  # anndata takes no path for a name
+    how: dict[str, Any] = {"compressors": None} if sp.issparse(found) else {}
+    write_elem(root[folder] if folder else root, name, found, dataset_kwargs=how)
 
 
 def _hint(root: Any, path: str, shape: tuple[int, ...]) -> None:
@@ -176,7 +180,8 @@ def _write_frame(root: Any, path: str, frame: Any, names: Any, wanted: Iterable[
     chosen = [name for name in dict.fromkeys(wanted) if name in frame.columns]
     index = pd.Index(np.asarray(names, dtype=object), name=names.name)
     columns = {name: _column(frame[name], index) for name in chosen}
-    write_elem(root, path, pd.DataFrame(columns, index=index))
+    folder, _, name = path.rpartition("/")
+    write_elem(root[folder] if folder else root, name, pd.DataFrame(columns, index=index))
     root[path].attrs["column-order"] = [str(name) for name in frame.columns]
 
 

@@ -47,7 +47,7 @@ def adata_expression(adata: ad.AnnData, asked: ExpressionConfig) -> Expression:
 
 
 def _there(adata: ad.AnnData) -> list[str]:
-    layers = [f"layers[{name!r}]" for name in list(adata.layers)[:MOST_NAMES]]
+    layers = [f"layers[{name!r}]" for name in [each for each in adata.layers if each is not None][:MOST_NAMES]]
     x = ["X"] if x_of(adata) is not None else []
     return [*x, *layers, *(["raw"] if adata.raw is not None else [])]
 

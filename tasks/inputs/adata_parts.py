@@ -20,17 +20,19 @@ CHOSEN = "highly_variable"  # of a PCA of branches
 
 def opened_adata(adata: ad.AnnData, config: ClusteringConfig) -> InMemory:
     """Copy what will be read of an AnnData for a clustering as it is configured."""
-    graphs = {name: said for name, entry in adata.uns.items() if (said := _graph_record(adata, name, entry))}
+    records = {name: _graph_record(adata, name, entry) for name, entry in adata.uns.items() if "/" not in name}
+    graphs = {name: said for name, said in records.items() if said}
     key = config.neighbors_key or "neighbors"
     recorded = graphs.get(key, {})
     named = {DEFAULT_REP, *_texts(config.model_dump(mode="json")), *_texts(recorded)}
     derived = config.embeddings_of_clusters
+    values = [*derived, *([config.expression] if config.asks_child_markers else [])]
     whole_x = (
         "X" in named
         or DEFAULT_REP not in adata.obsm
         or adata.n_vars <= SMALL_X  # on which scanpy builds its graphs
         or recorded.get("params", {}).get("n_pcs") == 0
-        or any(asked.layer is None and not asked.raw for asked in derived)
+        or any(asked.layer is None and not asked.raw for asked in values)
     )
     connectivities = recorded.get("connectivities_key") or (
         "connectivities" if key == "neighbors" else f"{key}_connectivities"
@@ -42,9 +44,9 @@ def opened_adata(adata: ad.AnnData, config: ClusteringConfig) -> InMemory:
         var=[CHOSEN],
         obsm=[name for name in adata.obsm if name in named],
         obsp=() if config.recompute_neighbors else (str(connectivities), key),
-        layers=[asked.layer for asked in derived if asked.layer is not None],
+        layers=[asked.layer for asked in values if asked.layer is not None],
         x=whole_x,
-        raw=any(asked.raw for asked in derived),
+        raw=any(asked.raw for asked in values),
         uns=graphs | _logarithm(adata),
     )  # fmt: skip
     return in_memory(adata, parts)

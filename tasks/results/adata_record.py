@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 MOST_NAMES = 8
 SHOWN = ("column", "cluster", "parent", "level", "n_cells", "n_children", "reason", "resolution", "modularity")
-WHERE_KNOWN = ("stability", "agreement", "replicability", "expected", "p", "purity", "separation")
+WHERE_KNOWN = ("stability", "agreement", "replicability", "expected", "p", "purity", "separation", "markers")
 
 
 @dataclass(frozen=True, eq=False)

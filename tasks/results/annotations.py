@@ -14,6 +14,7 @@ import numpy as np
 from cellstrata.tasks.cache.cache import Cache
 from cellstrata.tasks.colours.palette import color_entries, tree_palette
 from cellstrata.tasks.elements.in_memory import NAME
+from cellstrata.tasks.imports.turns import IMPORTING
 from cellstrata.tasks.inputs.stored_graph import DEFAULT_REP
 from cellstrata.tasks.results.provenance import column_facts, provenance
 from cellstrata.tasks.results.result import Finished, columns, stability_in_obs, stability_in_obsm
@@ -86,7 +87,7 @@ def annotations_of(finished: Finished, cache: Cache, adata: ad.AnnData, key_adde
     )  # fmt: skip
     colors = color_entries(tree_palette(record["tree"], facts), labels)
     pca = {} if finished.pca is None else {DEFAULT_REP: np.asarray(cache.get(finished.pca))}
-    made = {named(name): values for name, values in labels.items()}
+    made = {named(name): _inferred(values) for name, values in labels.items()}
     obs = {**made, **{named(name): values for name, values in stability_in_obs(finished, stability).items()}}
     earlier: Any = adata.uns.get(key_added or RECORD)
     same = isinstance(earlier, Mapping) and str(earlier.get("publish_key")) == record["publish_key"]
@@ -103,6 +104,14 @@ def annotations_of(finished: Finished, cache: Cache, adata: ad.AnnData, key_adde
 def markers_key(key_added: str | None) -> str:
     """Return the key of uns under which the markers of a clustering are."""
     return f"{key_added or RECORD}_markers"
+
+
+def _inferred(values: pd.Categorical[Any]) -> pd.Categorical[Any]:
+    """Return labels with categories of the dtype that pandas has for text, `str` from 3 on, as anndata reads them."""
+    with IMPORTING:
+        import pandas as pd
+
+    return values.rename_categories(pd.Index(list(values.categories)))
 
 
 def _names(key_added: str | None) -> Callable[[str], str]:
@@ -122,7 +131,7 @@ def _renamed(record: Mapping[str, Any], named: Callable[[str], str]) -> dict[str
     }
     if "stability" in record:
         said["stability"] = json.dumps([named(name) for name in json.loads(record["stability"])])
-    return {**record, **said, "tree": tree.assign(column=[named(name) for name in tree["column"]])}
+    return {**record, **said, "tree": tree.assign(column=tree["column"].map(named))}
 
 
 def _gone(record: Any, there: set[str], made: Mapping[str, Any]) -> tuple[str, ...]:
