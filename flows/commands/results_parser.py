@@ -36,3 +36,32 @@ def add_compare(commands: Any) -> None:
     compare.add_argument("--overwrite", action="store_true", help="replace files that are there")
     compare.add_argument("--json", action="store_true", dest="as_json", help="print all numbers as JSON")
     compare.set_defaults(run=".compare:compare")
+
+
+CURATE_EPILOG = """\
+examples:
+  cellstrata curate result.zarr curation.yaml                   check it
+  cellstrata curate result.zarr curation.yaml --output atlas.zarr
+
+curation.yaml:
+  curator: Jane Doe
+  columns:
+    leiden_0.5_2:
+      merge: [["0_1", "0_2"]]
+      clusters:
+        "0_1": {name: CD4 T cell, ontology: "CL:0000624", color: "#1f77b4"}
+        "3_1": AT2"""
+
+
+def add_curate(commands: Any) -> None:
+    """Add the command `curate`."""
+    curate = commands.add_parser(
+        "curate", help="give names to the clusters of a result", allow_abbrev=False, epilog=CURATE_EPILOG,
+        usage="cellstrata curate RESULT CURATION [--output OUT] [--overwrite]",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    curate.add_argument("result", metavar="RESULT", help="a result of `run` or `cluster`; it stays as it is")
+    curate.add_argument("curation", metavar="CURATION", help="a YAML file with names, terms, colors and merges")
+    curate.add_argument("--output", metavar="OUT", help="a .zarr or .h5ad with all, or a .parquet with the new columns")
+    curate.add_argument("--overwrite", action="store_true", help="replace a result of cellstrata, or a .parquet")
+    curate.set_defaults(run=".curate:curate", takes="result curation output overwrite")

@@ -67,6 +67,15 @@ class ResultRecord:
         except WrongJson:
             return ()
 
+    @property
+    def curations(self) -> tuple[dict[str, Any], ...]:
+        """What `curate` has written of names that people gave, the earliest first; empty where it did not."""
+        try:
+            entries = json.loads(self.texts.get("curation", "[]"))
+        except ValueError:
+            return ()
+        return tuple(entry for entry in entries if isinstance(entry, dict)) if isinstance(entries, list) else ()
+
     def columns(self) -> list[str]:
         """Return the columns that the tree tells of, in its order."""
         return [str(name) for name in dict.fromkeys(self.tree["column"])]
