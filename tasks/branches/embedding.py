@@ -74,6 +74,7 @@ def embed_branches(request: BranchRequest, cache: Cache, refresh: bool = False) 
         for numbers in passes([len(request.groups[at]) for at in missing]):
             together = [missing[number] for number in numbers]
             matrices = rows_of_groups(expression, [request.groups[at] for at in together])
+            request.source.check_unchanged()  # before anything is kept under the digest of what it was
             while together:  # each is let go of when it has been used
                 at, matrix = together.pop(), matrices.pop()
                 own = None if batches is None else batches[request.groups[at]]
@@ -82,7 +83,6 @@ def embed_branches(request: BranchRequest, cache: Cache, refresh: bool = False) 
                     wrong.append(f"{request.names[at]} holds {held}")
                     continue
                 found[at] = cache.write_record("embedding", keys[at], _body(matrix, request.asked, given, own, cache))
-        request.source.check_unchanged()
         if wrong:
             message = f"gives no embeddings of clusters: {', '.join(wrong)}; write `embedding: reuse` there"
             raise InputError(expression.url, expression.where, message)
