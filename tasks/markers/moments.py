@@ -10,8 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-# Private to SciPy, and the one loop there that adds into an array that is there; anndata uses its neighbors too.
-from scipy.sparse import _sparsetools
+from cellstrata.tasks.imports.turns import IMPORTING
 
 Floats = npt.NDArray[np.float64]
 
@@ -176,6 +175,10 @@ def _add(
     ones: npt.NDArray[np.int32],
 ) -> None:
     """Add a block, stored by genes, to what was found before."""
+    with IMPORTING:
+        # Private to SciPy, and the one loop there that adds into an array that is there; anndata uses others of it.
+        from scipy.sparse import _sparsetools
+
     groups = codes[rows]  # within a gene several values have the same group; the loop adds them all
     starts = starts.astype(np.int32, copy=False)
     shape = (genes.stop - genes.start, len(of.cells))
