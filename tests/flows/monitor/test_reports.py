@@ -75,9 +75,9 @@ def test_a_report_that_cannot_be_written_is_one_warning(run: Run, blobs: Path, t
 
 
 def test_the_index_names_what_failed(run: Run, blobs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from cellstrata.flows import dataset
+    from cellstrata.flows import growth
 
-    monkeypatch.setattr(dataset, "tree_plans", lambda *_: 1 / 0)
+    monkeypatch.setattr(growth, "tree_plans", lambda *_: 1 / 0)
     found = run(**config(tmp_path, blobs))
     assert "division by zero" in found["datasets"]["d/f"]["error"]
     text = "".join(parsed(Path(found["index"]).read_text()).text)
