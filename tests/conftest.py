@@ -16,6 +16,7 @@ from hypothesis import settings
 from tests.faulty_proxy import FaultyProxy, faulty_proxy
 from tests.real_gpu import pytest_runtest_setup  # noqa: F401
 from tests.s3_server import SETTINGS, moto_server
+from tests.tasks.slow_renewals import HeldUp
 
 if TYPE_CHECKING:
     from tests.tasks.branches.planted import Rare
@@ -62,6 +63,12 @@ def proxy(s3: str, s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterato
         s3fs.S3FileSystem.clear_instance_cache()
         yield proxy
     s3fs.S3FileSystem.clear_instance_cache()
+
+
+@pytest.fixture
+def held_up(monkeypatch: pytest.MonkeyPatch) -> HeldUp:
+    """Signs of life whose renewal is held up in the writing."""
+    return HeldUp(monkeypatch)
 
 
 @pytest.fixture(scope="session")

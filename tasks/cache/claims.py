@@ -48,9 +48,11 @@ class Claims:
             self._heart.stop()
         for key in list(self._held):
             self.release(key)
-        if self._done:
+        with self._lock:
+            done, self._done = self._done, set()
+        if done:
             with contextlib.suppress(Exception):  # as in release
-                self.cache.store.fs.rm([self.cache.store.path(_path(key)) for key in self._done])
+                self.cache.store.fs.rm([self.cache.store.path(_path(key)) for key in done])
 
     def finish(self, key: str) -> None:
         """Give a claim up whose work is done. In a bucket it stays to the end of the run, but is not renewed.
@@ -101,6 +103,9 @@ class Claims:
             if key not in self._held:
                 return
             self._held.discard(key)
+        self._remove(key)
+
+    def _remove(self, key: str) -> None:
         with contextlib.suppress(Exception):  # whatever a store raises
             self.cache.store.remove_object(_path(key))
 
@@ -123,6 +128,10 @@ class Claims:
             held = list(self._held)
         for key in held:
             self._write(key)
+            with self._lock:
+                given_up = key not in self._held and key not in self._done
+            if given_up:  # meanwhile, and perhaps before what was written just now
+                self._remove(key)
 
 
 def _path(key: str) -> str:

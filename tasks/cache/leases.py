@@ -48,14 +48,23 @@ def using(cache: Cache) -> Iterator[None]:
     started = datetime.now(UTC).isoformat(timespec="seconds")
     lease = canonical_json({**own_process(), "started": started})
     _write(cache, path, lease)
-    heart = Heartbeat("cellstrata-lease", PACE.renewed_every, lambda: _write(cache, path, lease))
+
+    def renew() -> None:
+        _write(cache, path, lease)
+        if heart.stopped:  # meanwhile, and perhaps before what was written just now
+            remove()
+
+    def remove() -> None:
+        with contextlib.suppress(Exception):
+            cache.store.remove(path)
+
+    heart = Heartbeat("cellstrata-lease", PACE.renewed_every, renew)
     heart.start()
     try:
         yield
     finally:
         heart.stop()
-        with contextlib.suppress(Exception):
-            cache.store.remove(path)
+        remove()
 
 
 def all_leases(cache: Cache) -> list[Lease]:

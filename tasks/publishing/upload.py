@@ -116,6 +116,9 @@ class Writer:
     def end(self) -> None:
         """Remove the marker, unless it is another run's."""
         self._heart.stop()
+        self._remove()
+
+    def _remove(self) -> None:
         with contextlib.suppress(OSError):
             if (self._there() or {}).get("run") == self.run:
                 self.target.remove(WRITER)
@@ -145,6 +148,8 @@ class Writer:
         ours = (self._there() or {}).get("run") == self.run
         if ours:
             self.target.write(WRITER, self._text())
+            if self._heart.stopped:  # meanwhile, and perhaps before what was written just now
+                self._remove()
         return ours
 
 

@@ -27,6 +27,7 @@ class Pace:
         return abs(age) <= self.dead_after
 
 
+BEAT_WITHIN = 10.0  # s that a beat under way is waited for
 OF_A_RUN = Pace(60.0, 600.0)  # nobody waits for it
 OF_WORK = Pace(10.0, 30.0)  # others wait for what it claims
 
@@ -67,11 +68,16 @@ class Heartbeat:
         """Begin; the first beat comes after the first wait."""
         self._thread.start()
 
+    @property
+    def stopped(self) -> bool:
+        """Whether it was told to end: a beat that was slow then takes back what it wrote."""
+        return self._ended.is_set()
+
     def stop(self) -> None:
-        """End, after a beat that is under way, for which at most 10 s are waited: none comes after."""
+        """End, after a beat that is under way, for which at most BEAT_WITHIN is waited: none comes after."""
         self._ended.set()
         if self._thread.is_alive():
-            self._thread.join(timeout=10)
+            self._thread.join(timeout=BEAT_WITHIN)
 
     def _run(self) -> None:
         while not self._ended.wait(self._seconds):

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -14,7 +15,9 @@ import pytest
 from cellstrata.tasks.cache import claims
 from cellstrata.tasks.cache.claims import Claims
 from cellstrata.tasks.stores.heartbeat import Pace
+from cellstrata.tasks.stores.store import Store
 from tests import ROOT
+from tests.tasks.slow_renewals import HeldUp
 from tests.tasks.small import cache_at
 
 
@@ -75,6 +78,39 @@ def test_another_machines_claim_runs_out(tmp_path: Path, monkeypatch: pytest.Mon
         first = json.loads(cache.store.read("v1/claims/k2.json"))["time"]
         time.sleep(0.3)
         assert json.loads(cache.store.read("v1/claims/k2.json"))["time"] > first
+
+
+@pytest.mark.parametrize("give_up", [Claims.release, Claims.finish])
+def test_a_claim_given_up_while_it_is_renewed_does_not_come_back(
+    give_up: Callable[[Claims, str], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = cache_at(tmp_path)
+    write = Store.write
+
+    def slow(store: Store, key: str, data: bytes) -> None:
+        give_up(own, "k")  # between the look at what is held and the writing of it
+        write(store, key, data)
+
+    with Claims(cache) as own:
+        assert own.take("k")
+        assert own.take("kept")
+        monkeypatch.setattr(Store, "write", slow)
+        own._renew()
+        assert cache.store.list("v1/claims") == ["kept.json"]
+
+
+def test_a_renewal_that_takes_longer_than_the_run_leaves_nothing(
+    s3: str, held_up: HeldUp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(claims, "PACE", Pace(0.01, 30.0))
+    cache = cache_at(f"{s3}/cache")
+    with Claims(cache) as own:
+        assert own.take("failed")
+        assert own.take("done")
+        held_up.begin()
+        own.finish("done")
+    held_up.let_go("cellstrata-claims")
+    assert not cache.store.list("v1/claims")
 
 
 @pytest.mark.parametrize("error", [PermissionError("read-only"), RuntimeError("whatever a bucket raises")])

@@ -19,6 +19,7 @@ from cellstrata.tasks.cache_care.prune import prune
 from cellstrata.tasks.stores.heartbeat import Pace
 from cellstrata.tasks.stores.store import Store
 from tests import ROOT
+from tests.tasks.slow_renewals import HeldUp
 from tests.tasks.small import cache_at
 from tests.tasks.small_caches import DAY, add_entry, files, new_cache, set_age, there
 
@@ -54,6 +55,16 @@ def test_it_is_renewed(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
         while not live_leases(cache) and time.monotonic() < until:
             time.sleep(0.01)
         assert [lease.started for lease in live_leases(cache)] == [started]
+
+
+def test_a_renewal_that_takes_longer_than_the_run_leaves_nothing(
+    cache: Cache, held_up: HeldUp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leases, "PACE", Pace(0.01, DEAD_AFTER))
+    with using(cache):
+        held_up.begin()
+    held_up.let_go("cellstrata-lease")
+    assert not files(cache)
 
 
 @pytest.mark.parametrize("age", [DEAD_AFTER + 5, 400 * DAY, -400 * DAY])

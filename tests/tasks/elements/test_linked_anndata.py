@@ -29,6 +29,7 @@ from cellstrata.tasks.stores.store import Store
 from tests.tasks.everything import FORMATS, assert_kept, load, save, saved, tree_hash
 from tests.tasks.places import opened
 from tests.tasks.publishing.test_publish import ADDED, GRAPH, LABELS, RECORD, UMAP, ours
+from tests.tasks.slow_renewals import HeldUp
 
 
 def put(source: str, url: str) -> str:
@@ -291,6 +292,20 @@ def test_one_writer_of_a_copy_at_a_time(tmp_path: Path, s3: str, monkeypatch: py
         with pytest.raises(OutputError, match="process 1 on elsewhere"):
             writer.check()
     assert place.exists(WRITER)  # the other's
+
+
+def test_a_renewal_that_takes_longer_than_the_copy_leaves_no_marker(
+    tmp_path: Path, held_up: HeldUp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from cellstrata.tasks.publishing import upload
+    from cellstrata.tasks.stores.heartbeat import Pace
+
+    monkeypatch.setattr(upload, "PACE", Pace(0.01, 600.0))
+    place = Store.at(f"memory://{tmp_path.name}/out.zarr")
+    with upload.writing(place):
+        held_up.begin()
+    held_up.let_go("cellstrata-writer")
+    assert not place.list()
 
 
 def test_what_cannot_be_referred_to_or_materialized(tmp_path: Path) -> None:
