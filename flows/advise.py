@@ -47,9 +47,7 @@ async def advise_dataset(config: RunConfig, dataset: str, file_id: str) -> State
 
 
 async def _through(steps: DatasetSteps) -> DatasetSummary:
-    embeddings = await steps.embeddings()
-    graph = await steps.graph(embeddings)
-    await steps.expression()
+    embeddings, graph = await steps.ground()
     async with LiveArtifacts(steps.name, steps.run.progress) as live:
         advice = await steps.sweep(embeddings, graph)
         await live.tell([], {}, {}, advice)

@@ -66,9 +66,7 @@ async def cluster_dataset(config: RunConfig, dataset: str, file_id: str) -> Stat
 
 
 async def _through(steps: DatasetSteps) -> DatasetSummary:
-    embeddings = await steps.embeddings()
-    graph = await steps.graph(embeddings)
-    await steps.expression()
+    embeddings, graph = await steps.ground()
     async with LiveArtifacts(steps.name, steps.run.progress) as live:
         swept = () if steps.settings.listed_resolutions else await steps.sweep(embeddings, graph)
         trees = steps.trees(embeddings, graph, swept)

@@ -48,9 +48,7 @@ class Growth:
     steps: Steps
     counts: Counts = field(default_factory=Counts, kw_only=True)
     total: int = field(default=0, kw_only=True)  # cells times levels
-    values: str | None = field(
-        default=None, kw_only=True
-    )  # names those in which genes are found that tell children apart
+    values: str | None = field(default=None, kw_only=True)  # names those in which genes tell children apart
 
     @property
     def name(self) -> str:
@@ -69,7 +67,22 @@ class Growth:
         """Return level 1's graph, if it is there already."""
         return request.find(self.cache)
 
-    async def embeddings(self) -> dict[EmbeddingChoice, ArrayRef]:
+    async def ground(self) -> tuple[dict[EmbeddingChoice, ArrayRef], str]:
+        """Return what trees grow from: the embeddings, and the key of level 1's graph.
+
+        Which values tell children apart is known then, too, where a rule asks for genes that do.
+
+        Raises
+        ------
+        InputError
+            If these values are not there.
+        """
+        embeddings = await self._embeddings()
+        graph = await self._graph(embeddings)
+        self.values = await self._on_expression.values()
+        return embeddings, graph
+
+    async def _embeddings(self) -> dict[EmbeddingChoice, ArrayRef]:
         """Return the embeddings staged on inspection, and the PCA where it has to be computed."""
         ready = self.level_1.embeddings
         for request in self.level_1.pcas:
@@ -77,7 +90,7 @@ class Growth:
             ready[request.choice] = await self.steps.run(f"{self.name} · PCA", "apart", pca_of, *arguments)
         return ready
 
-    async def graph(self, embeddings: Embeddings) -> str:
+    async def _graph(self, embeddings: Embeddings) -> str:
         """Return the key of level 1's graph: the stored one's, or that of one computed here.
 
         The neighbour lists from which clusters below take theirs are there then, too.
@@ -97,10 +110,6 @@ class Growth:
         find = self.unless_refresh(lambda *_: self.find_graph(request))
         found: RootGraph = await self.steps.run(name, "pool", compute_neighbors, *arguments, find=find)
         return found.key
-
-    async def expression(self) -> None:
-        """Learn which values tell children apart, where a rule asks for genes that do. Raises InputError."""
-        self.values = await self._on_expression.values()
 
     async def sweep(self, embeddings: Embeddings, graph: str) -> tuple[Advice, ...]:
         """Split level 1 at the resolutions of a sweep, gather the evidence, and return what is advised, by algorithm.

@@ -122,9 +122,7 @@ async def _grown(config: RunConfig, source: Input, cache: Cache, executor: Execu
     level_1 = Level1.of(config, source, executor.status)
     growth = MemoryGrowth(config, source, cache, level_1, executor, executor.status, steps, bar)
     with contextlib.closing(steps):
-        embeddings = await growth.embeddings()
-        graph = await growth.graph(embeddings)
-        await growth.expression()
+        embeddings, graph = await growth.ground()
         swept = () if growth.settings.listed_resolutions else await growth.sweep(embeddings, graph)
         trees = growth.trees(embeddings, graph, swept)
         await growth.split(trees)

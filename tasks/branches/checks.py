@@ -12,7 +12,7 @@ from cellstrata.tasks.branches.harmony import harmony_problem
 from cellstrata.tasks.elements.opening import DataError, InputError
 from cellstrata.tasks.elements.own_metadata import take_own
 from cellstrata.tasks.elements.reading import Root, obs_columns
-from cellstrata.tasks.expression.choice import wrong_values
+from cellstrata.tasks.expression.choice import problem_of_values, wrong_values
 from cellstrata.tasks.inputs.checks import column_hint
 from cellstrata.tasks.inputs.inspection import Input
 from cellstrata.tasks.inputs.stored_graph import DEFAULT_REP
@@ -39,11 +39,7 @@ def child_markers_problem(source: Input, settings: ClusteringConfig) -> str | No
     """
     if not settings.asks_child_markers or settings.markers is not None:
         return None
-    try:
-        with source.opened.root() as root:
-            found: DataError | None = wrong_values(root, settings.expression, "stop: min_markers")
-    except DataError as error:
-        found = error
+    found = problem_of_values(source.opened, settings.expression, "stop: min_markers")
     hint = "`markers` says which values the rule takes: write for example `markers: {layer: counts, normalize: true}`"
     return None if found is None else f"{source.name}: {found}; {hint}"
 

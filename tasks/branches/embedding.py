@@ -17,7 +17,7 @@ from cellstrata.tasks.branches.harmony import PACKAGE as HARMONY
 from cellstrata.tasks.cache.cache import Cache, Record
 from cellstrata.tasks.elements.opening import InputError, Opened
 from cellstrata.tasks.elements.own_metadata import take_own
-from cellstrata.tasks.elements.reading import var_flags
+from cellstrata.tasks.elements.reading import HIGHLY_VARIABLE, var_flags
 from cellstrata.tasks.expression.choice import chosen_expression
 from cellstrata.tasks.expression.digest import expression_digest
 from cellstrata.tasks.expression.holdings import Holdings
@@ -31,7 +31,6 @@ from cellstrata.tasks.trees.tree import Pending
 
 SCHEME = 1  # raise it when the same cells give another embedding
 PACKAGES = ("scanpy", "anndata", "scikit-learn", "scipy", "numpy")  # whose versions can change one
-CHOSEN = "highly_variable"  # the column of var that says of which genes a PCA is made, scanpy's
 Found = OwnEmbedding | NoEmbedding
 
 
@@ -162,7 +161,7 @@ def _given(request: BranchRequest) -> npt.NDArray[np.bool_] | None:
     if request.asked.method != "pca" or request.asked.raw:
         return None
     with request.source.root() as root:
-        return var_flags(root, CHOSEN)
+        return var_flags(root, HIGHLY_VARIABLE)
 
 
 def _batches(request: BranchRequest) -> npt.NDArray[np.int32] | None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
-
 import numpy as np
 import numpy.typing as npt
 
 from cellstrata.configs.embedding import HarmonyConfig
 from cellstrata.tasks.imports.turns import IMPORTING
+from cellstrata.tasks.kernels.versions import installed_version
 
 PACKAGE, OLDEST = "harmonypy", (2, 1)  # of older ones the result depends on the number of threads
 CELLS_OF_A_CLUSTER, MOST_CLUSTERS = 30, 100  # Harmony's own defaults; for fewer than 15 cells they give no cluster
@@ -16,9 +15,8 @@ CELLS_OF_A_CLUSTER, MOST_CLUSTERS = 30, 100  # Harmony's own defaults; for fewer
 
 def harmony_problem() -> str | None:
     """Say why Harmony cannot be used here, None where it can."""
-    try:
-        there = version(PACKAGE)
-    except PackageNotFoundError:
+    there = installed_version(PACKAGE)
+    if there is None:
         return "`harmony` needs a package: pip install 'cellstrata[harmony]', or leave it out"
     if tuple(int(part) for part in there.split(".")[:2] if part.isdigit()) < OLDEST:
         oldest = ".".join(map(str, OLDEST))

@@ -132,9 +132,8 @@ def held(value: Any) -> Any:
     if sp.issparse(value):
         made: Any = {"csr": sp.csr_matrix, "csc": sp.csc_matrix}.get(value.format, sp.csr_matrix)
         return made(value)
-    return (
-        value if isinstance(value, pd.DataFrame) or type(value).__module__.startswith("awkward") else np.asarray(value)
-    )
+    ready = isinstance(value, pd.DataFrame) or type(value).__module__.startswith("awkward")
+    return value if ready else np.asarray(value)
 
 
 def _write(root: Any, path: str, value: Any) -> None:
@@ -170,6 +169,13 @@ def x_of(adata: ad.AnnData) -> Any:
         return adata.X
     except KeyError:  # anndata, of a file without an X that backs it
         return None
+
+
+def log_base_of(adata: ad.AnnData) -> float | None:
+    """Return the base that scanpy's `log1p` noted, None for natural logarithms or where it noted nothing."""
+    said = adata.uns.get("log1p")
+    base = said.get("base") if isinstance(said, Mapping) else None
+    return None if base is None else float(base)
 
 
 def _write_frame(root: Any, path: str, frame: Any, names: Any, wanted: Iterable[str]) -> None:

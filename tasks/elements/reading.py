@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
+    "HIGHLY_VARIABLE",
     "DataError",
     "InputError",
     "Root",
@@ -59,6 +60,8 @@ __all__ = [
     "var_flags",
     "var_names",
 ]
+
+HIGHLY_VARIABLE = "highly_variable"  # the column of var that says of which genes a PCA is made, scanpy's
 
 BLOCK_BYTES = 1 << 25
 

@@ -8,7 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from cellstrata.configs.expression import ExpressionConfig
-from cellstrata.tasks.elements.in_memory import NAME, held, x_of
+from cellstrata.tasks.elements.in_memory import NAME, held, log_base_of, x_of
 from cellstrata.tasks.expression.source import MOST_NAMES, Expression
 from cellstrata.tasks.stores.data_errors import InputError
 
@@ -43,16 +43,10 @@ def adata_expression(adata: ad.AnnData, asked: ExpressionConfig) -> Expression:
     if matrix.dtype.kind not in "biuf":
         raise InputError(NAME, where, f"is no matrix of numbers; {instead}")
     genes = np.asarray(adata.raw.var_names if asked.raw else adata.var_names, dtype=object)
-    return Expression(NAME, where, node, form, matrix.shape, genes, _log_base(adata), others)
+    return Expression(NAME, where, node, form, matrix.shape, genes, log_base_of(adata), others)
 
 
 def _there(adata: ad.AnnData) -> list[str]:
     layers = [f"layers[{name!r}]" for name in [each for each in adata.layers if each is not None][:MOST_NAMES]]
     x = ["X"] if x_of(adata) is not None else []
     return [*x, *layers, *(["raw"] if adata.raw is not None else [])]
-
-
-def _log_base(adata: ad.AnnData) -> float | None:
-    said = adata.uns.get("log1p")
-    base = said.get("base") if hasattr(said, "get") else None
-    return None if base is None else float(base)

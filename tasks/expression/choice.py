@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from cellstrata.configs.expression import ExpressionConfig
-from cellstrata.tasks.elements.opening import InputError, Opened, Root, reading
+from cellstrata.tasks.elements.opening import DataError, InputError, Opened, Root, reading
 from cellstrata.tasks.elements.reading import url_of
 from cellstrata.tasks.expression.blocks import sampled
 from cellstrata.tasks.expression.holdings import contradiction
@@ -20,6 +20,15 @@ def chosen_expression(source: Opened, asked: ExpressionConfig) -> Iterator[Expre
         with reading(source.url, asked.element):
             expression = find_expression(root, layer=asked.layer, raw=asked.raw)
         yield expression
+
+
+def problem_of_values(source: Opened, asked: ExpressionConfig, key: str) -> DataError | None:
+    """Say what is wrong with the values that `key` of a configuration asks for, also where they are not there."""
+    try:
+        with source.root() as root:
+            return wrong_values(root, asked, key)
+    except DataError as error:
+        return error
 
 
 def wrong_values(root: Root, asked: ExpressionConfig, key: str) -> InputError | None:

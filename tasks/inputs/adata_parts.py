@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cellstrata.configs.clustering import ClusteringConfig
-from cellstrata.tasks.elements.in_memory import InMemory, Parts, in_memory
+from cellstrata.tasks.elements.in_memory import InMemory, Parts, in_memory, log_base_of
+from cellstrata.tasks.elements.reading import HIGHLY_VARIABLE
 from cellstrata.tasks.inputs.checks import columns_of
-from cellstrata.tasks.inputs.stored_graph import DEFAULT_REP, SMALL_X
+from cellstrata.tasks.inputs.stored_graph import DEFAULT_REP, SMALL_X, default_key
 
 if TYPE_CHECKING:
     import anndata as ad
-
-CHOSEN = "highly_variable"  # of a PCA of branches
 
 
 def opened_adata(adata: ad.AnnData, config: ClusteringConfig) -> InMemory:
@@ -34,29 +33,29 @@ def opened_adata(adata: ad.AnnData, config: ClusteringConfig) -> InMemory:
         or recorded.get("params", {}).get("n_pcs") == 0
         or any(asked.layer is None and not asked.raw for asked in values)
     )
-    connectivities = recorded.get("connectivities_key") or (
-        "connectivities" if key == "neighbors" else f"{key}_connectivities"
-    )
+    connectivities = recorded.get("connectivities_key") or default_key(key)
+    base = log_base_of(adata)
     parts = Parts(
         obs=[*config.batch_keys, *(asked.batch_key for asked in derived if asked.batch_key), *(
             () if config.overwrite else columns_of(config)
         )],
-        var=[CHOSEN],
+        var=[HIGHLY_VARIABLE],
         obsm=[name for name in adata.obsm if name in named],
         obsp=() if config.recompute_neighbors else (str(connectivities), key),
         layers=[asked.layer for asked in values if asked.layer is not None],
         x=whole_x,
         raw=any(asked.raw for asked in values),
-        uns=graphs | _logarithm(adata),
+        uns=graphs | ({} if base is None else {"log1p": {"base": base}}),
     )  # fmt: skip
     return in_memory(adata, parts)
 
 
 def _graph_record(adata: ad.AnnData, name: str, entry: Any) -> dict[str, Any]:
     """Return what an entry of uns says of a graph, empty where it is of something else."""
-    if not isinstance(entry, Mapping) or not ("connectivities_key" in entry or f"{name}_connectivities" in adata.obsp):
-        return {} if name != "neighbors" or not isinstance(entry, Mapping) else _plain(entry)
-    return _plain(entry)
+    if not isinstance(entry, Mapping):
+        return {}
+    of_graph = name == "neighbors" or "connectivities_key" in entry or f"{name}_connectivities" in adata.obsp
+    return _plain(entry) if of_graph else {}
 
 
 def _plain(entry: Mapping[str, Any]) -> dict[str, Any]:
@@ -70,11 +69,6 @@ def _plain(entry: Mapping[str, Any]) -> dict[str, Any]:
         ):
             found[str(name)] = value
     return found
-
-
-def _logarithm(adata: ad.AnnData) -> dict[str, Any]:
-    base = adata.uns["log1p"].get("base") if isinstance(adata.uns.get("log1p"), Mapping) else None
-    return {} if base is None else {"log1p": {"base": float(base)}}
 
 
 def _texts(value: object) -> Iterator[str]:

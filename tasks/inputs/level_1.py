@@ -111,9 +111,8 @@ class Level1:
         """The neighbour lists of all cells from which those of clusters below level 1 may be taken."""
         method = self.placement.knn_method(self.source.n_cells)
         specs = wanted_neighbors(self.settings, self.source.neighbors, root=False, umap=False)
-        known = [
-            (embeddings[spec.embedding], spec) for spec in specs if spec.embedding in embeddings
-        ]  # what clusters derive is not
+        # What clusters derive is not among them.
+        known = [(embeddings[spec.embedding], spec) for spec in specs if spec.embedding in embeddings]
         found = (lists_of(ref, spec.n_neighbors, spec.metric, method) for ref, spec in known)
         return list(dict.fromkeys(lists for lists in found if lists is not None))
 

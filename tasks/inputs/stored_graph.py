@@ -42,7 +42,7 @@ def stored_graph(check: Check, needed: bool = True) -> tuple[str, bool, Mapping[
         entry = elements.read_uns(check.root, key)
         entry = entry if isinstance(entry, Mapping) else {}
     if needed and not check.config.recompute_neighbors:
-        named = str(entry.get("connectivities_key", _default_key(key)))
+        named = str(entry.get("connectivities_key", default_key(key)))
         take_own(check.root, *(f"obsp/{name}" for name in (named, *([key] if given else []))))
     stored = _connectivities_key(key, entry, check.root) in elements.obsp_keys(check.root)
     if not (stored or check.config.recompute_neighbors or (recorded and not needed)):
@@ -73,7 +73,7 @@ def other_graphs(root: elements.Root, key: str) -> dict[str, str]:
     for name in elements.uns_keys(root):
         entry = root["uns"][name]
         if not is_array(entry):
-            own = _said(entry, "connectivities_key") or _default_key(name)
+            own = _said(entry, "connectivities_key") or default_key(name)
             named |= {own, _said(entry, "distances_key")}
             if own in matrices and name != key:
                 found[name] = f"uns[{name!r}]"
@@ -92,13 +92,14 @@ def _said(entry: Any, name: str) -> str:
     return str(node.asstr()[()]) if hasattr(node, "asstr") else str(np.asarray(node[()]).reshape(-1)[0])
 
 
-def _default_key(key: str) -> str:
+def default_key(key: str) -> str:
+    """Return the name that scanpy gives to the matrix of the graph under a key of uns."""
     return "connectivities" if key == "neighbors" else f"{key}_connectivities"
 
 
 def _connectivities_key(key: str, entry: Mapping[str, Any], root: elements.Root) -> str:
     """Return which matrix of obsp a key means: what its entry in uns names, `KEY_connectivities`, or KEY itself."""
-    named = str(entry.get("connectivities_key", _default_key(key)))
+    named = str(entry.get("connectivities_key", default_key(key)))
     there = elements.obsp_keys(root)
     return key if named not in there and key in there and not entry else named
 

@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from cellstrata.configs.markers import MarkersConfig
 from cellstrata.tasks.cache.cache import Cache, Record
-from cellstrata.tasks.elements.opening import DataError, Opened
+from cellstrata.tasks.elements.opening import Opened
 from cellstrata.tasks.expression.blocks import Logs, repeated_names
-from cellstrata.tasks.expression.choice import chosen_expression, wrong_values
+from cellstrata.tasks.expression.choice import chosen_expression, problem_of_values
 from cellstrata.tasks.expression.digest import expression_digest
 from cellstrata.tasks.expression.source import Expression
 from cellstrata.tasks.inputs.index import Remembered
@@ -69,11 +69,7 @@ def cluster_columns(finished: Finished) -> tuple[ClusterColumn, ...]:
 
 def markers_problem(source: Input, asked: MarkersConfig) -> str | None:
     """Say what is wrong with the values in which markers are to be looked for, before any work; a sample is read."""
-    try:
-        with source.opened.root() as root:
-            wrong: DataError | None = wrong_values(root, asked, "markers")
-    except DataError as error:
-        wrong = error
+    wrong = problem_of_values(source.opened, asked, "markers")
     return None if wrong is None else f"{source.name}: {wrong}"
 
 

@@ -17,6 +17,7 @@ from cellstrata.flows.commands.advise import _table
 from cellstrata.tasks.advice.advice import Advice, advise
 from tests.flows.commands.test_command import cellstrata, config
 from tests.flows.conftest import Run
+from tests.flows.outputs import labels
 from tests.tasks.advice.test_advice import facts
 from tests.tasks.small import graph_of
 
@@ -48,10 +49,6 @@ def advice_in(report: dict[str, Any]) -> Advice:
     text = anndata.read_zarr(report["output"]).uns["clustering"]["advice"]
     (found,) = map(Advice.from_json, json.loads(text))
     return found
-
-
-def labels(report: dict[str, Any]) -> pd.DataFrame:
-    return pd.read_parquet(report["labels"]).astype(str)
 
 
 def test_a_sweep_finds_the_resolutions_and_a_run_that_lists_them_computes_nothing(one: Run, planted: Path) -> None:

@@ -16,15 +16,12 @@ from anndata.io import read_elem
 from cellstrata.tasks.stores.digest import digest_array
 from tests.flows.commands.test_command import cellstrata, config
 from tests.flows.conftest import Run
+from tests.flows.outputs import labels
 from tests.tasks.branches.planted import Rare, recovered
 
 OWN: dict[str, Any] = {"method": "hvg_pca", "n_top_genes": 500, "n_comps": 10}
 BASE: dict[str, Any] = {"resolutions": [0.3], "recompute_neighbors": True, "neighbors": {"use_rep": "X_pca"}}
 SECOND: dict[str, Any] = {"hierarchy": {"levels": {2: {"resolution": 0.5, "embedding": OWN}}}}
-
-
-def labels(report: dict[str, Any]) -> pd.DataFrame:
-    return pd.read_parquet(report["labels"]).astype(str)
 
 
 def entries(folder: Path) -> dict[str, dict[str, int]]:

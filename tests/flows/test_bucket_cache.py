@@ -10,22 +10,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
 
 from cellstrata.configs import RunConfig
 from cellstrata.flows.commands.command import main
 from cellstrata.tasks.stores import retries
 from tests.flows.conftest import Run
+from tests.flows.outputs import labels
 from tests.flows.relay import Relay
 
 LATENT: dict[str, Any] = {"neighbors": {"use_rep": "X_latent"}, "hierarchy": 2, "resolutions": [1.0],
                          "ensemble": "auto"}  # fmt: skip
 SMALL = {"grain": 300}
-
-
-def labels(report: dict[str, Any]) -> pd.DataFrame:
-    return pd.read_parquet(report["labels"]).astype(str)
 
 
 def objects(url: str) -> dict[str, str]:

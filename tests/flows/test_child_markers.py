@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from cellstrata.tasks.results.explain import explain
 from cellstrata.tasks.stores.places import Place
 from tests.flows.commands.test_command import cellstrata, config
 from tests.flows.conftest import Run
+from tests.flows.outputs import entries, labels, tree_of
 
 SIZE, GENES, OWN = 110, 150, 12
 BASE: dict[str, Any] = {"resolutions": [0.05], "recompute_neighbors": True, "neighbors": {"use_rep": "X_latent"}}
@@ -44,21 +44,6 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path: Path = tmp_path_factory.mktemp("genes") / "cells.h5ad"
     data.write_h5ad(path)
     return path
-
-
-def tree_of(report: dict[str, Any]) -> pd.DataFrame:
-    tree: pd.DataFrame = anndata.read_zarr(report["output"]).uns["clustering"]["tree"]
-    return tree
-
-
-def labels(report: dict[str, Any]) -> pd.DataFrame:
-    return pd.read_parquet(report["labels"]).astype(str)
-
-
-def entries(folder: Path, kind: str) -> dict[str, int]:
-    """The entries of a kind, and when each was written."""
-    files = (folder / "cache" / "v1" / "records").rglob("*.json")
-    return {path.stem: path.stat().st_mtime_ns for path in files if json.loads(path.read_text())["kind"] == kind}
 
 
 def test_a_split_without_genes_is_refused_and_one_with_genes_stands(one: Run, file: Path, tmp_path: Path) -> None:

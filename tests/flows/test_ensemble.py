@@ -20,6 +20,7 @@ from cellstrata.configs import RunConfig
 from tests import ROOT
 from tests.flows.commands.test_command import COMMAND, cellstrata, config
 from tests.flows.conftest import Run
+from tests.flows.outputs import labels
 
 N = 12_000  # enough for runs that are pieces of work
 
@@ -38,10 +39,6 @@ def asked(cloud: Path, folder: Path, **changes: Any) -> dict[str, Any]:
     clustering = {"algorithm": "leiden", "resolutions": [0.5], "ensemble": "auto", "hierarchy": 2, **changes}
     dataset = {"input": {"clustering": {"f": str(cloud)}}, "clustering": clustering}
     return {"DATASETS": {"d": dataset}, "output_dir": str(folder / "out"), "cache": str(folder / "cache")}
-
-
-def labels(report: dict[str, Any]) -> pd.DataFrame:
-    return pd.read_parquet(report["labels"]).astype(str)
 
 
 def splits(folder: Path) -> list[dict[str, Any]]:

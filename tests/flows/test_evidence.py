@@ -19,6 +19,7 @@ from cellstrata.tasks.stores.digest import canonical_json, digest_array
 from tests import ROOT
 from tests.flows.commands.test_command import COMMAND, cellstrata, config
 from tests.flows.conftest import Run
+from tests.flows.outputs import entries, labels, tree_of
 
 DEPTHS = {"0": 2, "1": 1, "2": 2}  # of the planted tree, below its three groups
 
@@ -43,21 +44,6 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("planted") / "planted.h5ad"
     adata.write_h5ad(path)
     return path
-
-
-def tree_of(report: dict[str, Any]) -> pd.DataFrame:
-    tree: pd.DataFrame = anndata.read_zarr(report["output"]).uns["clustering"]["tree"]
-    return tree
-
-
-def labels(report: dict[str, Any]) -> pd.DataFrame:
-    return pd.read_parquet(report["labels"]).astype(str)
-
-
-def records(folder: Path, kind: str) -> dict[str, int]:
-    """The entries of a kind, and when each was written."""
-    files = (folder / "cache" / "v1" / "records").rglob("*.json")
-    return {file.stem: file.stat().st_mtime_ns for file in files if f'"kind":"{kind}"' in file.read_text()}
 
 
 STABLE: dict[str, Any] = {"hierarchy": "until_stable", "batch_keys": ["donor"], "resolutions": [0.2]}
@@ -97,13 +83,13 @@ def test_another_bound_computes_no_split_and_no_evidence_again(one: Run, planted
     base = {"hierarchy": 3, "resolutions": [1.0], "evidence": {"halves": 2, "null": 2}}
     bare = one(planted, base, grain=100)
     assert bare["splits"]["executed"] > 8
-    splits, evidence = records(tmp_path, "split"), records(tmp_path, "evidence")
+    splits, evidence = entries(tmp_path, "split"), entries(tmp_path, "evidence")
     assert len(evidence) > 5
     for number, stop in enumerate([{"replicability": 0.4}, {"replicability": 0.99, "p": 0.5}, "auto", False]):
         other = one(planted, {**base, "stop": stop}, out=f"out {number}", grain=100)
         assert other["splits"]["executed"] == 0, stop
-    assert records(tmp_path, "split") == splits
-    assert records(tmp_path, "evidence") == evidence
+    assert entries(tmp_path, "split") == splits
+    assert entries(tmp_path, "evidence") == evidence
     assert labels(other).equals(labels(bare))
 
 
@@ -138,19 +124,19 @@ def test_a_stored_graph_is_judged_by_the_embedding(one: Run, pbmc: Path, tmp_pat
     assert root["replicability"] > 0.3
     other = one(pbmc, {"evidence": {"halves": 2, "null": 2}, "neighbors": {"use_rep": "X_umap"}}, out="other")
     assert tree_of(other).query("level == 0").iloc[0]["replicability"] != root["replicability"]
-    assert len(records(tmp_path, "evidence")) == 2
-    assert len(records(tmp_path, "split")) == 1
+    assert len(entries(tmp_path, "evidence")) == 2
+    assert len(entries(tmp_path, "split")) == 1
 
 
 def test_a_damaged_entry_is_gathered_again(one: Run, planted: Path, tmp_path: Path) -> None:
     first = one(planted, STABLE)
-    before = records(tmp_path, "evidence")
+    before = entries(tmp_path, "evidence")
     for key in list(before)[:2]:
         (path,) = (tmp_path / "cache").rglob(f"{key}.json")
         path.write_text(path.read_text().replace('"halves":[', '"halves":[9,'))
     again = one(planted, STABLE, out="again")
     assert labels(again).equals(labels(first))
-    now = records(tmp_path, "evidence")
+    now = entries(tmp_path, "evidence")
     assert set(now) == set(before)
     assert {key for key in now if now[key] != before[key]} == set(list(before)[:2])
 
@@ -164,7 +150,7 @@ def test_evidence_that_a_bundle_lost_is_gathered_again(one: Run, planted: Path, 
             document["body"]["evidence"] = []
             document["digest"] = digest_array(np.frombuffer(canonical_json(document["body"]), dtype=np.uint8))
             path.write_bytes(canonical_json(document))
-    for key in records(tmp_path, "evidence"):
+    for key in entries(tmp_path, "evidence"):
         next((tmp_path / "cache").rglob(f"{key}.json")).unlink()
     again = one(planted, STABLE, out="again")
     assert again["splits"]["executed"] == 0
@@ -197,9 +183,9 @@ def test_the_embedding_of_an_unrecorded_graph_is_that_which_scanpy_took(one: Run
 
 def test_refresh_gathers_it_anew(one: Run, planted: Path, tmp_path: Path) -> None:
     first = one(planted, STABLE, grain=100)
-    before = records(tmp_path, "evidence")
+    before = entries(tmp_path, "evidence")
     again = one(planted, STABLE, out="again", grain=100, refresh=True)
-    now = records(tmp_path, "evidence")
+    now = entries(tmp_path, "evidence")
     assert set(now) == set(before)
     assert all(now[key] > before[key] for key in before)
     assert labels(again).equals(labels(first))
@@ -219,12 +205,12 @@ def test_a_killed_run_goes_on_with_the_evidence_that_it_has(
         while not records_there(tmp_path) and time.monotonic() < until:
             time.sleep(0.01)
         os.kill(process.pid, signal.SIGKILL)
-    kept = records(tmp_path, "evidence")
+    kept = entries(tmp_path, "evidence")
     assert kept
     resumed = cellstrata("run", path, "--workers", "2", "--grain", "100", "--json", server=server)
     assert resumed.returncode == 0, resumed.stderr
     report = json.loads(resumed.stdout.splitlines()[-1])["datasets"]["d/f"]
-    now = records(tmp_path, "evidence")
+    now = entries(tmp_path, "evidence")
     assert {key: now[key] for key in kept} == kept
     whole = one(planted, STABLE, out="whole", cache=str(tmp_path / "another"))
     assert labels(report).equals(labels(whole))
@@ -232,7 +218,7 @@ def test_a_killed_run_goes_on_with_the_evidence_that_it_has(
 
 def records_there(folder: Path) -> bool:
     try:
-        return bool(records(folder, "evidence"))
+        return bool(entries(folder, "evidence"))
     except FileNotFoundError:
         return False
 

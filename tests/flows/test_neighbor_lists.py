@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import anndata
 import numpy as np
@@ -13,6 +12,7 @@ import pytest
 
 from cellstrata.tasks.kernels.knn import EXACT_UP_TO
 from tests.flows.conftest import Cluster, Run
+from tests.flows.outputs import labels
 from tests.tasks.everything import load
 
 N = EXACT_UP_TO + 1_000
@@ -31,10 +31,6 @@ def cells(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("many") / "many.h5ad"
     adata.write_h5ad(path)
     return path
-
-
-def labels(report: dict[str, Any]) -> pd.DataFrame:
-    return pd.read_parquet(report["labels"]).astype(str)
 
 
 def test_any_runner_and_the_command_for_one_level_find_the_same(

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import psutil
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -33,13 +32,10 @@ from cellstrata.tasks.trees.labels import level_column
 from tests import ROOT
 from tests.flows.commands.test_command import COMMAND, cellstrata, config
 from tests.flows.conftest import Cluster, Run
+from tests.flows.outputs import labels
 from tests.tasks.small import cache_at, grow
 
 SETTINGS: dict[str, Any] = {"neighbors": {"use_rep": "X_latent"}, "hierarchy": 4, "resolutions": [0.5, 1.0, 2.0]}
-
-
-def labels(report: dict[str, Any]) -> pd.DataFrame:
-    return pd.read_parquet(report["labels"]).astype(str)
 
 
 @pytest.fixture(scope="module")

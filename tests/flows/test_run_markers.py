@@ -15,6 +15,7 @@ from cellstrata.tasks.results.marker_genes import MarkerRequest, write_markers
 from cellstrata.tasks.stores.places import Place
 from tests.flows.commands.test_command import cellstrata, config
 from tests.flows.conftest import Run
+from tests.flows.outputs import entries
 from tests.tasks.report.reports import Page, parsed
 
 RAW: dict[str, Any] = {"hierarchy": 2, "markers": {"raw": True, "n_genes": 20}}
@@ -22,11 +23,6 @@ RAW: dict[str, Any] = {"hierarchy": 2, "markers": {"raw": True, "n_genes": 20}}
 
 def table(report: dict[str, Any]) -> pd.DataFrame:
     return pq.read_table(report["markers"]).to_pandas()
-
-
-def entries(folder: Path) -> list[str]:
-    files = (folder / "cache" / "v1" / "records").rglob("*.json")
-    return [file.stem for file in files if json.loads(file.read_text())["kind"] == "markers"]
 
 
 @pytest.mark.parametrize("method", ["t-test", "wilcoxon"])
@@ -63,7 +59,7 @@ def test_a_second_run_reads_no_values(one: Run, pbmc: Path, tmp_path: Path, monk
     pages = [parsed(Path(page["report"]).read_text()) for page in (first, elsewhere)]
     assert pages[0].facts["dots"] == pages[1].facts["dots"]
     assert (pages[0].array("dots/means") == pages[1].array("dots/means")).all()
-    assert len(entries(tmp_path)) == 1
+    assert len(entries(tmp_path, "markers")) == 1
 
 
 def test_names_of_genes_that_have_changed_are_written(one: Run, pbmc: Path, tmp_path: Path) -> None:
@@ -76,7 +72,7 @@ def test_names_of_genes_that_have_changed_are_written(one: Run, pbmc: Path, tmp_
     after = table(report)
     assert after["gene"].tolist() == [f"new {gene}" for gene in before["gene"]]
     assert (after["score"] == before["score"]).all()
-    assert len(entries(tmp_path)) == 1
+    assert len(entries(tmp_path, "markers")) == 1
     assert f"new {before['gene'][0]} (" in Path(report["report"]).read_text()
 
 
@@ -101,9 +97,9 @@ def test_those_of_other_clusters_do_not_stay(one: Run, pbmc: Path) -> None:
 def test_what_is_asked_is_in_the_key(one: Run, pbmc: Path, tmp_path: Path) -> None:
     for number, more in enumerate([{}, {"n_genes": 21}, {"against": "all"}, {"min_cells": 40}]):
         one(pbmc, {**RAW, "markers": {**RAW["markers"], **more}})
-        assert len(entries(tmp_path)) == number + 1
+        assert len(entries(tmp_path, "markers")) == number + 1
     one(pbmc, {**RAW, "resolutions": [1.0]})
-    assert len(entries(tmp_path)) == 5
+    assert len(entries(tmp_path, "markers")) == 5
 
 
 def test_any_runner_finds_the_same(one: Run, pbmc: Path, tmp_path: Path) -> None:
@@ -119,7 +115,7 @@ def test_the_report_shows_them_and_the_cache_keeps_them(one: Run, pbmc: Path, tm
     best = table(report).query("against == 'all' and rank == 1")
     assert all(f">{gene} (" in page or f", {gene} (" in page for gene in best["gene"])
     _check_dots(parsed(page), anndata.read_zarr(report["output"]))
-    (key,) = entries(tmp_path)
+    (key,) = entries(tmp_path, "markers")
     notes = [json.loads(path.read_text()) for path in (tmp_path / "cache" / "v1" / "datasets").iterdir()]
     assert any(key in note["keys"] for note in notes)
 

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
 
 from cellstrata.configs.dask import DaskConfig
@@ -19,6 +18,7 @@ from tests.flows.commands.test_command import config as write_config
 from tests.flows.conftest import Run
 from tests.flows.dask_cluster import Cluster, cluster_at
 from tests.flows.on_workers import die, note_and_wait, tasks_of, wait_for
+from tests.flows.outputs import labels
 
 pytest.importorskip("distributed", reason="distributed is not installed: pip install distributed")
 LATENT: dict[str, Any] = {"neighbors": {"use_rep": "X_latent"}, "hierarchy": 3, "resolutions": [1.0]}
@@ -43,10 +43,6 @@ def refused(cluster: Cluster, **more: Any) -> str:
     with pytest.raises(RunnerUnusable) as caught:
         opened(cluster, **more)
     return str(caught.value)
-
-
-def labels(report: dict[str, Any]) -> pd.DataFrame:
-    return pd.read_parquet(report["labels"]).astype(str)
 
 
 def other_version(folder: Path, package: str) -> dict[str, str]:

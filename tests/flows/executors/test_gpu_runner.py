@@ -10,13 +10,13 @@ import os
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
 
 from cellstrata.flows.executors.executor import RunnerUnusable, Settings
 from cellstrata.flows.executors.gpu import open_gpu
 from cellstrata.flows.executors.processes import Processes
 from tests.flows.conftest import Run
+from tests.flows.outputs import labels
 from tests.flows.placed import die, process
 
 SPLITS: dict[str, Any] = {"neighbors": {"use_rep": "X_latent"}, "hierarchy": 2, "resolutions": [1.0]}
@@ -55,10 +55,6 @@ def device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def records(cache: Path) -> list[dict[str, Any]]:
     found = [json.loads(path.read_text()) for path in (cache / "v1/records").rglob("*.json")]
     return [record["body"] for record in found if record["kind"] == "split"]
-
-
-def labels(report: dict[str, Any]) -> pd.DataFrame:
-    return pd.read_parquet(report["labels"]).astype(str)
 
 
 def test_large_splits_go_to_the_owner_and_small_ones_beside_it(

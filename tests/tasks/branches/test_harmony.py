@@ -122,16 +122,11 @@ def test_entries_say_what_was_not_done_and_keys_what_was_asked(
 
 @pytest.mark.parametrize("there", [None, "0.0.10", "2.0.2"])
 def test_a_package_that_is_missing_or_too_old(monkeypatch: Any, there: str | None) -> None:
-    def version(name: str) -> str:
-        if there is None:
-            raise harmony.PackageNotFoundError(name)
-        return there
-
-    monkeypatch.setattr(harmony, "version", version)
+    monkeypatch.setattr(harmony, "installed_version", lambda name: there)
     problem = harmony_problem()
     assert problem is not None
     assert "pip install 'cellstrata[harmony]'" in problem
-    monkeypatch.setattr(harmony, "version", lambda name: "10.0")
+    monkeypatch.setattr(harmony, "installed_version", lambda name: "10.0")
     assert harmony_problem() is None
 
 
