@@ -7,9 +7,12 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
+from cellstrata.flows.notebook.advise import advise
 from cellstrata.flows.notebook.arguments import marker_request, run_config
+from cellstrata.flows.notebook.compare import compare
+from cellstrata.flows.notebook.evidence import evidence
 from cellstrata.flows.notebook.memory_run import finished_trees
-from cellstrata.tasks.elements.in_memory import NAME
+from cellstrata.tasks.elements.in_memory import NAME, in_memory_copy
 from cellstrata.tasks.inputs.adata_checks import check_adata
 from cellstrata.tasks.results.adata_markers import markers_of
 from cellstrata.tasks.results.adata_record import AdataRecord
@@ -18,7 +21,7 @@ from cellstrata.tasks.results.annotations import annotations_of, markers_key
 if TYPE_CHECKING:
     import anndata as ad
 
-__all__ = ["cluster", "markers"]
+__all__ = ["advise", "cluster", "compare", "evidence", "markers"]
 
 log = logging.getLogger("cellstrata")
 
@@ -142,11 +145,6 @@ def cluster(
     own = in_memory_copy(adata)
     found.write(own)
     return own
-
-
-def in_memory_copy(adata: ad.AnnData) -> ad.AnnData:
-    """Return a copy, of what is backed by a file one in memory."""
-    return adata.to_memory() if adata.isbacked else adata.copy()
 
 
 def markers(
