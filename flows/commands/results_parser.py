@@ -65,3 +65,25 @@ def add_curate(commands: Any) -> None:
     curate.add_argument("--output", metavar="OUT", help="a .zarr or .h5ad with all, or a .parquet with the new columns")
     curate.add_argument("--overwrite", action="store_true", help="replace a result of cellstrata, or a .parquet")
     curate.set_defaults(run=".curate:curate", takes="result curation output overwrite")
+
+
+TRACE_EPILOG = """\
+examples:
+  cellstrata trace out                    the run that wrote out/clustering/run.json
+  cellstrata trace s3://atlas/out --output trace.json
+
+The trace opens at https://ui.perfetto.dev, which keeps it in your browser, or at
+chrome://tracing: a lane for each process, and how many pieces of work waited."""
+
+
+def add_trace(commands: Any) -> None:
+    """Add the command `trace`."""
+    trace = commands.add_parser(
+        "trace", help="show what a run did and when", allow_abbrev=False, epilog=TRACE_EPILOG,
+        usage="cellstrata trace RUN [--output FILE] [--overwrite]",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    trace.add_argument("record", metavar="RUN", help="the output_dir of a run, or its run.json, a path or URL")
+    trace.add_argument("--output", metavar="FILE", help="where the trace goes (default: beside run.json)")
+    trace.add_argument("--overwrite", action="store_true", help="replace a file that is there")
+    trace.set_defaults(run=".trace:trace", takes="record output overwrite")
