@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
+from cellstrata.flows.notebook.adopt import adopt
 from cellstrata.flows.notebook.advise import advise
 from cellstrata.flows.notebook.arguments import marker_request, run_config
 from cellstrata.flows.notebook.compare import compare
@@ -21,7 +22,7 @@ from cellstrata.tasks.results.annotations import annotations_of, markers_key
 if TYPE_CHECKING:
     import anndata as ad
 
-__all__ = ["advise", "cluster", "compare", "evidence", "markers"]
+__all__ = ["adopt", "advise", "cluster", "compare", "evidence", "markers"]
 
 log = logging.getLogger("cellstrata")
 
