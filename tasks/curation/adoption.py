@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -46,9 +47,11 @@ def adoption(adata: ad.AnnData, columns: Sequence[str], key_added: str | None = 
     _check_place(adata, key_added or RECORD)
     levels = [_labels(adata, name) for name in names]
     parents = [np.full(len(levels[0].labels), -1, np.int32)]
-    parents += [_parents(above, below) for above, below in zip(levels, levels[1:], strict=False)]
+    parents += [_parents(above, below) for above, below in pairwise(levels)]
     facts = {
-        one.name: ColumnFacts(level=number + 1, n_clusters=len(one.labels), above=levels[number - 1].name if number else None)
+        one.name: ColumnFacts(
+            level=number + 1, n_clusters=len(one.labels), above=levels[number - 1].name if number else None
+        )
         for number, one in enumerate(levels)
     }
     tree = table_of_rows(_rows(levels, parents, adata.n_obs))
@@ -56,9 +59,7 @@ def adoption(adata: ad.AnnData, columns: Sequence[str], key_added: str | None = 
         "made_by": MADE_BY,
         "command": COMMAND,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "publish_key": digest_values(
-            adopted=[[one.name, list(one.labels), digest_array(one.codes)] for one in levels]
-        ),
+        "publish_key": digest_values(adopted=[[one.name, list(one.labels), digest_array(one.codes)] for one in levels]),
         "configuration": "{}",
         "input": "{}",
         "versions": json.dumps(versions(), sort_keys=True),
@@ -120,19 +121,23 @@ def _not_nested(above: Categories, below: Categories, found: Straddling) -> str:
     remove = f"take it away: `{at} = {at}.where({at} != {label!r})`"
     if found.second < 0:
         return (
-            f"{label!r} has {found.cells_second:,} cells without a value in obs[{above.name!r}]; give them one, or, if "
+            f"{label!r} has {_cells(found.cells_second)} without a value in obs[{above.name!r}]; give them one, or, if "
             f"the label means that a cell has no type, {remove}"
         )
     first, second = above.labels[found.first], above.labels[found.second]
     return (
-        f"is not nested in obs[{above.name!r}]: {label!r} is within {first!r} ({found.cells_first:,} cells) and "
-        f"{second!r} ({found.cells_second:,} cells); name the coarsest column first, give its cells labels that lie "
+        f"is not nested in obs[{above.name!r}]: {label!r} is within {first!r} ({_cells(found.cells_first)}) and "
+        f"{second!r} ({_cells(found.cells_second)}); name the coarsest column first, give its cells labels that lie "
         f"within one, or, if the label means that a cell has no type, {remove}"
     )
 
 
+def _cells(n: int) -> str:
+    return f"{n:,} cell{'s'[: n != 1]}"
+
+
 def _rows(levels: Sequence[Categories], parents: Sequence[np.ndarray], n_cells: int) -> Iterator[dict[str, object]]:
-    """Yield the rows of the tree, one for all cells and one for each label: families together, in the order of labels."""
+    """Yield the rows of the tree, one for all cells and one for each label, families together."""
     yield {"column": levels[0].name, "cluster": "all", "n_cells": n_cells, "n_children": len(levels[0].labels)}
     for number, one in enumerate(levels):
         last, n_labels, counts = number + 1 == len(levels), len(one.labels), one.counts()
@@ -147,7 +152,7 @@ def _rows(levels: Sequence[Categories], parents: Sequence[np.ndarray], n_cells: 
 
 
 def _colors(adata: ad.AnnData, names: Sequence[str], palette: Palette) -> dict[str, Any]:
-    """Return colors in the order of the categories, of categoricals without; unused ones have that of a missing value."""
+    """Return colors in the order of the categories, of categoricals that have none."""
     found = {}
     for name in names:
         column = adata.obs[name]

@@ -50,7 +50,8 @@ def parents_of(above: npt.NDArray[np.int32], below: npt.NDArray[np.int32], n_lab
     order = np.lexsort((pairs[:, 1], -counts, pairs[:, 0]))  # of each label the parent with most of its cells first
     pairs, counts = pairs[order], counts[order]
     labels, first = np.unique(pairs[:, 0], return_index=True)
-    astray = [_straddling(pairs, counts, at, end) for at, end in zip(first, [*first[1:], len(pairs)], strict=True)]
+    ends = [*first[1:], len(pairs)][: len(first)]
+    astray = [_straddling(pairs, counts, int(at), int(end)) for at, end in zip(first, ends, strict=True)]
     worst = max((one for one in astray if one is not None), key=lambda one: one.cells_second, default=None)
     if worst is not None:
         raise NotNested(worst)
@@ -67,9 +68,7 @@ class NotNested(ValueError):
         super().__init__(straddling)
 
 
-def _straddling(
-    pairs: npt.NDArray[np.int32], counts: npt.NDArray[np.int64], at: int, end: int
-) -> Straddling | None:
+def _straddling(pairs: npt.NDArray[np.int32], counts: npt.NDArray[np.int64], at: int, end: int) -> Straddling | None:
     label, first = int(pairs[at, 0]), int(pairs[at, 1])
     if end - at > 1:
         return Straddling(label, first, int(pairs[at + 1, 1]), int(counts[at]), int(counts[at + 1]))
