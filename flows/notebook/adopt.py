@@ -18,8 +18,9 @@ def adopt(
 ) -> ad.AnnData | None:
     """Take the nested label columns of an annotated atlas, as cell types from coarse to fine, for a tree of clusters.
 
-    `cs.get.tree`, `cs.tl.markers` and `cs.pl` then work on these types, and on the file that is written of the AnnData
-    `cellstrata export`, `markers` and `explain`. The columns stay as they are: labels are the names of clusters.
+    `cs.get.tree`, `cs.tl.markers`, `cs.pl` and `cs.report` then work on these types, and on the file that is written of
+    the AnnData `cellstrata export`, `markers` and `explain`. The columns stay as they are: labels are the names of
+    clusters.
 
     Parameters
     ----------

@@ -13,7 +13,7 @@ import numpy as np
 from cellstrata.configs.errors import did_you_mean, listed
 from cellstrata.tasks.colours.palette import MISSING, Palette, tree_palette
 from cellstrata.tasks.elements.in_memory import NAME
-from cellstrata.tasks.evaluation.covariates import Categories, categories_of
+from cellstrata.tasks.evaluation.covariates import BLANK, Categories, categories_of
 from cellstrata.tasks.overlays.document import MADE_BY
 from cellstrata.tasks.results.annotations import RECORD, Annotations, markers_key
 from cellstrata.tasks.results.provenance import table_of_rows, versions
@@ -106,6 +106,8 @@ def _labels(adata: ad.AnnData, name: str) -> Categories:
     found = categories_of(column, name)
     if not found.labels:
         raise InputError(NAME, f"obs[{name!r}]", "has no value for any cell; name a column of labels")
+    if BLANK in found.labels:
+        raise InputError(NAME, f"obs[{name!r}]", "has a label without a letter; give its cells a name, or no value")
     return found
 
 

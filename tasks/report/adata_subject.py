@@ -122,7 +122,7 @@ def _overview(record: AdataRecord) -> list[tuple[str, str]]:
         ("Written", datetime.now(UTC).isoformat(sep=" ", timespec="seconds")),
         ("Clustered", record.text("created") or ""),
         ("By", f"cellstrata {record.text('command') or ''}".strip()),
-        ("Graph of level 1", f"key {record.text('neighbors_key')}"),
+        ("Graph of level 1", f"key {graph}" if (graph := record.text("neighbors_key")) else ""),
         ("Record", f"uns[{record.key!r}]"),
     ]
     return [(name, value) for name, value in said if value]

@@ -102,8 +102,9 @@ class AdataRecord:
         return tree[[*SHOWN, *known]].reset_index(drop=True)
 
     def clusters(self, column: str) -> ClusterColumn:
-        """Return a column as clusters with their parents."""
+        """Return a column as clusters with their parents; categories without a cell are none."""
         values, rows = self.adata.obs[column].astype("category"), self.rows.clusters(column)
+        values = values.cat.remove_unused_categories()
         labels = tuple(str(label) for label in values.cat.categories)
         parents = tuple(str(rows[label]["parent"]) if label in rows else "" for label in labels)
         return ClusterColumn(column, values.cat.codes.to_numpy().astype(np.int32), labels, parents)

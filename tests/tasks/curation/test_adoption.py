@@ -13,8 +13,12 @@ import pytest
 
 import cellstrata as cs
 from cellstrata.tasks.exports.export import export_result
+from cellstrata.tasks.report.adata_subject import adata_subject
+from cellstrata.tasks.report.clusters import grown_trees
+from cellstrata.tasks.results.adata_record import AdataRecord
 from cellstrata.tasks.results.explain import explain
 from cellstrata.tasks.stores.places import Place
+from cellstrata.tasks.trees.rows import TreeRows
 
 TYPES = {"CD4": "T", "CD8": "T", "B": "B", "plasma": "B", "mast": "Myeloid"}
 
@@ -64,6 +68,13 @@ def test_markers_figures_and_commands_take_them(tmp_path: Path) -> None:
     for draw in (cs.pl.tree, cs.pl.umap):
         assert draw(adata, "type", key="types").figure.axes
     pyplot.close("all")
+    subject = adata_subject(AdataRecord.of(adata, "types"), None, "atlas")
+    (tree,) = grown_trees(TreeRows(subject.tree, subject.facts), subject.labels)
+    assert tree.name == "type"
+    assert [row["cluster"] for row in tree.clusters] == ["B", "B", "plasma", "Myeloid", "T", "CD4", "CD8"]
+    assert np.bincount(tree.leaves).tolist() == [0, 12, 12, 12, 1, 11, 12]  # cells that end above are there
+    cs.report(adata, tmp_path / "page.html", key="types")
+    assert "cellstrata-key" in (tmp_path / "page.html").read_text(encoding="utf-8")
     adata.uns["clustering"] = adata.uns.pop("types")
     adata.write_h5ad(tmp_path / "atlas.h5ad")
     place = Place(str(tmp_path / "atlas.h5ad"))
@@ -92,6 +103,7 @@ def test_markers_figures_and_commands_take_them(tmp_path: Path) -> None:
         (["class", "class"], "is named twice"),
         (["score"], "holds numbers, not labels"),
         (["none"], "has no value for any cell"),
+        (["blank"], "has a label without a letter"),
         ([], "`columns` names none"),
     ],
 )  # fmt: skip
@@ -104,6 +116,7 @@ def test_what_is_no_tree_is_refused_with_a_label_and_its_cells(columns: list[str
     ]
     obs["whole"] = ["T" if kind == "T" else None for kind in obs["class"]]
     obs.loc[obs["type"] == "CD8", "whole"] = None
+    obs["blank"] = [" " if cell else "x" for cell in range(60)]
     obs["score"], obs["none"] = 0.5, pd.Categorical([None] * 60)
     with pytest.raises(cs.InputError, match=said):
         cs.tl.adopt(adata, columns)
