@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -201,6 +202,13 @@ def test_treedata_reads_its_trees(named: str, tmp_path: Path) -> None:
     part = made[made.obs[f"{L2}_name"] == "Treg"].copy()
     assert f"{L2}_name/1_1" not in part.obst["leiden_0.1"]
     np.testing.assert_array_equal(made.obsm["X_pca"], open_linked(named).obsm["X_pca"])
+
+
+def test_a_package_that_is_missing_is_named(result: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "treedata", None)
+    with pytest.raises(OutputError, match=r"--to treedata: needs treedata, .*: pip install 'cellstrata\[treedata\]'"):
+        export(result, "treedata", tmp_path / "x.h5td")
+    assert not list(tmp_path.iterdir())
 
 
 def test_cap_has_sets_with_ranks_and_what_is_known_of_each(named: str, tmp_path: Path) -> None:
