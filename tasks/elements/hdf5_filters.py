@@ -10,6 +10,7 @@ from typing import Any
 
 import h5py
 
+from cellstrata.tasks.elements.hdf5_outside import check_inside
 from cellstrata.tasks.imports.turns import IMPORTING
 from cellstrata.tasks.stores.data_errors import InputError
 
@@ -64,13 +65,14 @@ def remedy(code: int) -> str:
 
 
 def check_filters(name: str, where: str, node: Any) -> None:
-    """Refuse an array or group that cannot be decompressed here, before it is read.
+    """Refuse an array or group that cannot be decompressed here, or lies in another file, before it is read.
 
     Raises
     ------
     InputError
-        With the file `name`, the element `where`, the number of the filter and what can be done.
+        With the file `name`, the element `where`, the number of the filter or the other file, and what can be done.
     """
+    check_inside(name, where, node)
     for code in unknown_filters_of(node):
         raise InputError(name, where, remedy(code))
 

@@ -18,6 +18,7 @@ from zarr.storage import LocalStore, ZipStore
 from cellstrata.tasks.elements import kinds
 from cellstrata.tasks.elements.consolidated import open_complete
 from cellstrata.tasks.elements.hdf5_filters import know_filters
+from cellstrata.tasks.elements.hdf5_outside import check_inside
 from cellstrata.tasks.elements.kinds import Kind, Look, unusable_store, vanished
 from cellstrata.tasks.elements.kinds import kind_of as kind_of
 from cellstrata.tasks.elements.kinds import reading as reading
@@ -25,6 +26,7 @@ from cellstrata.tasks.elements.other_formats import other_folder, other_format
 from cellstrata.tasks.elements.own_metadata import BucketStore
 from cellstrata.tasks.elements.silence import quiet
 from cellstrata.tasks.elements.storage_nodes import close_remote, open_remote
+from cellstrata.tasks.elements.zip_entries import check_entries
 from cellstrata.tasks.overlays.linked_store import LinkedStore
 from cellstrata.tasks.stores.data_errors import DataError as DataError
 from cellstrata.tasks.stores.data_errors import InputError as InputError
@@ -62,6 +64,7 @@ class Opened:
         self.file = self.place.at(file) if self.inside else self.place
         self._lock = threading.Lock()
         self._root: Root = None
+        self._is_whole = False  # it was seen that nothing of it lies in another file
         self._close: Any = None
 
     @classmethod
@@ -130,6 +133,9 @@ class Opened:
                 root: Root = open_complete(LinkedStore(self.place))
             elif self.kind == "h5ad":
                 root = _open_h5(self.file.store, self.seen, close)
+                if store.is_local and not self._is_whole:  # in a bucket each element is asked when it is read
+                    check_inside(str(root.filename), "", root)
+                    self._is_whole = True
                 root = _part(root, self.inside, self.file.url) if self.inside else root
             else:
                 root = _open_zarr(store, self.seen, close)
@@ -215,9 +221,10 @@ def zarr_store(store: Store, *, read_only: bool = True) -> ZarrStore:
 
 def zipped(store: Store) -> Store:
     """Return the store within a zip file: its root, or where that holds one folder and no more, as `zip -r` leaves it,
-    that folder."""
+    that folder. Raises InputError if its entries cannot be trusted (`check_entries`)."""
     options, inside = {protocol_of(store.url): store.options}, ""
     within = Store(f"zip://::{store.url}", options)
+    check_entries(store.url, within.fs.zip.infolist())
     while len(names := [name for name in within.list() if name != OF_MACOS]) == 1 and not within.is_file(names[0]):
         inside = f"{inside}/{names[0]}".lstrip("/")
         within = Store(f"zip://{inside}::{store.url}", options)
@@ -286,6 +293,8 @@ def _open_zarr(store: Store, seen: Look, stack: contextlib.ExitStack) -> zarr.Gr
             return open_complete(opened, use_consolidated=consolidated)
         form = FORMATS.get(seen.mark)  # else zarr asks for the metadata of both
         return open_complete(zarr_store(store), zarr_format=form, use_consolidated=consolidated)
+    except InputError:
+        raise
     except StoreError as error:
         raise (unusable_store(store.url, error) if error.lasting else error) from error
     except Exception as error:  # zarr has no error of its own for metadata that are not as they should be

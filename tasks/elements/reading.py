@@ -5,12 +5,14 @@ anndata costs 1.5 s to import, so only those functions import it that need its d
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
 import scipy.sparse as sp
 
+from cellstrata.tasks.elements.claimed_size import check_claim, check_claims, check_room
 from cellstrata.tasks.elements.hdf5_filters import check_filters
 from cellstrata.tasks.elements.legacy import is_legacy_frame, moved_graphs, read_frame
 from cellstrata.tasks.elements.opening import DataError, InputError, Root, kind_of, open_anndata
@@ -126,6 +128,7 @@ def read_obs_column(root: Root, name: str) -> pd.Series:
     with quiet():
         if is_legacy_frame(root["obs"]):
             return read_frame(root, "obs")[name].reset_index(drop=True)
+        check_claims(root["obs"][name])
         values = read_elem(root["obs"][name])
     if isinstance(values, np.ndarray) and values.dtype.kind == "T":
         values = values.astype(object)  # pandas before 3 cannot hold NumPy's own strings
@@ -215,12 +218,14 @@ def read_obsm(root: Root, key: str) -> np.ndarray:
     if is_array(root["obsm"]):
         return _float32(node[key], root, where)
     if sparse_format(node):
+        check_room(node, math.prod(shapes[key]) * 4, shapes[key])
         return np.ascontiguousarray(_read_sparse(root, node, where).toarray(), dtype=np.float32)
     if not is_array(node):
         return _float32_frame(root, node, where)
     if node.dtype.kind not in "biuf" or not 1 <= len(node.shape) <= 2:
         message = f"does not hold rows of numbers but {node.dtype} {node.shape}; name another"
         raise InputError(url_of(root), where, message)
+    check_claim(node)
     table = np.empty(node.shape, dtype=np.float32)
     for rows in row_blocks(node, BLOCK_BYTES):
         read_ahead(node, rows)
@@ -275,13 +280,17 @@ def read_x(root: Root) -> Any:
     if not has_x(root):
         raise InputError(url_of(root), "X", "is missing or empty; name a stored embedding in `neighbors: use_rep`")
     check_filters(url_of(root), "X", root["X"])
+    check_claims(root["X"])
     with quiet():
         return read_elem(root["X"])
 
 
 def _frame_length(root: Root, slot: str) -> int:
     frame = root[slot]
-    return int(frame.shape[0]) if is_array(frame) else shape_of(frame[index_key(frame)])[0]
+    index = frame if is_array(frame) else frame[index_key(frame)]
+    if is_array(index):
+        check_claim(index)
+    return shape_of(index)[0]
 
 
 def frame_names(root: Root, slot: str) -> np.ndarray:

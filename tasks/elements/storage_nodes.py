@@ -9,6 +9,7 @@ import h5py
 import numpy as np
 import zarr
 
+from cellstrata.tasks.elements.claimed_size import check_claim
 from cellstrata.tasks.stores.ranges import RangeFile
 
 _remote: dict[int, RangeFile] = {}  # open HDF5 files that lie in a bucket, by the number HDF5 gives them
@@ -46,7 +47,8 @@ def read_ahead(node: Any, rows: slice | None = None) -> None:
 
 
 def values_of(node: Any) -> Any:
-    """Read the whole of an array or scalar."""
+    """Read the whole of an array or scalar; raises InputError if it claims more than it can be (`check_claim`)."""
+    check_claim(node)
     read_ahead(node)
     return node[()]
 
@@ -127,6 +129,7 @@ def strings(node: Any) -> np.ndarray:
     """
     if is_array(node):
         if isinstance(node, h5py.Dataset) and h5py.check_string_dtype(node.dtype) is not None:
+            check_claim(node)
             read_ahead(node)
             return np.asarray(node.asstr()[()], dtype=object)
         values = np.asarray(values_of(node))

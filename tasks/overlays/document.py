@@ -21,6 +21,7 @@ from typing import Any
 from cachetools import LRUCache
 
 from cellstrata.tasks.imports.turns import IMPORTING
+from cellstrata.tasks.overlays.allowed_sources import leads_out
 from cellstrata.tasks.stores.data_errors import InputError
 from cellstrata.tasks.stores.states import ElementState
 from cellstrata.tasks.stores.store import Store, is_local, join, local_path
@@ -111,7 +112,12 @@ class References:
         with self._lock:  # one shard is read once
             if number not in self._shards:
                 assert self.place is not None
-                self._shards[number] = _from_parquet(self.place.read(self.shards[number].path))
+                path = self.shards[number].path
+                try:
+                    self._shards[number] = _from_parquet(self.place.read(path))
+                except ValueError as error:
+                    message = f"is damaged ({error}); run again to write it anew"
+                    raise InputError(self.place.url, path, message) from error
             return self._shards[number]
 
     def files(self) -> dict[str, bytes]:
@@ -180,6 +186,8 @@ def parse_references(raw: bytes, place: Store) -> References:
         prefixes = [(number, f"{{{{{_name(number)}}}}}") for number in found._numbers()]
         prefixes += [(number, document["templates"][_name(number)]) for number in found._numbers()]
         for key, value in document["refs"].items():
+            if leads_out(key):
+                raise ValueError(f"the key {key!r} leads out of the result")
             if isinstance(value, str):
                 found.inline[key] = value
             else:
@@ -219,8 +227,16 @@ def _parsed(value: list[Any], prefixes: list[tuple[int, str]]) -> Ref:
     for number, prefix in prefixes:
         if url == prefix or url.startswith(f"{prefix}/"):
             offset, length = map(int, part) if part else (None, None)
-            return Ref(number, url[len(prefix) + 1 :], offset, length)
+            return _checked(Ref(number, url[len(prefix) + 1 :], offset, length))
     raise ValueError(f"{url} lies in no source")
+
+
+def _checked(ref: Ref) -> Ref:
+    if leads_out(ref.key):
+        raise ValueError(f"the key {ref.key!r} leads out of its source")
+    if ref.offset is not None and (ref.offset < 0 or (ref.length or 0) < 0):
+        raise ValueError(f"a part from {ref.offset} of {ref.length} bytes")
+    return ref
 
 
 def _source_json(source: Source) -> dict[str, object]:
@@ -258,4 +274,4 @@ def _from_parquet(raw: bytes) -> dict[str, Ref]:
 
     columns = pq.read_table(io.BytesIO(raw)).to_pydict()
     rows = zip(*(columns[name] for name in ("key", "source", "path", "offset", "length")), strict=True)
-    return {key: Ref(*row) for key, *row in rows}
+    return {key: _checked(Ref(*row)) for key, *row in rows}

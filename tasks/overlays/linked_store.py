@@ -20,6 +20,7 @@ from zarr.abc.store import ByteRequest, OffsetByteRequest, RangeByteRequest, Suf
 from zarr.abc.store import Store as ZarrStore
 from zarr.core.buffer import Buffer, BufferPrototype, default_buffer_prototype
 
+from cellstrata.tasks.overlays.allowed_sources import options_at, refusal
 from cellstrata.tasks.overlays.document import DOCUMENT, INSIDE, Ref, References, read_references
 from cellstrata.tasks.stores.data_errors import InputError
 from cellstrata.tasks.stores.places import Place
@@ -47,10 +48,16 @@ class LinkedStore(ZarrStore):
         self.place = place
         self.references: References = read_references(place.store)
         numbers = [*range(len(self.references.sources)), *INSIDE]
-        self.stores = {n: place.at(self.references.source_url(n)).store for n in numbers}
+        self.stores = {n: self._source_place(n).store for n in numbers}
         self._lock = threading.Lock()
         self._checked: dict[tuple[int, str], Future[None]] = {}
         self._blocks: LRUCache[tuple[int, int], Future[bytes]] = LRUCache(BLOCKS_KEPT)
+
+    def _source_place(self, number: int) -> Place:
+        url = self.references.source_url(number)
+        if (why := refusal(url, self.place)) is not None and number not in INSIDE:
+            raise InputError(self.place.url, "", f"refers to {url}, which {why}")
+        return Place(url, self.place.options if number in INSIDE else options_at(url, self.place))
 
     def look_again(self) -> None:
         """Compare each element with its recorded state once more, when it is next read."""
