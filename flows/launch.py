@@ -29,6 +29,7 @@ from cellstrata.flows.run import Run, open_run
 from cellstrata.flows.server.connection import Connection, connection, unanswered
 from cellstrata.flows.server.embedded_server import ServerFailed
 from cellstrata.flows.server.watch import when_unreachable
+from cellstrata.tasks.cache.access import open_to_all
 from cellstrata.tasks.imports.turns import IMPORTING
 
 PATIENCE = 10.0  # seconds for a run that was interrupted to end
@@ -216,6 +217,8 @@ class Launch:
                 with run.computing() as executor:
                     for notice in executor.notices:
                         self._display.notice(notice)
+                    if (warning := open_to_all(run.open_cache())) is not None:
+                        self._display.notice(warning)
                     wake_worker(run)
                     prepare(run, lambda name: say(f"inspecting {name}"))
                     say("starting Prefect")

@@ -13,7 +13,7 @@ from cellstrata.configs.errors import ConfigError, Path, Problem, did_you_mean, 
 from cellstrata.configs.loading.assignments import Assignment, assign
 from cellstrata.configs.loading.notices import notices_of
 from cellstrata.configs.loading.options import from_environment, from_keywords, from_options
-from cellstrata.configs.loading.yaml_reader import Document, read_config
+from cellstrata.configs.loading.yaml_reader import MOST_TEXT, Document, read_config
 from cellstrata.configs.model import RunConfig
 
 
@@ -116,7 +116,7 @@ def read_document(path: str) -> Document:
     """Read the YAML file of a configuration, which must be a mapping. Raises ConfigError."""
     try:
         with open(path, encoding="utf-8-sig") as file:
-            document = read_config(file.read(), path)
+            document = read_config(file.read(MOST_TEXT + 1), path)
     except UnicodeDecodeError:
         raise ConfigError([Problem((), f"{path} is no UTF-8 text", "is it a YAML file?")]) from None
     except OSError as error:

@@ -13,6 +13,10 @@ from cellstrata.configs.errors import ConfigError, Path, Problem, shown
 
 # More nodes than any configuration needs: stops aliases of aliases from exploding.
 MOST_NODES = 200_000
+MOST_TEXT = 8_000_000  # characters, likewise: what is longer is read by mistake
+
+
+TOO_MANY = "more keys and values than any configuration has"
 
 
 class Document(NamedTuple):
@@ -26,6 +30,13 @@ class _Loader(yaml.SafeLoader):
     """PyYAML's safe loader with the plain scalars of the YAML 1.2 core schema."""
 
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012
+    composed = 0
+
+    def compose_node(self, parent: Node | None, index: int) -> Node | None:
+        self.composed += 1
+        if self.composed > MOST_NODES:  # before all of it is in memory
+            raise yaml.MarkedYAMLError(problem=TOO_MANY, problem_mark=self.get_mark())
+        return super().compose_node(parent, index)
 
     def integer(self, node: ScalarNode) -> int:
         text = str(self.construct_scalar(node))
@@ -66,6 +77,9 @@ def read_config(text: str, name: str) -> Document:
 
     Raises ConfigError, naming the line, if it is no YAML or gives a key twice.
     """
+    if len(text) > MOST_TEXT:
+        words = f"longer than any configuration, over {MOST_TEXT:,} characters; is it another file?"
+        raise ConfigError([Problem((), words)], name)
     try:
         loader = _Loader(text)
         try:
@@ -173,6 +187,7 @@ _WORDS = (
     ("',' or '}'", "a mapping opened with `{` lacks a `,` or its `}`"),
     ("expected <block end>", "the indentation does not fit the lines above"),
     ("end of stream", "a quoted text is not closed"),
+    (TOO_MANY, f"{TOO_MANY}, over {MOST_NODES:,}; is it another file?"),
     ("undefined alias", "an alias (`*name`) without its anchor (`&name`)"),
     ("another document", "a second document (`---`); one file holds one configuration"),
     ("could not determine a constructor", "a `!` tag that is not known here"),

@@ -17,6 +17,7 @@ from cellstrata.flows.commands.environment import storage_options
 from cellstrata.flows.commands.exit_codes import DONE, FAILED
 from cellstrata.flows.commands.terminal import Terminal
 from cellstrata.flows.credentials import with_blocks
+from cellstrata.tasks.cache.access import open_to_all
 from cellstrata.tasks.cache.cache import Cache
 from cellstrata.tasks.cache_care.contents import Amount, Damage, Survey, by_age, by_dataset, by_kind
 from cellstrata.tasks.cache_care.prune import Pruned, prune
@@ -53,6 +54,8 @@ def _info(cache: Cache, options: argparse.Namespace, terminal: Terminal) -> Resu
     now = time.time()
     with terminal.status(f"looking at {cache.store.url}"):
         found = survey(cache)
+    if (notice := open_to_all(cache)) is not None:
+        terminal.notice(notice)
     kinds, ages, datasets = by_kind(found), by_age(found, now), by_dataset(found)
     unnamed = Amount.of(file for array in found.unnamed() for file in array.files)
     live = [lease for lease in found.leases if lease.lives(now)]

@@ -31,6 +31,9 @@ from cellstrata.tasks.trees.tree import Outcome, Tree
 EVERY = 4.0  # seconds between two updates
 PATIENCE = 5.0  # seconds for all that is told at the end
 _NOT_IN_KEYS = re.compile(r"[^a-z0-9]+")
+# The record of the figures is a file that others may have changed.
+_DRAWN = re.compile(r"data:image/[a-z]+;base64,[A-Za-z0-9+/]+=*")
+_MARKUP = re.compile(r"[\\`\[\]<>&]")
 _CREDENTIALS = re.compile(r"//[^/@]*@")
 
 
@@ -75,7 +78,7 @@ class LiveArtifacts:
         client = await self._opened_client()
         if self._shown is None:
             artifact = ProgressArtifact(
-                key=artifact_key(self.dataset, "progress"), progress=share, description=self.dataset
+                key=artifact_key(self.dataset, "progress"), progress=share, description=plain_text(self.dataset)
             )
             self._shown = ((await artifact.acreate(client=client)).id, share)
         elif share != self._shown[1]:
@@ -97,10 +100,11 @@ class LiveArtifacts:
         """Show a table of the columns, where results are, images (`data:` URLs by title), a table of resolutions."""
         if self._task is not None:
             self._task.cancel()
-        tables = [("columns", rows, f"Columns of {self.dataset}")] if rows else []
+        name_of = plain_text(self.dataset)  # a description is Markdown
+        tables = [("columns", rows, f"Columns of {name_of}")] if rows else []
         if advice:
             said = "; ".join(f"{one.algorithm}: {one.said}" for one in advice)
-            tables.append(("resolutions", advice_rows(advice), f"Resolutions of {self.dataset}: {said}"))
+            tables.append(("resolutions", advice_rows(advice), f"Resolutions of {name_of}: {plain_text(said)}"))
         artifacts: list[Artifact] = [
             TableArtifact(key=artifact_key(self.dataset, name), table=table, description=about)
             for name, table, about in tables
@@ -110,13 +114,16 @@ class LiveArtifacts:
                 key=artifact_key(self.dataset, name),
                 link=visitable(url),
                 link_text=readable_place(url),  # in full: a browser follows no link from a server to a file
-                description=f"Where the {name} of {self.dataset} {'are' if name.endswith('s') else 'is'}",
+                description=f"Where the {name} of {name_of} {'are' if name.endswith('s') else 'is'}",
             )
             for name, url in links.items()
         ]
+        images = {title: image for title, image in images.items() if _DRAWN.fullmatch(image)}
         if images:  # in markdown: of an image artifact Prefect would print the whole `data:` URL below it
-            text = "\n\n".join(f"### {title}\n\n![{title}]({image})" for title, image in images.items())
-            shown = f"Key figures of {self.dataset}"
+            text = "\n\n".join(
+                f"### {plain_text(title)}\n\n![{plain_text(title)}]({image})" for title, image in images.items()
+            )
+            shown = f"Key figures of {name_of}"
             artifacts.append(
                 MarkdownArtifact(key=artifact_key(self.dataset, "key figures"), markdown=text, description=shown)
             )
@@ -132,6 +139,14 @@ class LiveArtifacts:
 def artifact_key(dataset: str, what: str) -> str:
     """Return a key as Prefect allows it: lower-case letters, digits and dashes."""
     return _NOT_IN_KEYS.sub("-", f"{dataset} {what}".lower()).strip("-")
+
+
+def plain_text(text: str) -> str:
+    """Return a text of which Markdown makes no HTML, link, image or code, on one line: names may hold anything.
+
+    CommonMark 0.31, 2.4: a backslash before punctuation takes its meaning away, that of `<` and `&` too.
+    """
+    return _MARKUP.sub(r"\\\g<0>", " ".join(text.split()))
 
 
 def visitable(url: str) -> str:

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 
 from cellstrata.configs.errors import ConfigError
+from cellstrata.configs.loading import load, yaml_reader
 from cellstrata.configs.loading.yaml_reader import read_config
 
 
@@ -116,3 +118,30 @@ def test_alias_bomb_is_stopped() -> None:
 def test_deep_nesting_is_refused() -> None:
     with pytest.raises(ConfigError, match="deeply"):
         read_config("[" * 5000 + "]" * 5000, "t")
+
+
+def test_thousands_of_anchors_are_read_and_more_than_any_file_has_are_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    anchors = "".join(f"k{n}: &a{n} {n}\n" for n in range(2000)) + "".join(f"l{n}: *a{n}\n" for n in range(2000))
+    assert read_config(anchors, "t").data["l1999"] == 1999
+    merges = "a0: &a0 {x: 1}\n" + "".join(
+        f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 9)}]}}\n" for n in range(1, 9)
+    )
+    with pytest.raises(ConfigError, match="alias"):
+        read_config(merges, "t")
+    monkeypatch.setattr(yaml_reader, "MOST_NODES", 3000)
+    with pytest.raises(ConfigError, match="more keys and values than any configuration has, over"):
+        read_config(anchors, "t")
+    monkeypatch.setattr(yaml_reader, "MOST_TEXT", 1000)
+    monkeypatch.setattr(load, "MOST_TEXT", 1000)
+    (tmp_path / "long.yaml").write_text(anchors)
+    with pytest.raises(ConfigError, match="longer than any configuration"):
+        load.read_document(str(tmp_path / "long.yaml"))
+
+
+def test_nothing_is_made_of_tags() -> None:
+    """Tags of Python's would run code under a loader that is not safe."""
+    for tag in ("!!python/object/apply:os.system ['true']", "!!python/name:os.system ''", "!Evil {a: 1}"):
+        with pytest.raises(ConfigError, match="tag that is not known"):
+            read_config(f"a: {tag}", "t")

@@ -14,7 +14,7 @@ from cellstrata.configs import RunConfig
 from cellstrata.configs.errors import ConfigError
 from cellstrata.flows.assets import asset_key
 from cellstrata.flows.commands.estimate import Estimate, spoken
-from cellstrata.flows.monitor.artifacts import artifact_key, readable_place, visitable
+from cellstrata.flows.monitor.artifacts import artifact_key, plain_text, readable_place, visitable
 from cellstrata.tasks.figures.request import wants_figures
 from tests.flows.conftest import Run
 
@@ -186,3 +186,25 @@ def test_without_being_asked_nothing_is_drawn(one: Run, pbmc: Path, tmp_path: Pa
     report = one(pbmc, {"neighbors_key": "neighbors"}, figures="auto")
     assert "figures" not in report
     assert not list(tmp_path.rglob("*.png"))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        '</script><img src=x onerror=alert(1)> & "quoted"',
+        "![a](https://example.org/x.png) [b](javascript:alert(1))",
+        "a\n\n# b\n<b>c</b>\n\n    code",
+        "`x` &lt;b&gt; \\<i>",
+        "<https://example.org>",
+    ],
+)
+def test_names_are_text_in_what_prefect_renders_as_markdown(name: str) -> None:
+    from markdown_it import MarkdownIt  # rich brings it
+
+    reader = MarkdownIt("commonmark")  # which lets HTML through
+    assert any(part in reader.render(name) for part in ("<img", "<b>", "<a ", "<code>", "<i>"))  # as it is
+    shown = reader.render(f"### {plain_text(name)}\n\n![{plain_text(name)}](data:image/webp;base64,AAAA)")
+    tags = {part.split(">")[0].split(" ")[0] for part in shown.split("<")[1:]}
+    assert tags <= {"h3", "/h3", "p", "/p", "img"}
+    assert shown.count("<img") == 1
+    assert plain_text("my_set/cells 1.0") == "my_set/cells 1.0"

@@ -7,6 +7,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import anndata as ad
 import numpy as np
@@ -416,3 +417,16 @@ def test_letters_that_the_font_lacks_are_told_once_and_warn_of_nothing(recwarn: 
     assert unknown_letters(["中心", "中 a"]) == "中心"
     assert text_size("中心 of letters that no figure had yet")[0] > 0
     assert not [each for each in recwarn if "Glyph" in str(each.message)]
+
+
+def test_names_are_text_in_a_drawn_tree() -> None:
+    """A browser runs scripts of an SVG that it opens by itself."""
+    naughty = "</text><script>alert(1)</script><a href='javascript:alert(1)'>$x^2$ & co"
+    row = {"column": "leiden_1.0_1", "cluster": naughty, "level": 1, "parent": "", "n_cells": 50, "reason": naughty,
+           "stability": np.nan, "replicability": np.nan}  # fmt: skip
+    top = branches(TreeRows(pd.DataFrame([row]), {}), ["leiden_1.0_1"])
+    drawn = hierarchy(top, {"leiden_1.0_1": {naughty: "#123456"}}, "leiden_1.0", naughty).svg()
+    tags = {element.tag.rpartition("}")[2] for element in ElementTree.fromstring(drawn).iter()}
+    assert "text" in tags
+    assert not tags & {"script", "a", "foreignObject", "image"}
+    assert b"<script" not in drawn

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from cellstrata.tasks.report import dot_plots
 from cellstrata.tasks.report.page import page
-from tests.tasks.report.reports import Page, parsed
+from tests.tasks.report.reports import NAUGHTY, Page, parsed
 from tests.tasks.small_subjects import BELOW, TOP, marked, subject_of_size
 
 SUBJECT = marked(subject_of_size(2000, 2))
@@ -67,3 +69,16 @@ def test_without_markers_there_are_none() -> None:
     found, families = drawn(page(subject_of_size(200, 1), "key"))
     assert families == []
     assert found.facts["dots"]["genes"] == []
+
+
+def test_names_of_genes_matrix_and_dataset_are_text() -> None:
+    assert SUBJECT.markers is not None
+    genes = np.array([f"{NAUGHTY}{number}" for number in range(len(SUBJECT.markers.genes))], dtype=object)
+    markers = replace(SUBJECT.markers, genes=genes, matrix=NAUGHTY)
+    html = page(replace(SUBJECT, name=NAUGHTY, markers=markers), "key")
+    found = parsed(html)
+    assert {tag for tag, _ in found.tags} & {"img", "b", "i"} == set()
+    assert b"<img" not in html
+    assert "".join(found.text).count(NAUGHTY) > 10
+    assert found.facts["dots"]["matrix"] == NAUGHTY
+    assert all(name.startswith(NAUGHTY) for name in found.facts["dots"]["genes"])
