@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import tracemalloc
 import zipfile
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 
 from cellstrata.tasks.elements import claimed_size, reading
+from cellstrata.tasks.elements.kinds import reading as reading_of
 from cellstrata.tasks.elements.opening import InputError, open_anndata
 from cellstrata.tasks.elements.zip_entries import SWELLING, UNSUSPICIOUS, check_entries
 from cellstrata.tasks.publishing.materialize import materialize
@@ -182,3 +184,39 @@ def test_links_within_an_h5ad_are_followed(tmp_path: Path) -> None:
     with open_anndata(Place(str(path))) as root:
         assert np.array_equal(reading.read_obsm(root, "X_soft"), reading.read_obsm(root, "X_pca"))
         assert reading.read_obsm(root, "X_part").shape == (N, 2)
+
+
+RAN: list[str] = []
+
+
+def note() -> None:
+    RAN.append("unpickled")
+
+
+class Telling:
+    """What notes that it was unpickled."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return note, ()
+
+
+@pytest.mark.parametrize("place", ["filters", "compressor", "beside text"])
+def test_a_zarr_whose_codec_would_unpickle_runs_nothing(tmp_path: Path, place: str) -> None:
+    path = cells(tmp_path, "zarr")
+    array, codec = path / "obs" / "_index", {"id": "pickle", "protocol": 4}
+    for chunk in [chunk for chunk in array.iterdir() if not chunk.name.startswith(".")]:
+        chunk.write_bytes(pickle.dumps(Telling(), 4))
+    changed: dict[str, Any] = {"compressor": None, "filters": [codec]}
+    if place == "compressor":
+        changed = {"compressor": codec, "filters": [{"id": "vlen-utf8"}]}
+    elif place == "beside text":
+        changed["filters"] = [{"id": "vlen-utf8"}, codec]
+    document = json.loads((array / ".zarray").read_text())
+    (array / ".zarray").write_text(json.dumps(document | changed))
+    (path / ".zmetadata").unlink()
+    place_ = Place(str(path))
+    with pytest.raises(InputError), open_anndata(place_) as root, reading_of(place_.url):
+        reading.obs_names(root)
+    assert RAN == []
+    pickle.loads(pickle.dumps(Telling(), 4))  # else nothing would have been noticed
+    assert RAN.pop() == "unpickled"
