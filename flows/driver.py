@@ -149,7 +149,7 @@ class Driver:
             if not claims.take(key):
                 return None
             work.claimed = True
-            known = self._written_since(key, listed is not None)
+            known = self._written_since(key, listed is not None, left=claims.left(key))
         absent = not known and not claims.met  # another run may have written it since
         passed = None
         if absent and listed is not None and work.recurse:
@@ -172,11 +172,12 @@ class Driver:
                 work.key = node_key(plan, node, self.cache)
         return work.key
 
-    def _written_since(self, key: str, listed: bool) -> bool:
-        """Tell whether another has ended with a cluster between our look at the cache and our claim."""
-        if listed:
+    def _written_since(self, key: str, listed: bool, *, left: bool) -> bool:
+        """Tell whether another has ended with a cluster since our look at the cache; `left`: it had claimed it."""
+        if listed and not left:
             return self._listing.has(key)
-        return self.cache.store.is_local and self.cache.read_record(key) is not None
+        look = left or self.cache.store.is_local
+        return look and Cache(self.cache.store, self.cache.behind).read_record(key) is not None
 
     async def _finish(self, work: Piece, future: Submitted) -> str:
         """Take what came of a piece of work; returns why it failed, or nothing. Raises ClusterLost."""

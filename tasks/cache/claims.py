@@ -12,6 +12,7 @@ import threading
 import time
 import uuid
 from dataclasses import dataclass, field
+from typing import Any
 
 from cellstrata.tasks.cache.cache import Cache
 from cellstrata.tasks.cache.record import SCHEME
@@ -34,6 +35,7 @@ class Claims:
     run: str = field(default_factory=lambda: uuid.uuid4().hex)
     met: bool = False
     _held: set[str] = field(default_factory=set)
+    _left: set[str] = field(default_factory=set)
     _done: set[str] = field(default_factory=set)
     _heart: Heartbeat | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -57,7 +59,7 @@ class Claims:
     def finish(self, key: str) -> None:
         """Give a claim up whose work is done. In a bucket it stays to the end of the run, but is not renewed.
 
-        Whoever meets it there looks for the entry again, and finds it.
+        Whoever meets it there looks for the entry again, and finds it; also when it counts no more (`left`).
         """
         if self.cache.store.is_local:
             self.release(key)
@@ -72,12 +74,15 @@ class Claims:
         with self._lock:
             if key in self._held:
                 return False
+        left = False
         for _ in range(TRIES if self.cache.store.is_local else 1):
             if self._created(key):
                 break
-            if self._elsewhere(key):
+            claim = self._of_another(key)
+            if claim is not None and _counts(claim):
                 self.met = True
                 return False
+            left = left or claim is not None
         else:
             self._write(key)
             if not self.cache.store.is_local and self._elsewhere(key):  # both asked before either wrote
@@ -85,7 +90,15 @@ class Claims:
                 return False
         with self._lock:
             self._held.add(key)
+            (self._left.add if left else self._left.discard)(key)
         return True
+
+    def left(self, key: str) -> bool:
+        """Tell whether a claim that was taken stood on one of another run's that counted no more.
+
+        That run was killed, or has done the work and lives: what it claims in a bucket is not renewed when it is done.
+        """
+        return key in self._left
 
     def _created(self, key: str) -> bool:
         """Write a claim where there is none, in one step; False if there is one, or the store knows no such."""
@@ -110,11 +123,15 @@ class Claims:
             self.cache.store.remove_object(_path(key))
 
     def _elsewhere(self, key: str) -> bool:
+        claim = self._of_another(key)
+        return claim is not None and _counts(claim)
+
+    def _of_another(self, key: str) -> dict[str, Any] | None:
         try:
             claim = json.loads(self.cache.store.read(_path(key)))
-            return claim["run"] != self.run and PACE.counts(time.time() - claim["time"]) and may_live(claim)
+            return claim if claim["run"] != self.run else None
         except Exception:  # none there, rubbish, or a store that fails: nothing to wait for
-            return False
+            return None
 
     def _write(self, key: str) -> None:
         with contextlib.suppress(Exception):
@@ -132,6 +149,13 @@ class Claims:
                 given_up = key not in self._held and key not in self._done
             if given_up:  # meanwhile, and perhaps before what was written just now
                 self._remove(key)
+
+
+def _counts(claim: dict[str, Any]) -> bool:
+    try:
+        return PACE.counts(time.time() - claim["time"]) and may_live(claim)
+    except Exception:  # rubbish
+        return False
 
 
 def _path(key: str) -> str:

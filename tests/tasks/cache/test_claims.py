@@ -145,3 +145,22 @@ def test_a_claim_in_a_bucket_that_is_done_stays_until_the_run_ends(s3: str) -> N
         assert other.take("failed")
         assert not own.met
     assert cache.store.list("v1/claims") == ["failed.json"]
+
+
+def test_a_claim_in_a_bucket_that_was_done_long_ago_says_that_the_entry_may_be_there(
+    s3: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not renewed, which would cost requests: whoever takes it over looks the entry up once."""
+    cache = cache_at(f"{s3}/cache")
+    with Claims(cache) as first, Claims(cache) as second:
+        assert first.take("done")
+        assert not first.left("done")
+        first.finish("done")
+        now = time.time()
+        monkeypatch.setattr(claims.time, "time", lambda: now + claims.PACE.dead_after + 1)
+        assert second.take("done")
+        assert second.left("done")
+        assert not second.met  # of other entries nothing is known
+        second.release("done")
+        assert second.take("done")
+        assert not second.left("done")
