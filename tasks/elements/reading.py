@@ -288,8 +288,7 @@ def read_x(root: Root) -> Any:
 def _frame_length(root: Root, slot: str) -> int:
     frame = root[slot]
     index = frame if is_array(frame) else frame[index_key(frame)]
-    if is_array(index):
-        check_claim(index)
+    check_claims(index)
     return shape_of(index)[0]
 
 

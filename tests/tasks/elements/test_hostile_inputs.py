@@ -22,6 +22,7 @@ from cellstrata.tasks.elements.zip_entries import SWELLING, UNSUSPICIOUS, check_
 from cellstrata.tasks.publishing.materialize import materialize
 from cellstrata.tasks.stores.places import Place
 from tests.flows.commands.broken_inputs import N, cells
+from tests.tasks.everything import saved
 
 LITTLE = 64 << 20  # bytes
 HUGE = 10**14  # rows
@@ -113,10 +114,12 @@ def test_no_more_is_read_than_a_zip_file_says(tmp_path: Path) -> None:
 
 def reshaped(path: Path, element: str, shape: list[int]) -> Path:
     """Write another shape into the metadata of an array, and nothing else."""
-    array = path / element
-    document = json.loads((array / ".zarray").read_text())
-    (array / ".zarray").write_text(json.dumps(document | {"shape": shape}))
     (path / ".zmetadata").unlink(missing_ok=True)
+    for name in ("zarr.json", f"{element}/zarr.json", f"{element}/.zarray"):
+        if (path / name).is_file():
+            document = json.loads((path / name).read_text())
+            document.pop("consolidated_metadata", None)
+            (path / name).write_text(json.dumps(document | ({} if name == "zarr.json" else {"shape": shape})))
     return path
 
 
@@ -134,9 +137,10 @@ READS = {
 def test_a_shape_that_no_memory_holds_is_refused(tmp_path: Path, element: str) -> None:
     path = cells(tmp_path, "zarr")
     with open_anndata(Place(str(path))) as root:
-        rest = list(root[element].shape[1:])
-    said = refused(reshaped(path, element, [HUGE, *rest]), READS[element])
-    assert f"{path}: {element}: claims" in said
+        array = element if hasattr(root[element], "shape") else f"{element}/values"  # text of pandas 3
+        rest = list(root[array].shape[1:])
+    said = refused(reshaped(path, array, [HUGE, *rest]), READS[element])
+    assert f"{path}: {array}: claims" in said
     assert "of memory" in said
 
 
@@ -202,21 +206,20 @@ class Telling:
 
 @pytest.mark.parametrize("place", ["filters", "compressor", "beside text"])
 def test_a_zarr_whose_codec_would_unpickle_runs_nothing(tmp_path: Path, place: str) -> None:
-    path = cells(tmp_path, "zarr")
-    array, codec = path / "obs" / "_index", {"id": "pickle", "protocol": 4}
+    path = Path(saved(tmp_path, "zarr2"))
+    array, codec = path / "obsm" / "X_pca", {"id": "pickle", "protocol": 4}
     for chunk in [chunk for chunk in array.iterdir() if not chunk.name.startswith(".")]:
         chunk.write_bytes(pickle.dumps(Telling(), 4))
-    changed: dict[str, Any] = {"compressor": None, "filters": [codec]}
+    changed: dict[str, Any] = {"dtype": "|O", "fill_value": "", "compressor": None, "filters": [codec]}
     if place == "compressor":
-        changed = {"compressor": codec, "filters": [{"id": "vlen-utf8"}]}
+        changed |= {"compressor": codec, "filters": [{"id": "vlen-utf8"}]}
     elif place == "beside text":
         changed["filters"] = [{"id": "vlen-utf8"}, codec]
     document = json.loads((array / ".zarray").read_text())
     (array / ".zarray").write_text(json.dumps(document | changed))
     (path / ".zmetadata").unlink()
-    place_ = Place(str(path))
-    with pytest.raises(InputError), open_anndata(place_) as root, reading_of(place_.url):
-        reading.obs_names(root)
+    with pytest.raises(InputError), open_anndata(Place(str(path))) as root, reading_of(str(path)):
+        root["obsm/X_pca"][()]
     assert RAN == []
     pickle.loads(pickle.dumps(Telling(), 4))  # else nothing would have been noticed
     assert RAN.pop() == "unpickled"
