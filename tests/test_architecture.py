@@ -20,7 +20,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("tasks.elements", "tasks.trees", "tasks.cache_care"),
     ("tasks.inputs", "tasks.advice", "tasks.publishing", "tasks.colours", "tasks.workers", "tasks.expression"),
     ("tasks.branches", "tasks.results", "tasks.evaluation"),
-    ("tasks.figures", "tasks.report", "tasks.forecast", "tasks.collection", "tasks.curation"),
+    ("tasks.figures", "tasks.report", "tasks.forecast", "tasks.collection", "tasks.curation", "tasks.matching"),
     ("flows.executors", "flows.server", "flows.monitor"),
     ("flows",),
     ("flows.commands", "flows.notebook"),
