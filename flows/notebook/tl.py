@@ -229,8 +229,8 @@ def match(
 ) -> ad.AnnData | None:
     """Give clusters the ids that they have in an earlier result, by the cells that both have.
 
-    A cluster keeps the id of an earlier one if more than half of the cells of both are in both, and their parents have
-    one id. All others get ids that the earlier result has not, nor has given up.
+    A cluster keeps the id of the earlier one with which it shares most, by an optimal assignment within each parent, if
+    their Jaccard index is 0.3 at least. All others get ids that the earlier result has not, nor has given up.
 
     Parameters
     ----------

@@ -12,9 +12,9 @@ from cellstrata.tasks.matching.overlap import Codes, Overlaps, overlaps
 from cellstrata.tasks.trees.ids import Kinship
 from cellstrata.tasks.trees.labels import SEPARATOR
 
-# A cluster of which half or less is left counts as dissolved (Hennig 2007, Computational Statistics & Data Analysis 52,
-# 258). Above one half no two clusters can claim one id.
-SAME = 0.5
+# The least Jaccard index of clusters that have one id, as Greene, Doyle and Cunningham (2010) follow communities over
+# time (ASONAM, doi:10.1109/ASONAM.2010.17). Clusters that share less are others.
+LEAST = 0.3
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,9 +51,9 @@ def match_levels(
 ) -> dict[str, LevelIds]:
     """Give the clusters of some levels the ids of the earlier clusters of the same column.
 
-    A cluster has the id of an earlier one if more than half of the cells of both are in both, and if its parent has the
-    id of that one's parent. Of several ways to give ids the one is taken that has the highest sum of Jaccard indices.
-    All others get the lowest numbers that no cluster of their parent has, had, or has given up.
+    A cluster may have the id of an earlier one if their Jaccard index is 0.3 at least, and if its parent has the id of
+    that one's parent. Of all ways to give ids within a parent the one is taken that has the highest sum of indices (an
+    optimal assignment). All others get the lowest numbers that no cluster of their parent has, had, or has given up.
 
     Parameters
     ----------
@@ -108,7 +108,7 @@ def _same(found: Overlaps, parents: Sequence[str], theirs: Sequence[str], is_kep
     index = found.jaccard
     families: dict[str, list[int]] = {}
     for at, (one, other) in enumerate(zip(found.one.tolist(), found.other.tolist(), strict=True)):
-        if index[at] > SAME and is_kept[one] and parents[one] == theirs[other]:
+        if index[at] >= LEAST and is_kept[one] and parents[one] == theirs[other]:
             families.setdefault(parents[one], []).append(at)
     same: dict[int, int] = {}
     for pairs in families.values():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from cellstrata.configs.errors import listed
 from cellstrata.tasks.trees.labels import Path
@@ -31,6 +32,17 @@ class Kinship:
     def to_row(self) -> dict[str, object]:
         """Return the values of `COLUMNS`."""
         return {**vars(self), "merged_from": ", ".join(self.merged_from)}
+
+
+def kinship_of(row: Mapping[str, Any]) -> Kinship | None:
+    """Read what a row of a tree's table tells of a cluster's ids; None where they do not follow an earlier result."""
+    if "was" not in row:
+        return None
+    merged = tuple(label for label in str(row["merged_from"]).split(", ") if label)
+    return Kinship(
+        was=str(row["was"]), overlap=float(row["overlap"]), new=bool(row["new"]), split_from=str(row["split_from"]),
+        merged_from=merged,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
