@@ -339,4 +339,4 @@ def _by_size(config: ClusteringConfig) -> list[Problem]:
     message = (
         "names clusters by their ids, which under `match` are those of the result: they are known after the splits"
     )
-    return [Problem(("hierarchy",), message, "say what differs by level, or leave `match` out")]
+    return [Problem(("hierarchy",), message, "say what differs by level, or call `cs.tl.match` on the result")]

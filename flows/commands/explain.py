@@ -155,7 +155,7 @@ def _split(split: Split, neighbors_key: str | None) -> Iterator[str]:
 
 def _kin(kin: Kinship) -> str:
     """What the cluster was in the earlier result after which it is numbered."""
-    share = f"overlap {kin.overlap:.2f}"
+    share = f"overlap {kin.overlap or 0:.2f}"
     if not kin.new:
         said = [f"as in the earlier result, {share}"]
     else:

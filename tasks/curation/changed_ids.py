@@ -56,9 +56,10 @@ def _changed(record: ResultRecord, column: str, named: set[str]) -> Iterator[str
             said.append(f"{one.split_from} was split into {listed(others, MOST_NAMES)}")
         if one.merged_from:
             said.append(f"{listed(list(one.merged_from), MOST_NAMES)} were merged into it")
-        if said or one.overlap < FOUND_AGAIN:
+        overlap = one.overlap or 0.0
+        if said or overlap < FOUND_AGAIN:
             more = f"; {'; '.join(said)}" if said else ""
-            yield f"{column}: {label} is not what it was, overlap {one.overlap:.2f}{more}; does its name still fit?"
+            yield f"{column}: {label} is not what it was, overlap {overlap:.2f}{more}; does its name still fit?"
 
 
 def _kin(record: ResultRecord, column: str) -> dict[str, Kinship]:

@@ -172,7 +172,7 @@ class Finished:
     def _ids(self, match: Match) -> list[object]:
         """What the ids are, and what is said of them; not of when the earlier result was written, so that a run which
         changes nothing writes nothing."""
-        kin = [[tree.label(path), one.to_row()] for tree in self.trees if tree.ids for path, one in _kin(tree)]
+        kin = [[tree.label(path), vars(one)] for tree in self.trees if tree.ids for path, one in _kin(tree)]
         return [IDS_SCHEME, kin, sorted(retired_ids(self.trees, match).items()), match.shared, match.only_there]
 
 

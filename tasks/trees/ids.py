@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,19 +20,20 @@ class Kinship:
     """Which clusters of an earlier result a cluster has its cells from, by the cells of both.
 
     `was` is the one whose id it has, else the one with which it shares most; empty if it shares none. `overlap` is the
-    Jaccard index with that one, NaN without. `new` tells that its id is not in the earlier result. `split_from` is the
+    Jaccard index with that one, None without. `new` tells that its id is not in the earlier result. `split_from` is the
     one that was split into this and others, `merged_from` are those that were merged into this, two or more.
     """
 
     was: str = ""
-    overlap: float = float("nan")
+    overlap: float | None = None
     new: bool = True
     split_from: str = ""
     merged_from: tuple[str, ...] = ()
 
     def to_row(self) -> dict[str, object]:
         """Return the values of `COLUMNS`."""
-        return {**vars(self), "merged_from": ", ".join(self.merged_from)}
+        overlap = float("nan") if self.overlap is None else self.overlap
+        return {**vars(self), "overlap": overlap, "merged_from": ", ".join(self.merged_from)}
 
 
 def kinship_of(row: Mapping[str, Any]) -> Kinship | None:
@@ -39,10 +41,14 @@ def kinship_of(row: Mapping[str, Any]) -> Kinship | None:
     if "was" not in row:
         return None
     merged = tuple(label for label in str(row["merged_from"]).split(", ") if label)
+    overlap = float(row["overlap"])
     return Kinship(
-        was=str(row["was"]), overlap=float(row["overlap"]), new=bool(row["new"]), split_from=str(row["split_from"]),
+        was=str(row["was"]),
+        overlap=None if math.isnan(overlap) else overlap,
+        new=bool(row["new"]),
+        split_from=str(row["split_from"]),
         merged_from=merged,
-    )  # fmt: skip
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -131,7 +131,7 @@ def test_a_column_that_the_earlier_result_lacks_is_numbered_by_size() -> None:
     made = levels(by_size([(0, 0)] * 5 + [(1, 0)] * 3 + [(1, 1)] * 2))
     found = match_levels(made, {}, {})
     assert all(label == new for of in found.values() for label, new in of.labels.items())
-    assert all(one.new and not one.was and np.isnan(one.overlap) for of in found.values() for one in of.kin.values())
+    assert all(one.new and not one.was and one.overlap is None for of in found.values() for one in of.kin.values())
 
 
 def test_new_numbers_pass_over_those_that_are_in_use_and_given_up() -> None:
