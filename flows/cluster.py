@@ -26,6 +26,7 @@ from cellstrata.flows.reports import index_of_run
 from cellstrata.flows.run import open_run
 from cellstrata.tasks.inputs.file_tables import write_file_tables
 from cellstrata.tasks.results.result import Finished
+from cellstrata.tasks.timeline.run_record import write_run_record
 
 
 @flow(name="cluster", flow_run_name=run_name, persist_result=False)
@@ -48,15 +49,15 @@ async def cluster(config: Annotated[RunConfig, AsForm()]) -> State[dict[str, obj
         await asyncio.to_thread(write_file_tables, config)  # not before all inputs are known to be good
         datasets = await all_datasets(run, inputs, cluster_dataset)
     index = await index_of_run(config, datasets)
-    return run_state(
-        RunSummary(
-            datasets=datasets,
-            index=index.url,
-            index_written=index.written,
-            notices=(index.problem,) if index.problem else (),
-            seconds=round(time.perf_counter() - started, 3),
-        )
+    summary = RunSummary(
+        datasets=datasets,
+        index=index.url,
+        index_written=index.written,
+        notices=(index.problem,) if index.problem else (),
+        seconds=round(time.perf_counter() - started, 3),
     )
+    problem = await asyncio.to_thread(write_run_record, config, summary.document(), run.work)
+    return run_state(replace(summary, notices=(*summary.notices, *([problem] if problem else []))))
 
 
 @flow(name="cluster_dataset", flow_run_name="{dataset}/{file_id}", persist_result=False)

@@ -43,7 +43,8 @@ def start_graphs(run: Run) -> None:
         request = None if source.stored_graph is not None else level_1.graph(level_1.embeddings)
         if request is not None and request.key not in run.graphs and request.find(cache) is None:
             arguments: tuple[Any, ...] = request.arguments(cache, executor.threads)
-            run.graphs[request.key] = threads.submit(executor.run, compute_neighbors, *arguments)
+            name = f"{source.name} · neighbors · {source.n_cells:,} cells"
+            run.graphs[request.key] = threads.submit(run.compute, name, "pool", compute_neighbors, *arguments)
             threads.submit(_wake, executor, run.graphs[request.key], cache)
     threads.shutdown(wait=False)
 

@@ -10,24 +10,30 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, TypeVar
 
 from cellstrata.configs.model import RunConfig
 from cellstrata.flows.executors.executor import CPUS_ONLY, Executor, Settings
 from cellstrata.flows.executors.registry import open_executor
 from cellstrata.flows.executors.threads import Threads
 from cellstrata.flows.monitor.progress import ProgressFeed
+from cellstrata.flows.submission import Where
 from cellstrata.tasks.cache.cache import Cache
 from cellstrata.tasks.inputs.inspection import Input
 from cellstrata.tasks.kernels.gpu import GpuStatus
 from cellstrata.tasks.matching.earlier import SharedCells
 from cellstrata.tasks.stores.retries import forget_said
 from cellstrata.tasks.stores.store import Store
+from cellstrata.tasks.timeline.work import Work, WorkLog
+from cellstrata.tasks.trees.jobs import JobReport
 from cellstrata.tasks.trees.root_graph import RootGraph
+from cellstrata.tasks.workers.usage import Measured, Usage
 
+T = TypeVar("T")
 _current: ContextVar[Run | None] = ContextVar("cellstrata_run", default=None)
 _open: list[Run] = []  # of this process
 _opening = threading.Lock()
@@ -44,6 +50,7 @@ class Run:
         self.writable: set[str] = set()  # URLs that were asked
         self.graphs: dict[str, Future[RootGraph]] = {}  # of level 1, started before their turn, by key
         self.blocks: dict[str, Any] = {}  # ids of documents of Prefect's blocks, by server and name
+        self.work = WorkLog()
         self.lock = threading.Lock()
         self._executor: Executor | None = None
 
@@ -58,6 +65,17 @@ class Run:
         if self._executor is not None:
             return self._executor.status
         return CPUS_ONLY if self.config.runner == "dask" else None
+
+    def compute(self, name: str, where: Where, function: Callable[..., T], *arguments: object) -> T:
+        """Have the executor compute, or `here` this thread, and note what it took. Raises what the function raises."""
+        asked = time.time()
+        measured: Callable[..., tuple[T, Usage]] = Measured(function)
+        executor = self.executor
+        call = {"pool": executor.run, "apart": executor.run_apart}.get(where)
+        result, usage = measured(*arguments) if call is None else call(measured, *arguments)
+        executed = result.executed if isinstance(result, JobReport) else ()
+        self.work.note(Work(name=name, asked=asked, usage=usage, splits=executed))
+        return result
 
     def open_cache(self) -> Cache:
         """Open the cache, and the one that it reads besides."""
@@ -116,10 +134,10 @@ def current_run() -> Run | None:
     return _current.get()
 
 
-def current_executor() -> Executor:
-    """Return the run's executor; a task called outside a run computes in place."""
+def compute(name: str, where: Where, function: Callable[..., T], *arguments: object) -> T:
+    """Compute within the current run; a task called outside of any computes in place."""
     run = _current.get()
-    return run.executor if run is not None else Threads(Settings())
+    return function(*arguments) if run is None else run.compute(name, where, function, *arguments)
 
 
 def open_cache(config: RunConfig) -> Cache:

@@ -12,7 +12,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.utilities.annotations import quote
 
 from cellstrata.flows.caching import NodeKey, cache_block
-from cellstrata.flows.run import current_executor
+from cellstrata.flows.run import compute
 from cellstrata.flows.submission import RETRY_DELAYS, Submit, Submitted, Where, may_pass
 from cellstrata.tasks.cache.cache import Cache
 from cellstrata.tasks.imports.turns import IMPORTING
@@ -48,7 +48,7 @@ def split(name: str, key: str, job: Job) -> dict[str, object]:
     with IMPORTING:
         from cellstrata.tasks.trees.jobs import run_job
 
-    report = current_executor().run(run_job, job)
+    report = compute(name, "pool", run_job, job)
     for record in report.entries:
         job.cache.note(record)
     return report.to_json()
@@ -74,10 +74,7 @@ def step(
     found = find(*arguments) if find is not None else None
     if found is not None:
         return found
-    if where == "here":
-        return function(*arguments)
-    executor = current_executor()
-    return (executor.run if where == "pool" else executor.run_apart)(function, *arguments)
+    return compute(name, where, function, *arguments)
 
 
 async def run_step(

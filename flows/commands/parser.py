@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
-from cellstrata.flows.commands.results_parser import add_compare, add_curate
+from cellstrata.flows.commands.results_parser import add_compare, add_curate, add_export, add_trace
 
 DESCRIPTION = """\
 Cluster single-cell atlases at many resolutions and levels of sub-clustering.
@@ -25,6 +25,8 @@ examples:
   cellstrata markers result.zarr          marker genes of every cluster
   cellstrata compare a.zarr b.zarr        how two results agree
   cellstrata curate r.zarr names.yaml     names for its clusters
+  cellstrata trace out                    what the run did, and when
+  cellstrata export r.zarr --to newick    for another program
   cellstrata materialize r.zarr copy.zarr a copy that needs no input
   cellstrata ui                           a Prefect server for you alone
   cellstrata deploy config.yaml --schedule "0 3 * * *"   every night
@@ -139,6 +141,8 @@ def command_parser() -> argparse.ArgumentParser:
     _add_markers(commands)
     add_compare(commands)
     add_curate(commands)
+    add_trace(commands)
+    add_export(commands)
     materialize = commands.add_parser(
         "materialize", help="copy a result with all that it links or refers to", allow_abbrev=False,
         usage="cellstrata materialize RESULT DEST [--overwrite]",

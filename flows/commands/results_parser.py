@@ -5,6 +5,9 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+# Of tasks/exports/formats.py, which the parser does not load.
+FORMATS = ("h5ad", "cap", "treedata", "cell_type_mapper", "newick", "csv", "tsv", "parquet")
+
 COMPARE_EPILOG = """\
 examples:
   cellstrata compare result.zarr --columns leiden_0.2_2 leiden_0.5_2
@@ -65,3 +68,57 @@ def add_curate(commands: Any) -> None:
     curate.add_argument("--output", metavar="OUT", help="a .zarr or .h5ad with all, or a .parquet with the new columns")
     curate.add_argument("--overwrite", action="store_true", help="replace a result of cellstrata, or a .parquet")
     curate.set_defaults(run=".curate:curate", takes="result curation output overwrite")
+
+
+TRACE_EPILOG = """\
+examples:
+  cellstrata trace out                    the run that wrote out/clustering/run.json
+  cellstrata trace s3://atlas/out --output trace.json
+
+The trace opens at https://ui.perfetto.dev, which keeps it in your browser, or at
+chrome://tracing: a lane for each process, and how many pieces of work waited."""
+
+
+def add_trace(commands: Any) -> None:
+    """Add the command `trace`."""
+    trace = commands.add_parser(
+        "trace", help="show what a run did and when", allow_abbrev=False, epilog=TRACE_EPILOG,
+        usage="cellstrata trace RUN [--output FILE] [--overwrite]",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    trace.add_argument("record", metavar="RUN", help="the output_dir of a run, or its run.json, a path or URL")
+    trace.add_argument("--output", metavar="FILE", help="where the trace goes (default: beside run.json)")
+    trace.add_argument("--overwrite", action="store_true", help="replace a file that is there")
+    trace.set_defaults(run=".trace:trace", takes="record output overwrite")
+
+
+EXPORT_EPILOG = """\
+formats:
+  h5ad              an AnnData for CELLxGENE and other viewers
+  cap               an AnnData for the Cell Annotation Platform (.h5ad)
+  treedata          an AnnData with trees, for scverse's treedata (.h5td)
+  cell_type_mapper  a taxonomy for cell_type_mapper, MapMyCells (.json)
+  newick            trees as text, for R's ape, iTOL and others (.nwk)
+  csv, tsv, parquet labels, a row for each cell
+
+examples:
+  cellstrata export result.zarr --to h5ad --output atlas.h5ad
+  cellstrata export result.zarr --to newick --columns leiden_0.5_3
+
+Nothing that is there is replaced. Of clusters that have names (`curate`), trees
+have these; in a tree a column stands for all levels down to it."""
+
+
+def add_export(commands: Any) -> None:
+    """Add the command `export`."""
+    export = commands.add_parser(
+        "export", help="write a result in the format of another program", allow_abbrev=False, epilog=EXPORT_EPILOG,
+        usage="cellstrata export RESULT --to FORMAT [--output FILE] [--columns NAME …] [--ids]",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    export.add_argument("result", metavar="RESULT", help="a result of `run`, `cluster` or `curate`; it stays as it is")
+    export.add_argument("--to", metavar="FORMAT", required=True, choices=FORMATS, help=", ".join(FORMATS))
+    export.add_argument("--output", metavar="FILE", help="the file to write (default: the result's name, here)")
+    export.add_argument("--columns", nargs="+", metavar="NAME", help="columns of clusters (default: all)")
+    export.add_argument("--ids", action="store_true", help="trees of clusters by id, though they have names")
+    export.set_defaults(run=".export:export", takes="result to output columns ids")

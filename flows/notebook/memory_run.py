@@ -18,7 +18,7 @@ import numpy as np
 
 from cellstrata.configs.errors import at_most
 from cellstrata.configs.model import RunConfig
-from cellstrata.flows.executors.executor import WORKER_ENVIRONMENT, Executor, Settings
+from cellstrata.flows.executors.executor import WORKER_ENVIRONMENT, Settings
 from cellstrata.flows.executors.registry import open_executor
 from cellstrata.flows.growth import Growth
 from cellstrata.flows.monitor.progress import Progress
@@ -26,6 +26,7 @@ from cellstrata.flows.notebook.arguments import DATASET
 from cellstrata.flows.notebook.plain_steps import PlainSteps
 from cellstrata.flows.notebook.progress_bar import ProgressBar
 from cellstrata.flows.run import open_cache
+from cellstrata.tasks.advice.advice import Advice
 from cellstrata.tasks.branches.checks import child_markers_problem, embedding_notices, expression_problems
 from cellstrata.tasks.cache.cache import Cache
 from cellstrata.tasks.cache.leases import using
@@ -85,6 +86,25 @@ def finished_trees(adata: ad.AnnData, config: RunConfig, *, progress: bool) -> t
     SplitFailed
         If a cluster could not be split.
     """
+    finished, cache = _through(adata, config, _grown, progress=progress)
+    note_use(cache, finished.source.name, finished)
+    for notice in finished.notices():
+        log.warning("%s: %s", NAME, notice)
+    return finished, cache
+
+
+def swept_resolutions(adata: ad.AnnData, config: RunConfig, *, progress: bool) -> tuple[Advice, ...]:
+    """Sweep over the resolutions of level 1 of an AnnData, and return what is advised, by algorithm.
+
+    Raises as `finished_trees`.
+    """
+    return _through(adata, config, _swept, progress=progress)[0]
+
+
+def _through(
+    adata: ad.AnnData, config: RunConfig, work: Callable[[MemoryGrowth], Coroutine[Any, Any, T]], *, progress: bool
+) -> tuple[T, Cache]:
+    """Look at an AnnData, open what computes, and do some work on what grows; return its result, and the cache."""
     cache = open_cache(config)
     source = inspected(adata, config, cache)
     earlier = earlier_of(adata, config)
@@ -92,11 +112,26 @@ def finished_trees(adata: ad.AnnData, config: RunConfig, *, progress: bool) -> t
         for notice in (*source.notices, *(earlier.notices if earlier else ())):
             log.warning("%s: %s", NAME, notice)
         with _environment(), using(cache), open_executor(Settings.of(config)) as executor:
-            finished = in_a_loop(lambda: _grown(config, source, earlier, cache.for_run(), executor, bar), executor.stop)
-    note_use(cache, source.name, finished)
-    for notice in finished.notices():
-        log.warning("%s: %s", NAME, notice)
-    return finished, cache
+
+            async def growing() -> T:
+                steps = PlainSteps(executor)
+                level_1 = Level1.of(config, source, executor.status)
+                with contextlib.closing(steps):
+                    return await work(
+                        MemoryGrowth(
+                            config,
+                            source,
+                            cache.for_run(),
+                            level_1,
+                            executor,
+                            executor.status,
+                            steps,
+                            bar,
+                            earlier=earlier,
+                        )
+                    )
+
+            return in_a_loop(growing, executor.stop), cache
 
 
 def inspected(adata: ad.AnnData, config: RunConfig, cache: Cache) -> Input:
@@ -135,20 +170,18 @@ def earlier_of(adata: ad.AnnData, config: RunConfig) -> SharedCells | None:
         raise UnusableAnnData([f"match: {error}"]) from None
 
 
-async def _grown(
-    config: RunConfig, source: Input, earlier: SharedCells | None, cache: Cache, executor: Executor, bar: ProgressBar
-) -> Finished:
-    steps = PlainSteps(executor)
-    level_1 = Level1.of(config, source, executor.status)
-    growth = MemoryGrowth(config, source, cache, level_1, executor, executor.status, steps, bar, earlier=earlier)
-    with contextlib.closing(steps):
-        embeddings, graph = await growth.ground()
-        swept = () if growth.settings.listed_resolutions else await growth.sweep(embeddings, graph)
-        trees = growth.trees(embeddings, graph, swept)
-        await growth.split(trees)
-        trees, match = await growth.ended(trees)
-        advice = await growth.advice(trees, swept)
-    return Finished.of(source, trees, graph, None, embeddings, config, advice, match)
+async def _grown(growth: MemoryGrowth) -> Finished:
+    embeddings, graph = await growth.ground()
+    swept = () if growth.settings.listed_resolutions else await growth.sweep(embeddings, graph)
+    trees = growth.trees(embeddings, graph, swept)
+    await growth.split(trees)
+    trees, match = await growth.ended(trees)
+    advice = await growth.advice(trees, swept)
+    return Finished.of(growth.source, trees, graph, None, embeddings, growth.config, advice, match)
+
+
+async def _swept(growth: MemoryGrowth) -> tuple[Advice, ...]:
+    return await growth.sweep(*await growth.ground())
 
 
 def in_a_loop(work: Callable[[], Coroutine[Any, Any, T]], stop: Callable[[], object]) -> T:

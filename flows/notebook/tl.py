@@ -7,21 +7,23 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
+from cellstrata.flows.notebook.adopt import adopt
+from cellstrata.flows.notebook.advise import advise
 from cellstrata.flows.notebook.arguments import marker_request, run_config
+from cellstrata.flows.notebook.compare import compare
+from cellstrata.flows.notebook.evidence import evidence
+from cellstrata.flows.notebook.match import match
 from cellstrata.flows.notebook.memory_run import finished_trees
-from cellstrata.tasks.elements.in_memory import NAME
+from cellstrata.tasks.elements.in_memory import NAME, in_memory_copy
 from cellstrata.tasks.inputs.adata_checks import check_adata
-from cellstrata.tasks.matching.adata import match_adata
-from cellstrata.tasks.matching.earlier import earlier_adata, read_earlier
 from cellstrata.tasks.results.adata_markers import markers_of
 from cellstrata.tasks.results.adata_record import AdataRecord
 from cellstrata.tasks.results.annotations import annotations_of, markers_key
-from cellstrata.tasks.stores.places import Place
 
 if TYPE_CHECKING:
     import anndata as ad
 
-__all__ = ["cluster", "markers", "match"]
+__all__ = ["adopt", "advise", "cluster", "compare", "evidence", "markers", "match"]
 
 log = logging.getLogger("cellstrata")
 
@@ -147,11 +149,6 @@ def cluster(
     return own
 
 
-def in_memory_copy(adata: ad.AnnData) -> ad.AnnData:
-    """Return a copy, of what is backed by a file one in memory."""
-    return adata.to_memory() if adata.isbacked else adata.copy()
-
-
 def markers(
     adata: ad.AnnData,
     columns: str | Sequence[str] | None = None,
@@ -215,66 +212,4 @@ def markers(
         log.warning("%s: %s", NAME, notice)
     own = in_memory_copy(adata) if copy else adata
     own.uns[markers_key(key)] = found.table
-    return own if copy else None
-
-
-def match(
-    adata: ad.AnnData,
-    earlier: ad.AnnData | str | os.PathLike[str],
-    *,
-    key: str | None = None,
-    earlier_key: str | None = None,
-    storage_options: Mapping[str, Any] | None = None,
-    copy: bool = False,
-) -> ad.AnnData | None:
-    """Give clusters the ids that they have in an earlier result, by the cells that both have.
-
-    A cluster keeps the id of the earlier one with which it shares most, by an optimal assignment within each parent, if
-    their Jaccard index is 0.3 at least. All others get ids that the earlier result has not, nor has given up.
-
-    Parameters
-    ----------
-    adata
-        An AnnData with clusters of `cs.tl.cluster`, or a result of `cellstrata run` that was read.
-    earlier
-        The same of earlier, whose cells have the same names, or the path or URL of a result. It is not changed.
-    key, earlier_key
-        The `key_added` of the calls that made the clusters of either.
-    storage_options
-        Options of the store of a URL, by protocol, as a configuration has them.
-    copy
-        Return a copy with the new ids, and leave `adata` as it is.
-
-    Returns
-    -------
-    ad.AnnData | None
-        None, or the copy. The columns of clusters and their colors, the tree and a table of markers have the new ids.
-        The tree tells of each cluster `was`, `overlap` (Jaccard), `new`, `split_from` and `merged_from`;
-        `uns['clustering']['match']` has the ids that are retired.
-
-    Raises
-    ------
-    InputError
-        If one of both has no clusters of cellstrata, or they share no cell or no column.
-
-    Examples
-    --------
-    >>> import cellstrata as cs
-    >>> import scanpy as sc
-    >>> adata = sc.datasets.pbmc68k_reduced()
-    >>> cs.tl.cluster(adata, [0.5], hierarchy=2, progress=False)
-    >>> fewer = adata[50:].copy()
-    >>> cs.tl.cluster(fewer, [0.5], hierarchy=2, progress=False)
-    >>> cs.tl.match(fewer, adata)
-    """
-    check_adata(adata)
-    if isinstance(earlier, (str, os.PathLike)):
-        there = read_earlier(Place(os.fspath(earlier), dict(storage_options or {})))
-    else:
-        there = earlier_adata(earlier, earlier_key)
-    found = match_adata(adata, there, key)
-    for notice in found.notices:
-        log.warning("%s: %s", NAME, notice)
-    own = in_memory_copy(adata) if copy else adata
-    found.write(own)
     return own if copy else None

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from cellstrata.flows.monitor.summary import RunSummary
     from cellstrata.flows.notebook import get, pl, tl
     from cellstrata.flows.notebook.memory_run import UnusableAnnData
+    from cellstrata.flows.notebook.report import report
     from cellstrata.flows.preparation import UnusableInputs
     from cellstrata.flows.server.embedded_server import ServerFailed
     from cellstrata.tasks.elements.linked_anndata import linked_store, open_linked
@@ -51,6 +52,7 @@ __all__ = [
     "open_linked",
     "pl",
     "rank_genes_groups",
+    "report",
     "run",
     "tl",
 ]
@@ -74,6 +76,7 @@ _MODULES = {
     "open_linked": "tasks.elements.linked_anndata",
     "pl": "flows.notebook",
     "rank_genes_groups": "tasks.results.scanpy_markers",
+    "report": "flows.notebook.report",
     "run": "flows.launch",
     "tl": "flows.notebook",
 }

@@ -12,6 +12,7 @@ runs takes its place. What else was tried is told in docs/advice.md.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -20,7 +21,7 @@ from cellstrata.tasks.advice.resolution_facts import ResolutionFacts, resolution
 from cellstrata.tasks.advice.sentence import sentence
 from cellstrata.tasks.cache.cache import Cache
 from cellstrata.tasks.kernels.engines import Algorithm
-from cellstrata.tasks.stores.json_values import JsonObject
+from cellstrata.tasks.stores.json_values import JsonObject, WrongJson
 from cellstrata.tasks.trees.facts import algorithm_of
 from cellstrata.tasks.trees.plan import TreePlan
 
@@ -116,3 +117,11 @@ def advice_on(plans: Sequence[TreePlan], cache: Cache) -> Advice | None:
     """
     found = resolution_facts(plans, cache)
     return None if found is None or len(found) < FEWEST else advise(plans[0].algorithm, found)
+
+
+def advice_of_json(text: str | None) -> tuple[Advice, ...]:
+    """Return what the record of a result advises; nothing where it does not tell, or not in today's words."""
+    try:
+        return tuple(map(Advice.from_json, json.loads(text or "[]")))
+    except WrongJson:
+        return ()

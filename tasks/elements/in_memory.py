@@ -163,6 +163,11 @@ def _shape(value: Any) -> tuple[int, ...]:
     return tuple(int(size) for size in getattr(value, "shape", ())) or (len(value),)
 
 
+def in_memory_copy(adata: ad.AnnData) -> ad.AnnData:
+    """Return a copy, of what is backed by a file one in memory."""
+    return adata.to_memory() if adata.isbacked else adata.copy()
+
+
 def x_of(adata: ad.AnnData) -> Any:
     """Return X as it is held, None where there is none."""
     try:

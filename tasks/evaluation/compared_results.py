@@ -83,17 +83,21 @@ def compare_columns(place: Place, columns: Sequence[str], *, with_names: bool = 
         If the file cannot be read, there are fewer than two columns or too many, or no cell has a value in both.
     """
     with open_cells(place) as table:
-        asked = list(dict.fromkeys(_words(table, columns)))
-        if len(asked) < 2:
-            there = listed(list(table.columns), MOST_NAMES) or "none"
-            message = f"name two columns to compare, as in --columns leiden_0.2_1,leiden_0.5_1; it has {there}"
-            raise InputError(table.url, "", message)
-        if len(asked) * (len(asked) - 1) // 2 > MOST_PAIRS:
-            raise InputError(table.url, "", f"{len(asked)} columns are too many pairs to compare; name at most six")
-        groups = _all_groups(table, asked)
-        names = cell_names(table) if with_names else None
+        return compare_in_table(table, columns, with_names=with_names)
+
+
+def compare_in_table(table: CellTable, columns: Sequence[str], *, with_names: bool = False) -> ComparedResults:
+    """Compare each two of some columns of a table that is open; as `compare_columns`."""
+    asked = list(dict.fromkeys(_words(table, columns)))
+    if len(asked) < 2:
+        there = listed(list(table.columns), MOST_NAMES) or "none"
+        raise InputError(table.url, "", f"name two columns to compare, as leiden_0.2_1,leiden_0.5_1; it has {there}")
+    if len(asked) * (len(asked) - 1) // 2 > MOST_PAIRS:
+        raise InputError(table.url, "", f"{len(asked)} columns are too many pairs to compare; name at most six")
+    groups = _all_groups(table, asked)
+    names = cell_names(table) if with_names else None
     pairs = [
-        _pair(Side(place.url, one.name), one, Side(place.url, other.name), other)
+        _pair(Side(table.url, one.name), one, Side(table.url, other.name), other)
         for one, other in combinations(groups, 2)
     ]
     return ComparedResults(tuple(pairs), None, names)
@@ -120,18 +124,30 @@ def compare_results(
     """
     noted = _Noted()
     tables: list[CellTable] = []
-    asked: list[tuple[str, str]] = []
     with contextlib.ExitStack() as stack:
         for place in (first, second):
             with noted.problems():
                 tables.append(stack.enter_context(open_cells(place)))
         noted.tell()
-        asked = _asked_of_two(tables[0], tables[1], columns)
-        read: list[tuple[list[Categories], np.ndarray]] = []
-        for table, wanted in zip(tables, zip(*asked, strict=True), strict=True):
-            with noted.problems():
-                read.append((_all_groups(table, wanted), cell_names(table)))
-        noted.tell()
+        return compare_tables(tables[0], tables[1], columns, called=called, with_names=with_names)
+
+
+def compare_tables(
+    first: CellTable,
+    second: CellTable,
+    columns: Sequence[str] = (),
+    *,
+    called: tuple[str, str] = ("A", "B"),
+    with_names: bool = False,
+) -> ComparedResults:
+    """Compare columns of two tables that are open; as `compare_results`."""
+    noted = _Noted()
+    asked = _asked_of_two(first, second, columns)
+    read: list[tuple[list[Categories], np.ndarray]] = []
+    for table, wanted in zip((first, second), zip(*asked, strict=True), strict=True):
+        with noted.problems():
+            read.append((_all_groups(table, wanted), cell_names(table)))
+    noted.tell()
     (groups, names), (others, their_names) = read
     rows, their_rows = _same_cells(names, their_names, first.url, second.url)
     pairs = [
@@ -186,7 +202,7 @@ def _asked_of_two(one: CellTable, other: CellTable, columns: Sequence[str]) -> l
         asked = _words(one, columns)
         if not 1 <= len(asked) <= 2:
             message = f"of two results one column is compared, or one of each, not {listed(asked, MOST_NAMES)}"
-            raise InputError("", "--columns", f"{message}; leave the option away for all that both have")
+            raise InputError("", "columns", f"{message}; leave it away for all that both have")
         return [(asked[0], asked[-1])]
     shared = [name for name in one.columns if name in other.columns]
     ours = [name for name in shared if _OURS.fullmatch(name)]
@@ -195,10 +211,10 @@ def _asked_of_two(one: CellTable, other: CellTable, columns: Sequence[str]) -> l
         raise InputError(
             "",
             "",
-            f"{one.url} and {other.url} share no column of clusters ({both}); name one of each with --columns A,B",
+            f"{one.url} and {other.url} share no column of clusters ({both}); name one of each, columns A,B",
         )
     if len(ours) > MOST_PAIRS:
-        message = f"they share {len(ours)} columns of clusters, {listed(ours, MOST_NAMES)}; name one with --columns"
+        message = f"they share {len(ours)} columns of clusters, {listed(ours, MOST_NAMES)}; name one as columns"
         raise InputError("", "", message)
     return [(name, name) for name in ours]
 

@@ -109,7 +109,14 @@ def stored_colors(root: elements.Root, name: str) -> list[str] | None:
         return None
     try:
         values: object = elements.read_uns(root, key)
-        colors = [str(value) for value in np.asarray(values, dtype=object).ravel()]
     except (DataError, ValueError, TypeError):
         return None
+    return hex_colors(values)
+
+
+def hex_colors(values: object) -> list[str] | None:
+    """Return colours that are written `#rrggbb`, with or without an alpha; None if any is not."""
+    if values is None:
+        return None
+    colors = [str(value) for value in np.asarray(values, dtype=object).ravel()]
     return [color[:7] for color in colors] if all(map(_HEX.fullmatch, colors)) else None

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cellstrata.configs.errors import did_you_mean, listed
+from cellstrata.configs.errors import listed
 from cellstrata.tasks.elements.in_memory import NAME
-from cellstrata.tasks.evaluation.covariates import Categories, Covariate, Numbers, categories_of
+from cellstrata.tasks.evaluation.adata_cells import obs_covariate
+from cellstrata.tasks.evaluation.covariates import Categories, Numbers, categories_of
+from cellstrata.tasks.figures.advice_figure import advice_sheet
 from cellstrata.tasks.figures.clustree_figure import clustree
 from cellstrata.tasks.figures.evaluation_figures import MOST_VALUES, bars, violins
 from cellstrata.tasks.figures.hierarchy_figure import hierarchy
@@ -54,6 +56,17 @@ def clustree_sheet(record: AdataRecord, algorithm: str | None) -> Sheet:
     )
 
 
+def advice_of(record: AdataRecord, algorithm: str | None) -> Sheet:
+    """Draw what is advised of an algorithm. Raises InputError where nothing is."""
+    found = {advice.algorithm: advice for advice in record.advice}
+    name = algorithm or next(iter(found), "")
+    if name not in found:
+        of = f" of {name}" if name else ""
+        message = f"advises no resolution{of}: cluster at several, best with `evidence=True`"
+        raise InputError(NAME, f"uns[{record.key!r}]", message)
+    return advice_sheet(found[name], _about(record.adata))
+
+
 def umap_sheet(record: AdataRecord, color: str | None, basis: str) -> Sheet:
     """Draw cells on an embedding of two dimensions by a column of clusters, or any column of obs.
 
@@ -63,7 +76,7 @@ def umap_sheet(record: AdataRecord, color: str | None, basis: str) -> Sheet:
     places = _places(adata, basis)
     if color is None or color in record.columns:
         return by_category(places, _clusters(record, record.column(color)), about, labelled=True, whole=True)
-    of = _covariate(adata, color)
+    of = obs_covariate(adata, color)
     return by_number(places, of, about) if isinstance(of, Numbers) else by_category(places, of, about)
 
 
@@ -85,7 +98,7 @@ def composition_sheet(record: AdataRecord, by: str, column: str | None) -> Sheet
 
     Raises InputError if there is no such column, or it has very many values.
     """
-    clusters, of = _clusters(record, record.column(column)), _covariate(record.adata, by)
+    clusters, of = _clusters(record, record.column(column)), obs_covariate(record.adata, by)
     if isinstance(of, Numbers):
         return violins(clusters, of, _about(record.adata))
     if len(of.labels) > MOST_VALUES:
@@ -103,18 +116,6 @@ def _clusters(record: AdataRecord, name: str) -> Categories:
     of = categories_of(record.adata.obs[name], name)
     own = record.palette.get(name, {})
     return replace(of, colors={label: own[label] for label in of.labels}) if set(of.labels) <= set(own) else of
-
-
-def _covariate(adata: ad.AnnData, name: str) -> Covariate:
-    if name not in adata.obs:
-        hint = did_you_mean(name, adata.obs) or f"obs has {listed(list(adata.obs), MOST_NAMES) or 'no columns'}"
-        raise InputError(NAME, f"obs[{name!r}]", f"is not there; {hint}")
-    column = adata.obs[name]
-    if column.dtype.kind in "iuf" and column.dtype.name != "category":
-        values = column.to_numpy(dtype=np.float64, na_value=np.nan)
-        return Numbers(name, np.where(np.isfinite(values), values, np.nan))
-    stored: Any = adata.uns.get(f"{name}_colors")
-    return categories_of(column, name, None if stored is None else [str(color)[:7] for color in stored])
 
 
 def _places(adata: ad.AnnData, basis: str) -> Map:

@@ -92,7 +92,8 @@ def write_labels(axes: Any, umap: Map, of: Categories, texts: Sequence[str]) -> 
         if not np.isfinite(place).all():
             continue
         if np.hypot(*(place - middle)) > 1.2 * height:
-            axes.plot(*np.column_stack([middle, place]), color=INK, linewidth=0.5, solid_capstyle="round")
+            line = np.column_stack([middle, place])  # begins with a dot: a short line is no minus before the label
+            axes.plot(*line, "-o", markevery=[0], markersize=1.8, markeredgewidth=0, color=INK, linewidth=0.5)
         axes.text(
             *place, text, fontsize=size, weight="bold", color=INK, ha="center", va="center_baseline",
             path_effects=outline, parse_math=False, gid="centroid",

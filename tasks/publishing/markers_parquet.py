@@ -6,7 +6,7 @@ import io
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,6 +15,14 @@ from cellstrata.tasks.markers.ranked_genes import RankedGenes
 from cellstrata.tasks.publishing.parquet_metadata import metadata_of
 from cellstrata.tasks.stores.places import Place
 
+if TYPE_CHECKING:
+    import pandas as pd
+
+NAMED = ("column", "cluster", "parent", "against")
+TESTED = {
+    "score": "scores", "log_fold_change": "log_fold_changes", "p": "p", "p_adjusted": "p_adjusted",
+    "share_in": "shares", "share_out": "shares_of_rest",
+}  # fmt: skip
 KEY = b"markers"  # in the metadata of the schema: how they were found, as JSON
 
 
@@ -58,8 +66,8 @@ def markers_table(markers: Iterable[ClusterMarkers], genes: np.ndarray) -> Any:
         import pyarrow as pa
 
     text = pa.dictionary(pa.int32(), pa.string())
-    names = ("column", "cluster", "parent", "against", "gene")
-    numbers = ("score", "log_fold_change", "p", "p_adjusted", "share_in", "share_out", "auroc")
+    names = (*NAMED, "gene")
+    numbers = (*TESTED, "auroc")
     fields = [*((name, text) for name in names), ("rank", pa.int32()), *((name, pa.float64()) for name in numbers)]
     schema = pa.schema(fields)
     every = list(markers)
@@ -72,7 +80,7 @@ def markers_table(markers: Iterable[ClusterMarkers], genes: np.ndarray) -> Any:
     columns.append(pa.array(np.asarray(genes, dtype=object)[places].astype(object), pa.string()))
     columns = [column.dictionary_encode() for column in columns]
     columns.append(pa.array(_joined([np.arange(1, n + 1) for n in lengths], np.int32)))
-    for of in ("scores", "log_fold_changes", "p", "p_adjusted", "shares", "shares_of_rest"):
+    for of in TESTED.values():
         columns.append(pa.array(_joined([getattr(one.found, of) for one in every], np.float64)))
     areas = [one.found.auroc for one in every]
     known = [np.full(n, np.nan) if area is None else area for area, n in zip(areas, lengths, strict=True)]
@@ -93,6 +101,21 @@ def has_markers(place: Place, how: Mapping[str, object]) -> bool:
     """Tell whether a table stands at a place that was written with this `how`, whenever that was."""
     there = {name: value for name, value in said_of_markers(place).items() if name != "created"}
     return bool(there == json.loads(json.dumps(dict(how))))
+
+
+def clusters_of_table(table: pd.DataFrame) -> tuple[tuple[ClusterMarkers, ...], np.ndarray]:
+    """Return the markers of each cluster from the rows that `markers_table` makes, and the names of their genes."""
+    names, places = np.unique(table["gene"].astype(str).to_numpy(), return_inverse=True)
+    numbers = {name: table[name].to_numpy(np.float64) for name in (*TESTED, "auroc")}
+    groups = table.assign(row=np.arange(len(table))).groupby(list(NAMED), sort=False, observed=True)["row"]
+    found = []
+    for (column, cluster, parent, against), of in groups:
+        rows = of.to_numpy()[np.argsort(table["rank"].to_numpy()[of.to_numpy()], kind="stable")]
+        values = {field: numbers[name][rows] for name, field in TESTED.items()}
+        area = numbers["auroc"][rows]
+        test = RankedGenes(genes=places[rows], auroc=None if np.isnan(area).all() else area, **values)
+        found.append(ClusterMarkers(str(column), str(cluster), str(parent), str(against), test))
+    return tuple(found), names.astype(object)
 
 
 def _joined(parts: list[np.ndarray], kind: type) -> np.ndarray:

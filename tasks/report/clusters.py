@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 class Grown:
     """One algorithm at one resolution: its columns by level, its clusters depth first, and the split of all cells.
 
+    Of labels that people gave, `algorithm` is their last column, and `resolution` NaN.
+
     `parents` are positions in `clusters`, -1 at the top. `leaves` (n,) int32 is the position of each
     cell's deepest cluster, -1 where it has none.
     """
@@ -36,7 +38,7 @@ class Grown:
     @property
     def name(self) -> str:
         """`leiden 0.5`."""
-        return f"{self.algorithm} {self.resolution}"
+        return self.algorithm if math.isnan(self.resolution) else f"{self.algorithm} {self.resolution}"
 
     def ancestors(self, column: str) -> npt.NDArray[np.int32]:
         """Return for each cluster the position of that cluster of a column which it lies in, -1 for those above."""
@@ -61,20 +63,34 @@ def grown_trees(rows: TreeRows, labels: Mapping[str, pd.Categorical]) -> list[Gr
     deepest: dict[tuple[str, float], str] = {}
     for name, fact in rows.facts.items():
         tree = fact.base
+        if tree is None and fact.level is not None and not any(name == other.above for other in rows.facts.values()):
+            tree = (name, math.nan)
         if tree is None:
             continue
         if tree not in deepest or rows.level(name) > rows.level(deepest[tree]):
             deepest[tree] = name
-    return [_grown(rows, *tree, column, labels[column]) for tree, column in deepest.items() if column in labels]
+    return [_grown(rows, *tree, column, labels) for tree, column in deepest.items() if column in labels]
 
 
-def _grown(rows: TreeRows, algorithm: str, resolution: float, last: str, labels: pd.Categorical) -> Grown:
+def _grown(rows: TreeRows, algorithm: str, resolution: float, last: str, labels: Mapping[str, pd.Categorical]) -> Grown:
     columns = tuple(column for column in rows.above(last) if rows.clusters(column))
     clusters, parents = _depth_first(rows, columns)
-    place = {row["cluster"]: at for at, row in enumerate(clusters) if row["column"] == last}
-    lookup = np.array([*(place.get(str(label), -1) for label in labels.categories), -1], dtype=np.int32)
+    leaves = _places(clusters, last, labels[last])
+    for column in reversed(columns[:-1]):  # of labels that people gave, cells may end above the last level
+        if (leaves >= 0).all():
+            break
+        if column in labels:
+            leaves = np.where(leaves < 0, _places(clusters, column, labels[column]), leaves)
     root = rows.root(columns[0]) if columns else None
-    return Grown(algorithm, resolution, columns, tuple(clusters), parents, lookup[labels.codes], root)
+    return Grown(algorithm, resolution, columns, tuple(clusters), parents, leaves, root)
+
+
+def _places(clusters: Sequence[Row], column: str, labels: pd.Categorical) -> npt.NDArray[np.int32]:
+    """Return the position of the cluster of a column which each cell is in, -1 where it is in none."""
+    place = {row["cluster"]: at for at, row in enumerate(clusters) if row["column"] == column}
+    lookup = np.array([*(place.get(str(label), -1) for label in labels.categories), -1], dtype=np.int32)
+    found: npt.NDArray[np.int32] = lookup[labels.codes]
+    return found
 
 
 def _depth_first(rows: TreeRows, columns: Sequence[str]) -> tuple[list[Row], npt.NDArray[np.int32]]:

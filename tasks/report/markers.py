@@ -15,8 +15,7 @@ def markers_table(found: Markers) -> Table:
     """Return a row for each cluster and what it was compared with, with its best genes that it has more of."""
     caption = (
         f"Marker genes, the best first, in {found.matrix}: the share of the cluster's cells that express a gene, of "
-        f"those compared with it. {found.table.rpartition('/')[2]} beside the result has more genes, and all "
-        "numbers."
+        f"those compared with it. {found.table.rpartition('/')[2]} has more genes, and all numbers."
     )
     both = {one.against for one in found.found} == set(NAMES)
     told = [one for one in found.found if one.parent or not both or one.against == "all"]  # at level 1 they are one

@@ -61,8 +61,8 @@ def _column(tree: Grown, column: str, fact: ColumnFacts | None, joined: bool) ->
     cached = sum(bool(row["from_cache"]) for row in splits)
     level = int(next(row["level"] for row in tree.clusters if row["column"] == column))
     modularity = fact and fact.modularity
-    used = ", ".join(f"{value:g}" for value in fact.resolutions_used) if fact else "came with the input"
-    engine = f"{fact.engine}: {fact.engine_reason}" if fact else ""
+    used = ", ".join(f"{value:g}" for value in fact.resolutions_used) if fact and fact.base else "came with the input"
+    engine = f"{fact.engine}: {fact.engine_reason}" if fact and fact.engine else ""
     return [
         Cell(column), _count(level), _count(len(sizes)), _count(sizes[0]), _count(sizes[len(sizes) // 2]),
         _count(sizes[-1]), Cell(used, used), Cell("" if modularity is None else f"{modularity:.3f}", modularity or 0.0),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cellstrata.configs.errors import did_you_mean, listed
+from cellstrata.tasks.advice.advice import Advice, advice_of_json
 from cellstrata.tasks.colours.palette import Palette, tree_palette
 from cellstrata.tasks.elements.in_memory import NAME
 from cellstrata.tasks.markers.contrasts import ClusterColumn
@@ -64,6 +65,16 @@ class AdataRecord:
         return tree_palette(self.tree, self.facts)
 
     @property
+    def advice(self) -> tuple[Advice, ...]:
+        """Which resolution to take, by algorithm; empty where it does not tell, or not in today's words."""
+        return advice_of_json(self.text("advice"))
+
+    def text(self, name: str) -> str | None:
+        """Return an entry of the record that is a text, None where it is not there."""
+        found: Any = self.adata.uns[self.key].get(name)
+        return None if found is None else str(found)
+
+    @property
     def columns(self) -> list[str]:
         """The columns of clusters that obs still has, in the tree's order."""
         return [str(name) for name in dict.fromkeys(self.tree["column"]) if name in self.adata.obs]
@@ -93,16 +104,16 @@ class AdataRecord:
         return tree[[*SHOWN, *known]].reset_index(drop=True)
 
     def clusters(self, column: str) -> ClusterColumn:
-        """Return a column as clusters with their parents."""
+        """Return a column as clusters with their parents; categories without a cell are none."""
         values, rows = self.adata.obs[column].astype("category"), self.rows.clusters(column)
+        values = values.cat.remove_unused_categories()
         labels = tuple(str(label) for label in values.cat.categories)
         parents = tuple(str(rows[label]["parent"]) if label in rows else "" for label in labels)
         return ClusterColumn(column, values.cat.codes.to_numpy().astype(np.int32), labels, parents)
 
     def stability(self, column: str) -> np.ndarray | None:
         """Return how far other seeds find the cluster of each cell, (n,) float32; None for single runs."""
-        found: Any = self.adata.uns[self.key].get("stability")
-        names = json.loads(str(found)) if found is not None else []
+        names = json.loads(self.text("stability") or "[]")
         values = self.adata.obsm.get(of_key(STABILITY, None if self.key == RECORD else self.key))
         if column not in names or values is None or values.shape != (self.adata.n_obs, len(names)):
             return None

@@ -233,10 +233,11 @@ def _level(rows: TreeRows, column: str, clusters: Sequence[Row], own: Row | None
     facts = rows.facts.get(column, ColumnFacts())
     n_cells = sum(int(row["n_cells"]) for row in clusters)
     tried = parent is not None and bool(parent["key"])
+    adopted = facts.level is not None and facts.base is None  # labels that people gave
     return Level(
         level=rows.level(column),
         column=column,
-        origin="input" if parent is None else "split" if tried else "left whole",
+        origin="split" if tried else "input" if parent is None or adopted else "left whole",
         reason="" if parent is None else str(parent["reason"]),
         parent=str(parent["cluster"]) if parent is not None else label,
         n_cells=n_cells,

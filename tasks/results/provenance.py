@@ -102,6 +102,14 @@ def completed_table(table: object) -> pd.DataFrame | None:
     return table.assign(**missing)[[*_ROW, *of_ids]]  # type: ignore[arg-type]
 
 
+def table_of_rows(rows: Iterable[Mapping[str, object]]) -> pd.DataFrame:
+    """Return such a table of rows that say but a part, as of clusters that were not split here; the rest is empty."""
+    with IMPORTING:
+        import pandas as pd
+
+    return pd.DataFrame([{**_ROW, **row} for row in rows], columns=list(_ROW))
+
+
 def _row(tree: Tree, outcome: Outcome) -> dict[str, object]:
     plan, level, facts = tree.plan, len(outcome.path), outcome.facts
     row: dict[str, object] = dict(

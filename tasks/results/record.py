@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from cellstrata.tasks.advice.advice import Advice
+from cellstrata.tasks.advice.advice import Advice, advice_of_json
 from cellstrata.tasks.elements.opening import DataError, InputError, Opened, reading
 from cellstrata.tasks.elements.reading import obs_columns, read_obs_column, read_uns, uns_keys
 from cellstrata.tasks.overlays.document import MADE_BY
 from cellstrata.tasks.results.provenance import completed_table, tree_table
-from cellstrata.tasks.stores.json_values import WrongJson
 from cellstrata.tasks.stores.places import Place
 from cellstrata.tasks.trees.column_facts import ColumnFacts, columns_of_json
 from cellstrata.tasks.trees.rows import TreeRows
@@ -62,10 +61,7 @@ class ResultRecord:
     @property
     def advice(self) -> tuple[Advice, ...]:
         """Which resolution to take, by algorithm; empty where the result does not tell, or not in today's words."""
-        try:
-            return tuple(map(Advice.from_json, json.loads(self.texts.get("advice", "[]"))))
-        except WrongJson:
-            return ()
+        return advice_of_json(self.texts.get("advice"))
 
     @property
     def curations(self) -> tuple[dict[str, Any], ...]:

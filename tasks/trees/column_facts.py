@@ -85,6 +85,8 @@ class ColumnFacts:
         What a GPU did of it; None where none was asked, and never read back.
     input, written :
         From what and when the column was made, where that was an earlier call of `cluster`.
+    above : str
+        The column of the level above, of labels that people have given; None where the names of columns tell.
     """
 
     algorithm: str | None = None
@@ -105,6 +107,7 @@ class ColumnFacts:
     gpu: GpuSummary | None = None
     input: Mapping[str, object] | None = None
     written: str | None = None
+    above: str | None = None
 
     @property
     def base(self) -> tuple[str, float] | None:
@@ -116,10 +119,11 @@ class ColumnFacts:
     def to_json(self) -> dict[str, object]:
         """Return plain JSON values, as `uns['clustering']` has them of columns that a run makes."""
         newer = ("ensemble", "agreement") if self.ensemble is None else ()  # what an older result did not tell
-        apart = ("gpu", "input", "written", *newer)
+        apart = ("gpu", "input", "written", "above", *newer)
         own = {name: value for name, value in vars(self).items() if name not in apart}
         gpu = {} if self.gpu is None else self.gpu.to_json()
-        return {**own, "resolutions_used": list(self.resolutions_used), **gpu}
+        above = {} if self.above is None else {"above": self.above}
+        return {**own, "resolutions_used": list(self.resolutions_used), **gpu, **above}
 
     @classmethod
     def from_json(cls, document: Mapping[str, object]) -> ColumnFacts:
@@ -150,6 +154,7 @@ class ColumnFacts:
             agreement=said.number_or_none("agreement"),
             input=None if input_ is None else input_.values,
             written=said.text_or_none("written"),
+            above=said.text_or_none("above"),
         )
 
 

@@ -51,7 +51,7 @@ class TreeRows:
         for level in range(self.level(column) - 1, 0, -1):
             own = self.facts.get(names[0], nothing)
             base = own.base or facts.base
-            standard = "" if base is None else column_name(*base, level)
+            standard = own.above or ("" if base is None else column_name(*base, level))
             known = own != nothing
             there = [standard] if self.level(standard) == level else self._same_cells(names[0], level) if known else []
             if len(there) != 1:

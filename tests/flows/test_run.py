@@ -21,7 +21,7 @@ from cellstrata.flows.caching import CellstrataCache
 from cellstrata.flows.executors.processes import Processes
 from cellstrata.flows.executors.threads import Threads
 from cellstrata.flows.launch import run
-from cellstrata.flows.run import current_executor, current_run, open_run
+from cellstrata.flows.run import current_run, open_run
 from cellstrata.tasks.stores import retries
 from cellstrata.tasks.stores.faults import NO_BUCKET_THERE
 from tests.flows.conftest import HOME
@@ -37,6 +37,11 @@ def asked(blobs: Path, tmp_path: Path) -> dict[str, Any]:
         "figures": False, "report": False,
         "DATASETS": {"d": {"input": {"clustering": {"f": str(blobs)}}, "clustering": clustering}},
     }  # fmt: skip
+
+
+def current_executor() -> Any:
+    run = current_run()
+    return None if run is None else run.executor
 
 
 def test_two_runs_at_once_each_have_their_own(asked: dict[str, Any]) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
+import runpy
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +35,23 @@ def test_every_line_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     pyplot.close("all")
     adata = names["adata"]
     assert (tmp_path / "tree.png").stat().st_size > 10_000
+    assert (tmp_path / "report.html").stat().st_size > 100_000
+    assert adata.uns["clustering"]["tree"]["replicability"].notna().any()
     assert {"leiden_0.5_2", "fine_leiden_0.5_3", "own_leiden_0.5_2"} < set(adata.obs)
     assert set(names["best"]["against"]) == {"sisters"}
-    assert sum(hasattr(each, "figure") for each in shown) == 4
+    assert sum(hasattr(each, "figure") for each in shown) == 6
     own = adata.uns["own"]["tree"].set_index("cluster")["reason"]
     assert own["1_0"] == "last level"
     assert own["1"] == "not asked for"
-    first = "\n".join(blocks[:4])
+    first = "\n".join(blocks[:5])
     assert len([line for line in first.splitlines() if line.strip()]) <= 20, "it is to be short"
+
+
+def test_the_notebook_is_the_page() -> None:
+    made = runpy.run_path(str(ROOT / "docs" / "make_notebook.py"))["notebook"](
+        (ROOT / "docs" / "notebook.md").read_text()
+    )
+    assert made == json.loads((ROOT / "docs" / "notebook.ipynb").read_text()), "run python docs/make_notebook.py"
+    code = ["".join(cell["source"]) for cell in made["cells"] if cell["cell_type"] == "code"]
+    assert code == [block.strip("\n") for block in BLOCK.findall((ROOT / "docs" / "notebook.md").read_text())]
+    assert not [cell for cell in made["cells"] if "](" in "".join(cell["source"])], "a link leads out of it"
