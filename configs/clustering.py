@@ -30,6 +30,7 @@ from cellstrata.configs.expression import ExpressionConfig
 from cellstrata.configs.hierarchy import Hierarchy
 from cellstrata.configs.hierarchy_schema import HIERARCHY_SCHEMA
 from cellstrata.configs.markers import AskedMarkers
+from cellstrata.configs.match import AskedMatch
 from cellstrata.configs.neighbors import AskedNeighbors, NeighborsConfig
 from cellstrata.configs.values import (
     CountFromZero,
@@ -191,6 +192,11 @@ class ClusteringConfig(BaseModel):
         description="Marker genes of every cluster, against its sisters and against all other cells: true, or how and "
         "from which values. They are written to `markers.parquet` beside the result's labels.",
     )
+    match: AskedMatch = Field(
+        None,
+        description="Result of an earlier run, a zarr or the `output_dir` that has it: clusters keep the ids that they "
+        "have there, by the cells that both share, and new ones get new ids. Default: clusters are numbered by size.",
+    )
     clustering_args: Annotated[dict[str, bool], BeforeValidator(check)] = Field(
         default_factory=dict,
         description="Other keys as the ancestor spells them: resolution, n_iterations, seed or random_state, "
@@ -262,7 +268,13 @@ class ClusteringConfig(BaseModel):
             config = handler(data)
         except ValidationError as error:
             raise ConfigError([*problems_in(error, cls), *problems]) from None
-        if problems := [*problems, *_trees_not_made(config), *_without_end(config), *_of_level_1(config)]:
+        if problems := [
+            *problems,
+            *_trees_not_made(config),
+            *_without_end(config),
+            *_of_level_1(config),
+            *_by_size(config),
+        ]:
             raise ConfigError(problems)
         return config
 
@@ -319,3 +331,12 @@ def _of_level_1(config: ClusteringConfig) -> list[Problem]:
         return []
     message = "level 1 is split on an embedding of all cells, which the input has or of which `neighbors` tells"
     return [Problem(("hierarchy",), message, "leave `embedding` out there")]
+
+
+def _by_size(config: ClusteringConfig) -> list[Problem]:
+    if config.match is None or not config.hierarchy.names_clusters:
+        return []
+    message = (
+        "names clusters by their ids, which under `match` are those of the result: they are known after the splits"
+    )
+    return [Problem(("hierarchy",), message, "say what differs by level, or call `cs.tl.match` on the result")]

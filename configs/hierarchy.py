@@ -130,6 +130,11 @@ class Hierarchy:
         """List the clusters that are named in every tree, so that a caller can warn of those that do not exist."""
         return sorted(self.clusters)
 
+    @property
+    def names_clusters(self) -> bool:
+        """Whether any cluster is named, in every tree or in one."""
+        return bool(self.clusters or self.of_trees)
+
     def all_parameters(self) -> list[LevelParameters]:
         """List the parameters of all clusters that are named, in whatever tree."""
         named = [self.clusters, *self.of_trees.values()]

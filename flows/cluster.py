@@ -72,9 +72,9 @@ async def _through(steps: DatasetSteps) -> DatasetSummary:
         swept = () if steps.settings.listed_resolutions else await steps.sweep(embeddings, graph)
         trees = steps.trees(embeddings, graph, swept)
         umap = await steps.grow(trees, beside=steps.umap(embeddings, graph))
-        trees = [tree.ended() for tree in trees]
+        trees, match = await steps.ended(trees)
         advice = await steps.advice(trees, swept)
-        finished = Finished.of(steps.source, trees, graph, umap, embeddings, steps.run.config, advice)
+        finished = Finished.of(steps.source, trees, graph, umap, embeddings, steps.run.config, advice, match)
         published = await steps.publish(finished)
         beside = await embeddings_beside(steps.run, finished, published, steps.cache)
         markers = await steps.markers(finished, published)

@@ -49,6 +49,7 @@ def literal_problems(config: RunConfig) -> list[str]:
     urls = {name: getattr(config, name) for name in ("output_dir", "images", "cache", "read_cache")}
     for name, dataset in config.DATASETS.items():
         urls |= {f"DATASETS.{name}.input.clustering.{f}": url for f, url in dataset.input.clustering.items()}
+        urls[f"DATASETS.{name}.clustering.match"] = dataset.clustering.match
     places += [name for name, url in urls.items() if url and without_credentials(url) != url]
     return [f"{place}: holds a secret, and a Prefect server stores what a deployment is run with: {WHERE}; "
             "and replace this secret, it has been stored" for place in places]  # fmt: skip

@@ -16,7 +16,7 @@ from cellstrata.flows.growth import Growth
 from cellstrata.flows.monitor.outcome import log_of
 from cellstrata.flows.monitor.progress import BEGINS, DONE, Counts, Progress
 from cellstrata.flows.monitor.summary import DatasetSummary
-from cellstrata.flows.preparation import take_input
+from cellstrata.flows.preparation import take_earlier, take_input
 from cellstrata.flows.reports import report_of_dataset
 from cellstrata.flows.run import Run
 from cellstrata.flows.steps import PrefectSteps, run_step
@@ -71,7 +71,7 @@ class DatasetSteps(Growth):
         level_1 = await asyncio.to_thread(Level1.of, run.config, source, run.gpu)
         return cls(
             run.config, source, run.open_cache().for_run(), level_1, run.executor, run.gpu, PrefectSteps(run.blocks),
-            run, started, log_of(get_run_logger()),
+            run, started, log_of(get_run_logger()), earlier=take_earlier(run, source.name),
         )  # fmt: skip
 
     def follow(self, progress: Progress) -> None:

@@ -101,6 +101,8 @@ def parameter_of(config: RunConfig) -> dict[str, object]:
     for name, dataset in config.DATASETS.items():
         places = dataset.input.clustering.items()
         secret += [f"DATASETS.{name}.input.clustering.{f}" for f, url in places if without_credentials(url) != url]
+        earlier = dataset.clustering.match
+        secret += [f"DATASETS.{name}.clustering.match"] if earlier and without_credentials(earlier) != earlier else []
     if secret:
         raise CannotDeploy(
             f"{', '.join(secret)}: holds a secret, and a Prefect server would store it; "
@@ -113,6 +115,8 @@ def parameter_of(config: RunConfig) -> dict[str, object]:
     for name, dataset in config.DATASETS.items():
         files = {file: _whole(url) for file, url in dataset.input.clustering.items()}
         stored["DATASETS"][name]["input"] = {"clustering": files}
+        if dataset.clustering.match is not None:
+            stored["DATASETS"][name]["clustering"]["match"] = _whole(dataset.clustering.match)
     return stored
 
 

@@ -27,6 +27,9 @@ from cellstrata.tasks.inputs.level_1 import Embeddings, GraphRequest, Level1, pc
 from cellstrata.tasks.inputs.plans import kept_partition, tree_plans
 from cellstrata.tasks.kernels.engines import Algorithm
 from cellstrata.tasks.kernels.gpu import GpuStatus
+from cellstrata.tasks.matching.earlier import SharedCells
+from cellstrata.tasks.matching.trees import match_trees
+from cellstrata.tasks.trees.ids import Match
 from cellstrata.tasks.trees.neighbor_lists import find_lists
 from cellstrata.tasks.trees.plan import EmbeddingChoice, TreePlan
 from cellstrata.tasks.trees.root_graph import RootGraph, compute_lists, compute_neighbors
@@ -49,6 +52,7 @@ class Growth:
     counts: Counts = field(default_factory=Counts, kw_only=True)
     total: int = field(default=0, kw_only=True)  # cells times levels
     values: str | None = field(default=None, kw_only=True)  # names those in which genes tell children apart
+    earlier: SharedCells | None = field(default=None, kw_only=True)  # after which clusters are numbered
 
     @property
     def name(self) -> str:
@@ -150,6 +154,13 @@ class Growth:
         taken = {advice.algorithm: advice.taken for advice in swept}
         plans = self._plans(embeddings, graph, taken or None)
         return [Tree(plan, kept_partition(plan, self.source)) for plan in plans]
+
+    async def ended(self, trees: Sequence[Tree]) -> tuple[list[Tree], Match | None]:
+        """Return grown trees with the levels that they came to, and the ids of an earlier result where one is named."""
+        ended = [tree.ended() for tree in trees]
+        if self.earlier is None:
+            return ended, None
+        return await asyncio.to_thread(match_trees, ended, self.earlier)
 
     async def advice(self, trees: Sequence[Tree], swept: tuple[Advice, ...]) -> tuple[Advice, ...]:
         """Return which of the resolutions to take that were split, by algorithm; with a sweep what that advises."""

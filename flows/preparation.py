@@ -12,11 +12,15 @@ from cellstrata.flows.credentials import BlockProblem, literal_problems, with_bl
 from cellstrata.flows.executors.registry import runner_problem
 from cellstrata.flows.run import Run
 from cellstrata.tasks.branches.checks import child_markers_problem, embedding_notices, expression_problems
+from cellstrata.tasks.elements.opening import DataError
+from cellstrata.tasks.elements.reading import obs_names
 from cellstrata.tasks.inputs.expansion import expand
 from cellstrata.tasks.inputs.inspection import Input, inspect_input
 from cellstrata.tasks.inputs.overlaps import conflicts
 from cellstrata.tasks.kernels.engines import EngineUnavailable
 from cellstrata.tasks.kernels.placement import placement_of
+from cellstrata.tasks.matching.earlier import SharedCells
+from cellstrata.tasks.matching.place import find_earlier
 from cellstrata.tasks.publishing.link_mode import link_problem
 from cellstrata.tasks.results.dataset_markers import markers_problem
 from cellstrata.tasks.stores.faults import StoreError
@@ -109,6 +113,12 @@ def take_input(run: Run, dataset: str, file_id: str) -> Input:
     return found
 
 
+def take_earlier(run: Run, name: str) -> SharedCells | None:
+    """Return the result after which the clusters of an input are numbered, once the input was taken; None without."""
+    with run.lock:
+        return run.earlier.pop(name, None)
+
+
 def _inspect(run: Run, dataset: str, file_id: str) -> Input:
     config, name = run.config, f"{dataset}/{file_id}"
     found = run.inputs.get(name)
@@ -124,11 +134,30 @@ def _inspect(run: Run, dataset: str, file_id: str) -> Input:
             found = None
         if found is None:
             raise UnusableInputs(problems)
-        notices = embedding_notices(found, settings.clustering)
+        notices = [*embedding_notices(found, settings.clustering), *_earlier(run, found, settings.clustering)]
         found = replace(found, notices=(*found.notices, *notices)) if notices else found
         with run.lock:
             run.inputs[name] = found
     return found
+
+
+def _earlier(run: Run, found: Input, settings: ClusteringConfig) -> tuple[str, ...]:
+    """Read the result after which an input's clusters are numbered, where one is named; returns what is to be known.
+
+    It is read before anything is written: it may be the one that the run replaces. Raises UnusableInputs.
+    """
+    if settings.match is None:
+        return ()
+    place = Place(settings.match, run.config.storage_options)
+    try:
+        with found.opened.root() as root:
+            names = obs_names(root)
+        earlier = find_earlier(place, names, settings, found.dataset, found.file_id)
+    except DataError as error:
+        raise UnusableInputs([f"{found.name}: match: {error}"]) from error
+    with run.lock:
+        run.earlier[found.name] = earlier
+    return earlier.notices
 
 
 def _expression_problems(found: Input, settings: ClusteringConfig) -> list[str]:

@@ -25,6 +25,7 @@ from cellstrata.flows.submission import Where
 from cellstrata.tasks.cache.cache import Cache
 from cellstrata.tasks.inputs.inspection import Input
 from cellstrata.tasks.kernels.gpu import GpuStatus
+from cellstrata.tasks.matching.earlier import SharedCells
 from cellstrata.tasks.stores.retries import forget_said
 from cellstrata.tasks.stores.store import Store
 from cellstrata.tasks.timeline.work import Work, WorkLog
@@ -45,6 +46,7 @@ class Run:
         self.config = config
         self.progress = ProgressFeed()
         self.inputs: dict[str, Input] = {}  # inspected, by `dataset/file id`, until their flow takes them
+        self.earlier: dict[str, SharedCells] = {}  # results after which clusters are numbered, by the same
         self.writable: set[str] = set()  # URLs that were asked
         self.graphs: dict[str, Future[RootGraph]] = {}  # of level 1, started before their turn, by key
         self.blocks: dict[str, Any] = {}  # ids of documents of Prefect's blocks, by server and name

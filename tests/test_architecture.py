@@ -26,6 +26,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "tasks.forecast",
         "tasks.collection",
         "tasks.curation",
+        "tasks.matching",
         "tasks.exports",
         "tasks.timeline",
     ),

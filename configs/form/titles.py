@@ -20,6 +20,7 @@ CLUSTERING = {
     "stop": "What a split needs to stand",
     "batch_keys": "Columns of donors and batches",
     "markers": "Find marker genes",
+    "match": "Number clusters after an earlier result",
     "umap_colors": "Color UMAPs by",
     "recompute_umap": "Compute a new UMAP",
     "plots": "Further figures",

@@ -30,6 +30,8 @@ def curate(result: str, curation: str, output: str | None, overwrite: bool) -> i
             found = curate_result(read, file, written, overwrite=overwrite)
     if attempt.code:
         return attempt.code
+    for notice in found.notices:
+        terminal.notice(notice)
     for column, groups in found.groups.items():
         table = Table(box=None, pad_edge=False, header_style="bold")
         for name in (escape(column), "cells", "name", "ontology"):

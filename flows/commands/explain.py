@@ -18,6 +18,7 @@ from cellstrata.tasks.stores.places import Place
 if TYPE_CHECKING:
     from cellstrata.tasks.kernels.gpu_check import GpuCheck
     from cellstrata.tasks.results.explain import Explanation, Level, Sized, Split
+    from cellstrata.tasks.trees.ids import Kinship
 
 UNKNOWN = "not recorded"
 MOST_SIZES = 7
@@ -83,6 +84,8 @@ def _level(level: Level, neighbors_key: str | None) -> Iterator[str]:
     if level.reason:
         yield _line("reason", level.reason)
     own = level.own
+    if own is not None and own.kin is not None:
+        yield _line("id", _kin(own.kin))
     if own is not None and own.stability is not None:
         lost = ", other seeds do not find it again" if own.dissolves else ""
         yield _line("stability", f"{own.stability:.2f} of 1{lost}")
@@ -150,6 +153,22 @@ def _split(split: Split, neighbors_key: str | None) -> Iterator[str]:
     yield _line("key", f"{split.key}, of {what} {split.cells or UNKNOWN}")
 
 
+def _kin(kin: Kinship) -> str:
+    """What the cluster was in the earlier result after which it is numbered."""
+    share = f"overlap {kin.overlap or 0:.2f}"
+    if not kin.new:
+        said = [f"as in the earlier result, {share}"]
+    else:
+        said = [
+            f"new, most like the earlier {kin.was}, {share}" if kin.was else "new, shares no cell with an earlier one"
+        ]
+    if kin.split_from:
+        said.append(f"{kin.split_from} was split into it and others")
+    if kin.merged_from:
+        said.append(f"{' and '.join(kin.merged_from)} were merged into it")
+    return "; ".join(said)
+
+
 def _runs(split: Split) -> str:
     """How many runs were made, and what they say of one another."""
     if split.agreement is None:
@@ -213,7 +232,8 @@ def _asked(settings: Mapping[str, object]) -> str:
     if not settings:
         return UNKNOWN
     base = " at ".join(_plain(settings.get(name, UNKNOWN)).strip("[]") for name in ("algorithm", "resolutions"))
-    names = ("neighbors", "n_iterations", "seed", "ensemble", "min_cells", "recompute_neighbors", "stop", "batch_keys")
+    names = ("neighbors", "n_iterations", "seed", "ensemble", "min_cells", "recompute_neighbors", "stop", "batch_keys",
+             "match")  # fmt: skip
     more = {name: _plain(settings[name]) for name in names if settings.get(name)}
     return "; ".join([base, *(f"{name} {text}" for name, text in more.items() if text != "{}")])
 

@@ -14,6 +14,8 @@ from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import numpy as np
+
 from cellstrata.configs.errors import at_most
 from cellstrata.configs.model import RunConfig
 from cellstrata.flows.executors.executor import WORKER_ENVIRONMENT, Settings
@@ -29,11 +31,14 @@ from cellstrata.tasks.branches.checks import child_markers_problem, embedding_no
 from cellstrata.tasks.cache.cache import Cache
 from cellstrata.tasks.cache.leases import using
 from cellstrata.tasks.elements.in_memory import NAME
+from cellstrata.tasks.elements.opening import DataError
 from cellstrata.tasks.inputs.adata_parts import opened_adata
 from cellstrata.tasks.inputs.inspection import Input, inspect_memory
 from cellstrata.tasks.inputs.level_1 import Level1
 from cellstrata.tasks.kernels.engines import EngineUnavailable
 from cellstrata.tasks.kernels.placement import placement_of
+from cellstrata.tasks.matching.earlier import SharedCells
+from cellstrata.tasks.matching.place import find_earlier
 from cellstrata.tasks.results.dataset_markers import markers_problem
 from cellstrata.tasks.results.result import Finished
 from cellstrata.tasks.results.uses import note_use
@@ -102,8 +107,9 @@ def _through(
     """Look at an AnnData, open what computes, and do some work on what grows; return its result, and the cache."""
     cache = open_cache(config)
     source = inspected(adata, config, cache)
+    earlier = earlier_of(adata, config)
     with contextlib.closing(source.opened), contextlib.closing(ProgressBar(shown=progress)) as bar:
-        for notice in source.notices:
+        for notice in (*source.notices, *(earlier.notices if earlier else ())):
             log.warning("%s: %s", NAME, notice)
         with _environment(), using(cache), open_executor(Settings.of(config)) as executor:
 
@@ -112,7 +118,17 @@ def _through(
                 level_1 = Level1.of(config, source, executor.status)
                 with contextlib.closing(steps):
                     return await work(
-                        MemoryGrowth(config, source, cache.for_run(), level_1, executor, executor.status, steps, bar)
+                        MemoryGrowth(
+                            config,
+                            source,
+                            cache.for_run(),
+                            level_1,
+                            executor,
+                            executor.status,
+                            steps,
+                            bar,
+                            earlier=earlier,
+                        )
                     )
 
             return in_a_loop(growing, executor.stop), cache
@@ -142,14 +158,26 @@ def inspected(adata: ad.AnnData, config: RunConfig, cache: Cache) -> Input:
     return source
 
 
+def earlier_of(adata: ad.AnnData, config: RunConfig) -> SharedCells | None:
+    """Read the earlier result after which clusters are numbered, None where none is named. Raises UnusableAnnData."""
+    settings = config.DATASETS[DATASET].clustering
+    if settings.match is None:
+        return None
+    names = np.array(list(map(str, adata.obs_names)), dtype=object)
+    try:
+        return find_earlier(Place(settings.match, config.storage_options), names, settings)
+    except DataError as error:
+        raise UnusableAnnData([f"match: {error}"]) from None
+
+
 async def _grown(growth: MemoryGrowth) -> Finished:
     embeddings, graph = await growth.ground()
     swept = () if growth.settings.listed_resolutions else await growth.sweep(embeddings, graph)
     trees = growth.trees(embeddings, graph, swept)
     await growth.split(trees)
-    trees = [tree.ended() for tree in trees]
+    trees, match = await growth.ended(trees)
     advice = await growth.advice(trees, swept)
-    return Finished.of(growth.source, trees, graph, None, embeddings, growth.config, advice)
+    return Finished.of(growth.source, trees, graph, None, embeddings, growth.config, advice, match)
 
 
 async def _swept(growth: MemoryGrowth) -> tuple[Advice, ...]:

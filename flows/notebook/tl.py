@@ -12,6 +12,7 @@ from cellstrata.flows.notebook.advise import advise
 from cellstrata.flows.notebook.arguments import marker_request, run_config
 from cellstrata.flows.notebook.compare import compare
 from cellstrata.flows.notebook.evidence import evidence
+from cellstrata.flows.notebook.match import match
 from cellstrata.flows.notebook.memory_run import finished_trees
 from cellstrata.tasks.elements.in_memory import NAME, in_memory_copy
 from cellstrata.tasks.inputs.adata_checks import check_adata
@@ -22,7 +23,7 @@ from cellstrata.tasks.results.annotations import annotations_of, markers_key
 if TYPE_CHECKING:
     import anndata as ad
 
-__all__ = ["adopt", "advise", "cluster", "compare", "evidence", "markers"]
+__all__ = ["adopt", "advise", "cluster", "compare", "evidence", "markers", "match"]
 
 log = logging.getLogger("cellstrata")
 

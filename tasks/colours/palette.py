@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SCHEME = 2  # counts up when the same categories get other colours
+WAS = "was"  # the column of a tree that says so: its ids follow those of an earlier result
 MISSING = "#d0d0d0"
 LARGEST = 102  # colours that differ; beyond, they come again
 # Okabe and Ito (2008), without black, which labels have, and without yellow, which white paper swallows.
@@ -62,7 +63,8 @@ def tree_palette(tree: pd.DataFrame, facts: Mapping[str, ColumnFacts]) -> Palett
 
     `tree` is `uns["clustering"]["tree"]` as `tasks.results.provenance.tree_table` makes it, `facts` are `column_facts`.
     Clusters of level 1 have distinct colours; those below have shades of their parent's, dark to light
-    by their number, and no other parent's; an only child has its parent's colour.
+    by their number, and no other parent's; an only child has its parent's colour. Where ids follow an earlier result, a
+    cluster of level 1 has the colour of its number, and keeps it.
     """
     rows = TreeRows(tree, facts)
     columns = [str(name) for name in dict.fromkeys(tree["column"]) if rows.level(str(name))]
@@ -71,7 +73,8 @@ def tree_palette(tree: pd.DataFrame, facts: Mapping[str, ColumnFacts]) -> Palett
         clusters = rows.clusters(column)
         *_, above = [None, *rows.above(column)[:-1]]
         parents = {label: str(row["parent"]) for label, row in clusters.items()}
-        colored[column] = _column(parents, colored.get(above or "", {}))
+        by_number = WAS in tree.columns and all(label.isdecimal() for label in parents)
+        colored[column] = _column(parents, colored.get(above or "", {}), by_number=by_number)
     return {column: {label: shade.color for label, shade in colored[column].items()} for column in columns}
 
 
@@ -90,9 +93,11 @@ class _Shade(NamedTuple):
     territory: Lab
 
 
-def _column(parents: Mapping[str, str], above: Mapping[str, _Shade]) -> dict[str, _Shade]:
+def _column(parents: Mapping[str, str], above: Mapping[str, _Shade], *, by_number: bool) -> dict[str, _Shade]:
     roots = [label for label, parent in parents.items() if parent not in above]
-    shades = dict(zip(roots, _roots(len(roots)), strict=True))
+    places = [int(label) for label in roots] if by_number else list(range(len(roots)))
+    colors = _roots(max(places, default=-1) + 1)
+    shades = {label: colors[place] for label, place in zip(roots, places, strict=True)}
     families: dict[str, list[str]] = defaultdict(list)
     for label, parent in parents.items():
         if parent in above:

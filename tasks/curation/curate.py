@@ -16,6 +16,7 @@ import numpy as np
 
 from cellstrata.configs.errors import ConfigError, Problem
 from cellstrata.tasks.colours.palette import tree_palette
+from cellstrata.tasks.curation.changed_ids import changed_ids
 from cellstrata.tasks.curation.curation_file import Curation, read_curation
 from cellstrata.tasks.curation.groups import NAME, ONTOLOGY, Group, groups_of
 from cellstrata.tasks.elements.linked_anndata import check_links
@@ -42,10 +43,14 @@ UNS = "clustering"
 
 @dataclass(frozen=True)
 class Curated:
-    """What a curation made: the groups of each column, and where the output is, None where none was asked for."""
+    """What a curation made: the groups of each column, and where the output is, None where none was asked for.
+
+    `notices` name clusters that have an id of an earlier result, but are not what they were there.
+    """
 
     groups: Mapping[str, tuple[Group, ...]]
     output: str | None
+    notices: tuple[str, ...] = ()
 
 
 def curate(result: Place, file: Place, output: Place | None = None, *, overwrite: bool = False) -> Curated:
@@ -83,7 +88,7 @@ def curate(result: Place, file: Place, output: Place | None = None, *, overwrite
             write_labels_parquet(output, names, columns)
         else:
             _write(record, columns, _uns(record, curation, groups, file, data), output)
-    return Curated(groups, None if output is None else output.url)
+    return Curated(groups, None if output is None else output.url, tuple(changed_ids(record, curation)))
 
 
 def _text(file: Place) -> bytes:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from cellstrata.configs.errors import ConfigError, Path, Problem, did_you_mean, listed
+from cellstrata.tasks.curation.changed_ids import fate_of, origin_of
 from cellstrata.tasks.curation.curation_file import CuratedColumn, Curation, line_of
 from cellstrata.tasks.results.record import ResultRecord
 
@@ -74,7 +75,7 @@ class _Column:
         merged: Mapping[str, Mapping[str, tuple[str, ...]]],
     ) -> None:
         self._lines, self._name, self._column, self._merged = curation.lines, name, column, merged[name]
-        self._rows = record.rows.clusters(name)
+        self._record, self._rows = record, record.rows.clusters(name)
         above = record.rows.above(name)
         self._above = merged.get(above[-2], {}) if len(above) > 1 else {}
         self._above_name = above[-2] if len(above) > 1 else ""
@@ -95,7 +96,9 @@ class _Column:
                 parent = label.rpartition("_")[0]
                 sisters = [each for each, row in self._rows.items() if row["parent"] == parent]
                 there = listed(sisters or list(self._rows), MOST_NAMES)
-                yield self._problem(path, f"{self._name} has no cluster {label!r}", f"there is {there}")
+                fate = fate_of(self._record, self._name, label)
+                why = f": {fate}" if fate else ""
+                yield self._problem(path, f"{self._name} has no cluster {label!r}{why}", f"there is {there}")
 
     def _merges(self) -> Iterator[Problem]:
         seen: dict[str, Path] = {}
@@ -124,7 +127,8 @@ class _Column:
         lost = [label for label in self._rows if label not in named]
         if lost and not self._column.keeps_unnamed:
             path: Path = ("columns", self._name, "clusters")
-            message = f"{len(lost)} of {len(self._rows)} clusters have no name: {listed(lost, MOST_NAMES)}"
+            told = [origin_of(self._record, self._name, label) for label in lost]
+            message = f"{len(lost)} of {len(self._rows)} clusters have no name: {listed(told, MOST_NAMES)}"
             yield self._problem(path, message, "name them, or write `unnamed: keep` for their ids")
 
     def _same_names(self) -> Iterator[Problem]:

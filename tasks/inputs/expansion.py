@@ -30,6 +30,11 @@ def expand(config: RunConfig) -> tuple[RunConfig, list[str]]:
         name: {file: (sealed.url(url), file == file_id(url)) for file, url in dataset.input.clustering.items()}
         for name, dataset in config.DATASETS.items()
     }
+    earlier = {
+        name: sealed.url(dataset.clustering.match)
+        for name, dataset in config.DATASETS.items()
+        if dataset.clustering.match is not None
+    }
     options = sealed.options
     datasets = {}
     for name, dataset in config.DATASETS.items():
@@ -39,9 +44,10 @@ def expand(config: RunConfig) -> tuple[RunConfig, list[str]]:
         if name in config.selected:
             files, wrong = _expanded(name, written[name], options)
             problems += wrong
-        datasets[name] = dataset.model_copy(
-            update={"input": dataset.input.model_copy(update={"clustering": dict(files)})}
-        )
+        changed: dict[str, object] = {"input": dataset.input.model_copy(update={"clustering": dict(files)})}
+        if (match := earlier.get(name)) is not None:
+            changed["clustering"] = dataset.clustering.model_copy(update={"match": match})
+        datasets[name] = dataset.model_copy(update=changed)
     changes: dict[str, object] = {**places, "DATASETS": datasets, "storage_options": options}
     return config.model_copy(update=changes), problems
 

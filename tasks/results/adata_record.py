@@ -20,6 +20,7 @@ from cellstrata.tasks.results.annotations import RECORD, of_key
 from cellstrata.tasks.results.provenance import completed_table
 from cellstrata.tasks.stores.data_errors import InputError
 from cellstrata.tasks.trees.column_facts import ColumnFacts, columns_of_json
+from cellstrata.tasks.trees.ids import COLUMNS as OF_IDS
 from cellstrata.tasks.trees.labels import STABILITY
 from cellstrata.tasks.trees.rows import TreeRows
 
@@ -93,12 +94,13 @@ class AdataRecord:
         """Return the tree of a column from level 1 down to it, or all trees: one row a cluster.
 
         `column`, `cluster`, `parent`, `level`, `n_cells`, `n_children`, `reason`, `resolution`, `modularity`, and of
-        stability and evidence what was gathered.
+        stability and evidence what was gathered; of ids after an earlier result what each cluster was there.
         """
         tree = self.tree[self.tree["level"] > 0]
         if column is not None:
             tree = tree[tree["column"].isin(self.rows.above(self.column(column)))]
         known = [name for name in WHERE_KNOWN if tree[name].notna().any()]
+        known += [name for name in OF_IDS if name in tree]
         return tree[[*SHOWN, *known]].reset_index(drop=True)
 
     def clusters(self, column: str) -> ClusterColumn:

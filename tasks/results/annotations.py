@@ -83,7 +83,7 @@ def annotations_of(finished: Finished, cache: Cache, adata: ad.AnnData, key_adde
     record = provenance(
         configuration, finished.source.identity, finished.trees, neighbors_key=finished.source.neighbors_key,
         graph=finished.graph, publish_key=finished.key(), created=datetime.now(UTC).isoformat(timespec="seconds"),
-        command=COMMAND, stability=list(stability), advice=finished.advice,
+        command=COMMAND, stability=list(stability), advice=finished.advice, match=finished.match,
     )  # fmt: skip
     colors = color_entries(tree_palette(record["tree"], facts), labels)
     pca = {} if finished.pca is None else {DEFAULT_REP: np.asarray(cache.get(finished.pca))}

@@ -17,6 +17,7 @@ from cellstrata.tasks.stores.json_values import JsonObject
 from cellstrata.tasks.stores.places import Place
 from cellstrata.tasks.trees.column_facts import ColumnFacts
 from cellstrata.tasks.trees.facts import gpu_check_of
+from cellstrata.tasks.trees.ids import Kinship, kinship_of
 from cellstrata.tasks.trees.labels import column_name, label_of
 from cellstrata.tasks.trees.rows import Row, TreeRows
 
@@ -27,7 +28,8 @@ class Sized:
 
     `purity` is the share of its neighborhoods that lies within it, `separation` how many standard deviations it lies
     from the nearest sister, None where no evidence was gathered. `markers` are the genes that it has over the sister
-    from which it is told least, None where no rule asked. `batches` tells how its cells are spread.
+    from which it is told least, None where no rule asked. `batches` tells how its cells are spread. `kin` tells what it
+    was in an earlier result, None where ids do not follow one.
     """
 
     cluster: str
@@ -38,6 +40,7 @@ class Sized:
     separation: float | None = None
     markers: int | None = None
     batches: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    kin: Kinship | None = None
 
     @property
     def dissolves(self) -> bool:
@@ -249,6 +252,7 @@ def _level(rows: TreeRows, column: str, clusters: Sequence[Row], own: Row | None
                 _finite(row["separation"]),
                 int(row["markers"]) if math.isfinite(row["markers"]) else None,
                 json.loads(row["batches"] or "{}"),
+                kinship_of(row),
             )
             for row in clusters
         ),

@@ -31,6 +31,7 @@ from cellstrata.tasks.results.result import (
 from cellstrata.tasks.results.stability import cell_stability
 from cellstrata.tasks.stores.places import Place
 from cellstrata.tasks.trees.column_facts import columns_of_json
+from cellstrata.tasks.trees.ids import COLUMNS as OF_IDS
 from cellstrata.tasks.trees.labels import STABILITY
 
 if TYPE_CHECKING:
@@ -132,6 +133,7 @@ def _with_parent(record: Mapping[str, Any], source: Opened, parent: str) -> dict
     above = {name: facts for name, facts in _chain(theirs, parent).items() if name not in made}
     tree = completed_table(theirs.get("tree"))
     if tree is not None:
+        tree = tree.drop(columns=[name for name in OF_IDS if name in tree])  # a level is numbered by size
         of_ours = record["tree"]
         # A cluster's row says how it was split: here, not where it was still a leaf.
         split_here = tree["column"].eq(parent) & tree["cluster"].isin(of_ours["cluster"])

@@ -13,6 +13,8 @@ from cellstrata.tasks.imports.turns import IMPORTING
 from cellstrata.tasks.kernels.versions import installed_version
 from cellstrata.tasks.overlays.document import MADE_BY
 from cellstrata.tasks.trees.column_facts import ColumnFacts, GpuSummary
+from cellstrata.tasks.trees.ids import COLUMNS as OF_IDS
+from cellstrata.tasks.trees.ids import Kinship, Match, all_retired
 from cellstrata.tasks.trees.labels import column_name
 from cellstrata.tasks.trees.own_embedding import OwnEmbedding
 from cellstrata.tasks.trees.plan import LAST_LEVEL, SplitSpec
@@ -53,12 +55,20 @@ def tree_table(trees: Iterable[Tree]) -> pd.DataFrame:
     of its children apart (`12, 3`; empty where no rule asked), `markers` those of the cluster itself. `batches` tells
     of each of the columns `batch_keys` how the cluster's cells are spread (a JSON text, empty without such columns).
     The rows of `cluster` `all` describe level 1 itself.
+    Where clusters are numbered after an earlier result, `was`, `overlap`, `new`, `split_from` and `merged_from` tell of
+    each what it was there (`Kinship`); else there are no such columns.
     """
     with IMPORTING:
         import pandas as pd
 
-    rows = [_row(tree, outcome) for tree in trees for _, outcome in sorted(tree.outcomes.items())]
-    return pd.DataFrame(rows, columns=list(_ROW))
+    trees = list(trees)
+    of_ids = OF_IDS if any(tree.ids for tree in trees) else {}
+    rows = [_row(tree, outcome) for tree in trees for outcome in _in_order(tree)]
+    return pd.DataFrame(rows, columns=[*_ROW, *of_ids])
+
+
+def _in_order(tree: Tree) -> list[Outcome]:
+    return [tree.outcomes[path] for path in sorted(tree.outcomes, key=tree.numbered)]
 
 
 _ROW = {
@@ -88,7 +98,8 @@ def completed_table(table: object) -> pd.DataFrame | None:
     if not isinstance(table, pd.DataFrame) or not set(_ROW) - _NEWER <= set(table.columns):
         return None
     missing = {name: value for name, value in _ROW.items() if name not in table.columns}
-    return table.assign(**missing)[list(_ROW)]  # type: ignore[arg-type]
+    of_ids = OF_IDS if set(OF_IDS) <= set(table.columns) else {}
+    return table.assign(**missing)[[*_ROW, *of_ids]]  # type: ignore[arg-type]
 
 
 def table_of_rows(rows: Iterable[Mapping[str, object]]) -> pd.DataFrame:
@@ -114,6 +125,8 @@ def _row(tree: Tree, outcome: Outcome) -> dict[str, object]:
     if (stability := tree.stability(outcome.path)) is not None:
         row["stability"] = stability
     row |= _evidence(tree, outcome)
+    if tree.ids is not None:
+        row |= (tree.ids.kin.get(outcome.path) or Kinship(new=False)).to_row()
     if outcome.spec is not None and facts is not None:
         stored = not level and plan.root_graph_stored
         row |= {
@@ -153,7 +166,7 @@ def _evidence(tree: Tree, outcome: Outcome) -> dict[str, object]:
         said = {"replicability": own.replicability, "expected": own.expected, "p": own.p}
         row |= {name: value for name, value in said.items() if value is not None}
     if (told := outcome.judged.markers) is not None:
-        row["children_markers"] = ", ".join(map(str, told.numbers))
+        row["children_markers"] = ", ".join(map(str, _by_child(tree, outcome, told.numbers)))
     made = tree.made_by(outcome.path)
     if made is None:
         return row
@@ -167,6 +180,14 @@ def _evidence(tree: Tree, outcome: Outcome) -> dict[str, object]:
         spread = {column: children[number].to_json(groups[column]) for column, children in above.batches}
         row["batches"] = json.dumps(spread, sort_keys=True)
     return row
+
+
+def _by_child(tree: Tree, outcome: Outcome, numbers: Sequence[int]) -> list[int]:
+    """Return what is known of each child in the order of their ids, where the split stands; else as it was found."""
+    if outcome.reason is not None:
+        return list(numbers)
+    order = sorted(range(len(numbers)), key=lambda child: tree.numbered((*outcome.path, child)))
+    return [numbers[child] for child in order]
 
 
 def _column(tree: Tree, level: int) -> str:
@@ -217,11 +238,12 @@ def provenance(
     stability: Sequence[str] = (),
     advice: Sequence[Advice] = (),
     markers: Mapping[str, object] | None = None,
+    match: Match | None = None,
 ) -> dict[str, Any]:
     """Return the entry `uns['clustering']`; nested settings are JSON texts, the tree is a table.
 
     `stability` names the columns of `obsm['clustering_stability']`, `advice` tells which resolution to take, and
-    `markers` which marker genes were asked for.
+    `markers` which marker genes were asked for. `match` is the earlier result after which clusters are numbered.
     """
     return {
         "made_by": MADE_BY,
@@ -238,4 +260,11 @@ def provenance(
         **({"stability": json.dumps(list(stability))} if stability else {}),
         **({"advice": json.dumps([one.to_json() for one in advice])} if advice else {}),
         **({"markers": json.dumps(markers, sort_keys=True)} if markers else {}),
+        **({"match": json.dumps(match.to_json(retired_ids(trees, match)), sort_keys=True)} if match else {}),
     }
+
+
+def retired_ids(trees: Iterable[Tree], match: Match) -> dict[str, tuple[str, ...]]:
+    """Return by column the ids that no cluster has any more, and none gets again."""
+    made = [tree.ids.retired for tree in trees if tree.ids is not None]
+    return all_retired(match, {column: labels for of_tree in made for column, labels in of_tree.items()})

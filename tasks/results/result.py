@@ -26,12 +26,13 @@ from cellstrata.tasks.publishing.labels_parquet import has_key, write_labels_par
 from cellstrata.tasks.publishing.link_mode import tied_to_this_machine
 from cellstrata.tasks.publishing.publish import publish
 from cellstrata.tasks.results.names import MARKERS
-from cellstrata.tasks.results.provenance import column_facts, provenance, versions
+from cellstrata.tasks.results.provenance import column_facts, provenance, retired_ids, versions
 from cellstrata.tasks.results.single_cells import nearly_all_alone
 from cellstrata.tasks.results.stability import Values, cell_stability
 from cellstrata.tasks.results.without_embedding import without_embedding
 from cellstrata.tasks.stores.digest import digest_array, digest_values
 from cellstrata.tasks.stores.places import Place
+from cellstrata.tasks.trees.ids import Kinship, Match, new_ids_notice
 from cellstrata.tasks.trees.labels import STABILITY, STABILITY_SUFFIX, column_name, level_column
 from cellstrata.tasks.trees.plan import EmbeddingChoice, NeighborsSpec
 from cellstrata.tasks.trees.root_graph import connectivities_matrix, distances_matrix
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import scipy.sparse as sp
 
+IDS_SCHEME = 1  # raise it when ids after an earlier result are found, or told of, in another way
 MARKERS_SCHEME = 1  # raise it when a result says otherwise which markers were asked for
 
 
@@ -56,6 +58,7 @@ class Finished:
     link: str
     pca: ArrayRef | None = None
     advice: tuple[Advice, ...] = ()
+    match: Match | None = None
 
     @classmethod
     def of(
@@ -67,16 +70,19 @@ class Finished:
         embeddings: Mapping[EmbeddingChoice, ArrayRef],
         config: RunConfig,
         advice: tuple[Advice, ...] = (),
+        match: Match | None = None,
     ) -> Finished:
         """Put together what a dataset came to; secrets in the configuration are masked.
 
-        `graph` is level 1's, empty if there was no level 1.
+        `graph` is level 1's, empty if there was no level 1. `match` is the earlier result whose ids the trees have.
         """
         computed = [embeddings[choice] for choice, ref in source.embeddings.items() if ref is None]
         pca = max(computed, key=lambda ref: ref.shape[1], default=None)
         apart = {"DATASETS", "defaults", "storage_options", "refresh", "rehash", "figures", "images", "report"}
         whole = config.model_dump(mode="json", exclude=apart)
         own = config.DATASETS[source.dataset].model_dump(mode="json")
+        if own["clustering"]["match"] is None:
+            del own["clustering"]["match"]  # a result that is not matched says what it said before there was the key
         return cls(
             source,
             tuple(trees),
@@ -86,6 +92,7 @@ class Finished:
             config.link,
             pca,
             advice,
+            match,
         )
 
     @property
@@ -112,6 +119,7 @@ class Finished:
             tied
             + without
             + self._fallbacks()
+            + self._new_ids()
             + [notice for tree in self.trees if (notice := nearly_all_alone(tree))]
             + [notice for tree in self.trees if (notice := without_embedding(tree))]
             + [
@@ -121,6 +129,14 @@ class Finished:
                 if (unknown := tree.plan.unknown_clusters(set(tree.outcomes)))
             ]
         )
+
+    def _new_ids(self) -> list[str]:
+        kin: dict[str, list[Kinship]] = {}
+        for tree in self.trees:
+            for path, one in _kin(tree):
+                kin.setdefault(column_name(tree.plan.algorithm, tree.plan.resolution, len(path)), []).append(one)
+        said = None if self.match is None else new_ids_notice(self.match, kin)
+        return [] if said is None else [said]
 
     def _fallbacks(self) -> list[str]:
         reasons = [
@@ -149,13 +165,24 @@ class Finished:
             colors=SCHEME,
             **({"advice": [ADVICE_SCHEME, *map(Advice.to_json, self.advice)]} if self.advice else {}),
             **({"markers": MARKERS_SCHEME} if self.asked_markers else {}),
+            **({"ids": self._ids(self.match)} if self.match else {}),
             **({"left_out": sorted(self.source.earlier_columns)} if self.source.earlier_columns else {}),
         )
+
+    def _ids(self, match: Match) -> list[object]:
+        """What the ids are, and what is said of them; not of when the earlier result was written, so that a run which
+        changes nothing writes nothing."""
+        kin = [[tree.label(path), vars(one)] for tree in self.trees if tree.ids for path, one in _kin(tree)]
+        return [IDS_SCHEME, kin, sorted(retired_ids(self.trees, match).items()), match.shared, match.only_there]
+
+
+def _kin(tree: Tree) -> list[tuple[tuple[int, ...], Kinship]]:
+    return sorted(tree.ids.kin.items()) if tree.ids else []
 
 
 def _leaves_in_order(tree: Tree) -> tuple[str, list[str]]:
     """Digest which leaf each cell is in, and name the leaves, in an order that does not tell which split came first."""
-    order = sorted(range(len(tree.leaves)), key=lambda number: tree.leaves[number])
+    order = sorted(range(len(tree.leaves)), key=lambda number: tree.numbered(tree.leaves[number]))
     place = np.empty(len(order) + 1, dtype=np.int64)
     place[order], place[-1] = np.arange(len(order)), -1  # the last is for cells without a leaf
     return digest_array(place[tree.codes]), [tree.label(tree.leaves[number]) for number in order]
@@ -165,7 +192,7 @@ def columns(trees: tuple[Tree, ...]) -> dict[str, pd.Categorical]:
     """Return the obs columns of the trees, categoricals of strings of length n."""
     return {
         column_name(tree.plan.algorithm, tree.plan.resolution, level): level_column(
-            tree.codes, tree.leaves, level, tree.label
+            tree.codes, tree.leaves, level, tree.label, tree.numbered
         )
         for tree in trees
         for level in tree.levels
@@ -219,7 +246,7 @@ def publish_result(finished: Finished, cache: Cache) -> Published:
     record = provenance(
         finished.configuration, source.identity, finished.trees, neighbors_key=source.neighbors_key,
         graph=finished.graph, publish_key=key, created=created, stability=list(stability), advice=finished.advice,
-        markers=finished.asked_markers,
+        markers=finished.asked_markers, match=finished.match,
     )  # fmt: skip
     uns |= {"clustering": record} | color_entries(tree_palette(record["tree"], facts), labels)
     same_input = older.get("command") == "run" and older.get("input") == json.dumps(source.identity, sort_keys=True)

@@ -34,6 +34,7 @@ def level_column(
     leaves: Sequence[Path],
     level: int,
     label: Callable[[Path], str] = label_of,
+    numbered: Callable[[Path], Path] = lambda path: path,
 ) -> pd.Categorical:
     """Return the labels of one level as a categorical of strings.
 
@@ -47,13 +48,15 @@ def level_column(
         1 to the depth: labels are the leaves' paths cut to this length.
     label
         How a path is written.
+    numbered
+        The numbers of a path's id, by which categories are in order.
 
     Categories are in natural order: 2 before 10, 1_2 before 1_10.
     """
     with IMPORTING:
         import pandas as pd
 
-    ancestors = sorted({leaf[:level] for leaf in leaves})
+    ancestors = sorted({leaf[:level] for leaf in leaves}, key=numbered)
     index = {path: i for i, path in enumerate(ancestors)}
     lookup = np.array([*(index[leaf[:level]] for leaf in leaves), -1], dtype=np.int32)  # -1 finds the last
     level_codes = lookup[codes] if len(codes) else np.empty(0, np.int32)

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cellstrata.tasks.trees.facts import SplitFacts
+from cellstrata.tasks.trees.ids import TreeIds
 from cellstrata.tasks.trees.judgement import NOTHING, Judgement
 from cellstrata.tasks.trees.labels import Path, label_of
 from cellstrata.tasks.trees.own_embedding import NoEmbedding, OwnEmbedding
@@ -103,7 +104,7 @@ class Tree:
     `codes` is (n,) int32, the index in `leaves` of each cell, -1 where not yet reached; `settled` counts
     cells times levels that are done, n times the depth in the end; `settled_at` the cells that are, by level. `tried`
     are attempts at clusters that did not stand, where others followed; `deepest` is the last level that has clusters of
-    its own so far.
+    its own so far. `ids` are those after an earlier result, None where clusters are numbered by size.
     """
 
     plan: TreePlan
@@ -114,6 +115,7 @@ class Tree:
     settled_at: Counter[int] = field(default_factory=Counter)
     tried: dict[Path, list[Outcome]] = field(default_factory=dict)
     deepest: int = 1
+    ids: TreeIds | None = None
     codes: npt.NDArray[np.int32] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -136,11 +138,15 @@ class Tree:
         found = next(open_levels, self.plan.depth + 1) - 1
         return min(found, self.deepest) if self.plan.hierarchy.until_stable else found
 
+    def numbered(self, path: Path) -> Path:
+        """Return the numbers of a cluster's id: those of its path, unless ids follow an earlier result."""
+        return path if self.ids is None else self.ids.numbers.get(path, path)
+
     def label(self, path: Path) -> str:
         """Return a cluster's label: below a given one that one's, and its own numbers."""
         if self.given is None or len(path) < self.given.level:
-            return label_of(path)
-        parent, own = path[: self.given.level], path[self.given.level :]
+            return label_of(self.numbered(path))
+        parent, own = path[: self.given.level], self.numbered(path)[self.given.level :]
         return "_".join([self.given.labels[parent], *map(str, own)])
 
     def parent_label(self, path: Path) -> str:

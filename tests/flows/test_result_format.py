@@ -62,8 +62,9 @@ def folder(run: Run, data: Path, tmp_path: Path) -> Path:
     clustering |= {"markers": {"layer": "logs", "method": "wilcoxon"}}
     datasets = {"d": {"input": {"clustering": {"f": str(data)}}, "clustering": clustering}}
     places = {"cache": str(tmp_path / "cache"), "images": str(tmp_path / "images"), "DATASETS": datasets, "grain": 100}
-    run(output_dir=str(tmp_path / "out"), figures=True, link="copy", **places)
     run(output_dir=str(tmp_path / "referring"), figures=False, report=False, link="reference", **places)
+    datasets["d"]["clustering"] = clustering | {"match": str(tmp_path / "referring")}
+    run(output_dir=str(tmp_path / "out"), figures=True, link="copy", **places)
     datasets["d"]["clustering"] = clustering | {
         "embedding": {"method": "pca", "layer": "logs"}, "publish_embeddings": True, "stop": {"min_markers": 1},
     }  # fmt: skip
@@ -110,7 +111,8 @@ def test_the_page_lists_what_a_run_writes(folder: Path) -> None:
     tree = record["tree"]
     kinds = {name: tree[name].attrs["encoding-type"] for name in tree.attrs["column-order"]}
     plain = {name: str(tree[name].dtype) if kind == "array" else kind for name, kind in kinds.items()}
-    assert plain == documented("tree")
+    assert plain == documented("tree") | documented("ids")
+    check("matched", json.loads(record["match"][()]))
     for facts in columns.values():
         check("columns", facts)
     check("input", json.loads(record["input"][()]))
@@ -144,7 +146,8 @@ def test_the_page_lists_what_a_run_writes(folder: Path) -> None:
     assert {*document} == {"version", "templates", "refs", "cellstrata"}
     check("references", document["cellstrata"])
     same: Any = zarr.open_group(linked_store(str(referring)), mode="r")
-    assert set(same["uns/clustering"]) == set(record)
+    assert set(same["uns/clustering"]) == set(record) - {"match"}
+    assert set(same["uns/clustering/tree"].attrs["column-order"]) == set(documented("tree"))
 
     place = (
         folder / "own embeddings" / "clustering" / "dataset~d" / "file_id~f" / "embeddings.zarr" / "leiden_0.5_1" / "0"
