@@ -17,9 +17,10 @@ demo: $(VENV)/.run
 	@$(BIN)/cellstrata demo
 
 # TESTS names some, or leaves some out: make test TESTS="-m 'not processes'" for those that finish soon.
-# Two at a time by files: each has a Prefect server of its own, and more would only wait for the disk.
+# Two at a time by files: each has a Prefect server of its own, and more would only wait for the disk. Those of flows come
+# first, which take longest, and not those with the most tests: else one waits for the other at the end.
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 1 $(TESTS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 1 $(TESTS)
 
 # The lowest releases that pyproject.toml allows, on the oldest Python: each bound there is one that passed this.
 lowest: $(LOWEST)/.dev
