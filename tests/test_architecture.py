@@ -30,7 +30,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "tasks.exports",
         "tasks.timeline",
     ),
-    ("flows.executors", "flows.server", "flows.monitor"),
+    ("flows.executors", "flows.server", "flows.monitor", "flows.options"),
     ("flows",),
     ("flows.commands", "flows.notebook"),
 )

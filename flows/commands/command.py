@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from cellstrata.flows.commands.exit_codes import DONE
 from cellstrata.flows.commands.letters import name_files_in_utf8, show_what_can_be_shown
-from cellstrata.flows.commands.parser import KEYS_BESIDE, command_parser
+from cellstrata.flows.options.parser import KEYS_BESIDE, command_parser
 from cellstrata.tasks.workers.memory import give_back_freed
 
 

@@ -9,7 +9,7 @@ import shtab
 
 from cellstrata.configs.model import RunConfig
 from cellstrata.flows.commands.exit_codes import DONE
-from cellstrata.flows.commands.parser import KEYS_BESIDE, command_parser
+from cellstrata.flows.options.parser import KEYS_BESIDE, command_parser
 
 FILES = ("config", "result", "results", "input_file", "output_file", "output", "destination")
 FOLDERS = ("folder", "cache")

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from cellstrata.flows.commands.command import main
-from cellstrata.flows.commands.results_parser import EXPORT_EPILOG
-from cellstrata.flows.commands.results_parser import FORMATS as OFFERED
+from cellstrata.flows.options.results_parser import EXPORT_EPILOG
+from cellstrata.flows.options.results_parser import FORMATS as OFFERED
 from cellstrata.tasks.exports.formats import FORMATS
 from tests.flows.conftest import Cluster
 from tests.flows.planted import OPTIONS, write

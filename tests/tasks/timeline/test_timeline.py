@@ -41,7 +41,7 @@ def test_a_worker_measures_each_call_by_itself() -> None:
     assert of_large.process == of_small.process
     assert 0 < of_large.cpu <= of_large.seconds * 1.5 + 0.1
     if of_large.peak is None or of_small.peak is None:
-        pytest.skip("this kernel does not count the memory of a process from a moment on: use Linux with /proc")
+        pytest.skip("this kernel does not count the memory of a process from a moment on: run it on Linux")
     assert of_large.peak - of_small.peak > 150 * MIB  # what the first call took is not laid to the second
 
 

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
-from cellstrata.flows.commands.results_parser import add_compare, add_curate, add_export, add_trace
+from cellstrata.flows.options.results_parser import add_compare, add_curate, add_export, add_trace
 
 DESCRIPTION = """\
 Cluster single-cell atlases at many resolutions and levels of sub-clustering.
