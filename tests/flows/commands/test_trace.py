@@ -12,11 +12,13 @@ from cellstrata.flows.commands.command import main
 from tests.flows.conftest import Run
 from tests.flows.outputs import tree_of
 
+ASKED: dict[str, Any] = {"hierarchy": 2, "ensemble": 1, "neighbors": {"use_rep": "X_latent"}}
+
 
 def test_a_run_leaves_a_record_and_it_becomes_a_trace(
     one: Run, blobs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    report = one(blobs, {"hierarchy": 2, "ensemble": 1}, runner="processes", grain=100)
+    report = one(blobs, ASKED, runner="processes", grain=100)
     out = Path(report["output"]).parents[2]
     record: dict[str, Any] = json.loads((out / "clustering" / "run.json").read_text())
     assert record["result"]["datasets"]["d/f"]["splits"] == report["splits"]
@@ -35,7 +37,7 @@ def test_a_run_leaves_a_record_and_it_becomes_a_trace(
     assert f"{len(record['work'])} pieces of work" in said
     trace = json.loads((out / "clustering" / "run.trace.json").read_text())["traceEvents"]
     assert sum(event["ph"] == "X" for event in trace) == len(record["work"])
-    warm = one(blobs, {"hierarchy": 2, "ensemble": 1}, runner="processes", grain=100)
+    warm = one(blobs, ASKED, runner="processes", grain=100)
     assert warm["splits"]["executed"] == 0
     again = json.loads((out / "clustering" / "run.json").read_text())
     assert not [key for work in again["work"] for key in work["splits"]]
