@@ -101,7 +101,8 @@ def _check_labels(record: AdataRecord, made: Mapping[str, Any]) -> None:
         if name not in made or not np.array_equal(_texts(record.adata.obs[name]), _texts(made[name])):
             raise InputError(
                 NAME, f"obs[{name!r}]", "is not what its record makes of these cells, which have changed since, or "
-                "their embedding, or labels: call `cs.tl.cluster(adata, …, evidence=True)`",
+                "their embedding, or labels (as `cs.tl.match` changes them: gather evidence before): call "
+                "`cs.tl.cluster(adata, …, evidence=True)`",
             )  # fmt: skip
 
 

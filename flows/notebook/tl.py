@@ -11,6 +11,7 @@ from cellstrata.flows.notebook.adopt import adopt
 from cellstrata.flows.notebook.advise import advise
 from cellstrata.flows.notebook.arguments import marker_request, run_config
 from cellstrata.flows.notebook.compare import compare
+from cellstrata.flows.notebook.curate import curate
 from cellstrata.flows.notebook.evidence import evidence
 from cellstrata.flows.notebook.match import match
 from cellstrata.flows.notebook.memory_run import finished_trees
@@ -23,7 +24,7 @@ from cellstrata.tasks.results.annotations import annotations_of, markers_key
 if TYPE_CHECKING:
     import anndata as ad
 
-__all__ = ["adopt", "advise", "cluster", "compare", "evidence", "markers", "match"]
+__all__ = ["adopt", "advise", "cluster", "compare", "curate", "evidence", "markers", "match"]
 
 log = logging.getLogger("cellstrata")
 

@@ -80,7 +80,7 @@ def curate(result: Place, file: Place, output: Place | None = None, *, overwrite
     if output is not None:
         if record.source.kind == "zarr":
             check_links(record.source.place.store)
-        columns = _columns(record, groups)
+        columns = group_columns(record, groups)
         if output.url.endswith(TABLE):
             with record.source.root() as root, reading(record.url, "obs"):
                 names = obs_names(root)
@@ -113,7 +113,7 @@ def _in_the_way(output: Place, sources: tuple[str, str], *, overwrite: bool) -> 
     return None
 
 
-def _columns(record: ResultRecord, groups: Mapping[str, tuple[Group, ...]]) -> dict[str, pd.Categorical[Any]]:
+def group_columns(record: ResultRecord, groups: Mapping[str, tuple[Group, ...]]) -> dict[str, pd.Categorical[Any]]:
     """Return the new columns of obs, categoricals of strings of length n, groups in the order of their clusters."""
     with IMPORTING:
         import pandas as pd
@@ -144,10 +144,17 @@ def _uns(
     """Return the entries of uns: the result's own record with the curation behind earlier ones, and colors."""
     with record.source.root() as root, reading(record.url, f"uns[{UNS!r}]"):
         own = {name: value for name, value in read_uns(root, UNS).items() if name != "publish_key"}
-    palette = tree_palette(record.tree, record.facts)
+    own["curation"] = curations_text(record, curation, groups, file.url, data)
+    return {**group_colors(record, groups), UNS: own}
+
+
+def curations_text(
+    record: ResultRecord, curation: Curation, groups: Mapping[str, tuple[Group, ...]], file: str, data: bytes
+) -> str:
+    """Return what a result says of its curations, this one last, as JSON; `data` are the bytes of the file."""
     entry = {
         "curator": curation.curator,
-        "file": file.url,
+        "file": file,
         "sha256": hashlib.sha256(data).hexdigest(),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "version": installed_version("cellstrata") or "",
@@ -159,14 +166,18 @@ def _uns(
         },
         "groups": {name: [asdict(one) for one in of_column] for name, of_column in groups.items()},
     }
-    own["curation"] = json.dumps([*record.curations, entry], ensure_ascii=False)
-    colors = {
+    return json.dumps([*record.curations, entry], ensure_ascii=False)
+
+
+def group_colors(record: ResultRecord, groups: Mapping[str, tuple[Group, ...]]) -> dict[str, np.ndarray]:
+    """Return `uns['{column}_name_colors']` of each column: the curation's colors, else those of the first clusters."""
+    palette = tree_palette(record.tree, record.facts)
+    return {
         f"{name}{NAME}_colors": np.array(
             [one.color or palette[name][one.clusters[0]] for one in of_column], dtype=object
         )
         for name, of_column in groups.items()
     }
-    return {**colors, UNS: own}
 
 
 def _write(
