@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import h5py
+import numpy as np
 from zarr.storage import LocalStore
 
 from cellstrata.configs.amounts import size_text
@@ -31,13 +32,16 @@ def check_claim(node: Any) -> None:
 
     Also see that its values do not lie in another file.
 
-    Of an array in a bucket or a zip file the memory alone is asked: to ask for what is stored means a listing.
+    Of an array in a bucket or a zip file the memory alone is asked: to ask for what is stored means a listing. NumPy's
+    arrays claim nothing.
 
     Raises
     ------
     InputError
         If it cannot be held in memory, is larger than any codec could have packed it, or lies in another file.
     """
+    if isinstance(node, np.ndarray):
+        return
     check_values(_url(node), _path(node), node)
     claimed = math.prod(map(int, node.shape)) * max(int(node.dtype.itemsize), OF_TEXT if node.dtype.kind in "OT" else 1)
     if claimed <= UNSUSPICIOUS:
