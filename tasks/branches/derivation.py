@@ -83,7 +83,7 @@ def derive(
         if components < 1:
             raise NotDerivable(f"{n} cells and {len(genes)} genes are too few for a PCA")
         taken = adata[:, genes].copy()
-        taken.layers.clear()
+        taken.layers.pop("counts", None)  # anndata 0.13 has X among the layers, which stays
         if asked.scale:
             scanpy.pp.scale(taken, max_value=LARGEST)
         if not _varies(taken.X):
