@@ -7,13 +7,11 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from cellstrata.flows.notebook.arguments import OF_FILES, run_config
 from cellstrata.flows.notebook.memory_run import finished_trees
 from cellstrata.tasks.elements.in_memory import NAME, in_memory_copy
-from cellstrata.tasks.imports.turns import IMPORTING
 from cellstrata.tasks.inputs.adata_checks import check_adata
+from cellstrata.tasks.results.adata_evidence import with_evidence
 from cellstrata.tasks.results.adata_record import AdataRecord
 from cellstrata.tasks.results.annotations import annotations_of
 from cellstrata.tasks.stores.data_errors import InputError
@@ -21,7 +19,7 @@ from cellstrata.tasks.stores.data_errors import InputError
 if TYPE_CHECKING:
     import anndata as ad
 
-TOLD = ("tree", "columns", "advice", "publish_key")  # entries of the record that evidence adds to
+TOLD = ("columns", "advice", "publish_key")  # entries of the record that change with evidence, beside the tree
 
 
 def evidence(
@@ -76,40 +74,22 @@ def evidence(
     clustering: dict[str, Any] = recorded.get("clustering", {})
     if not clustering:
         raise InputError(NAME, f"uns[{record.key!r}]", "does not tell how the clusters were made: cluster again")
-    asked = {name: value for name, value in clustering.items() if name not in (*OF_FILES, "neighbors", "markers")}
+    left_out = (*OF_FILES, "neighbors", "markers", "match")  # clusters are found by their cells, whatever their ids
+    asked = {name: value for name, value in clustering.items() if name not in left_out}
     asked["evidence"] = {"halves": halves, "null": null}
     if batch_keys is not None:
         asked["batch_keys"] = [batch_keys] if isinstance(batch_keys, str) else list(batch_keys)
     config = run_config(asked, clustering.get("neighbors") or {}, cache=cache, workers=workers, refresh=False)
     finished, store = finished_trees(adata, config, progress=progress)
     made = annotations_of(finished, store, adata, key)
-    _check_labels(record, made.obs)
-    own = in_memory_copy(adata) if copy else adata
     said: Mapping[str, Any] = made.uns[record.key]
+    tree = with_evidence(record, made.obs, said["tree"])
+    own = in_memory_copy(adata) if copy else adata
     now = {name: asked[name] for name in ("evidence", "batch_keys") if name in asked}
     own.uns[record.key] = {
         **own.uns[record.key],
         **{name: said[name] for name in TOLD if name in said},
+        "tree": tree,
         "configuration": json.dumps({**recorded, "clustering": {**clustering, **now}}, sort_keys=True),
     }
     return own if copy else None
-
-
-def _check_labels(record: AdataRecord, made: Mapping[str, Any]) -> None:
-    """Raise InputError where columns do not hold what their record makes of the cells."""
-    for name in record.columns:
-        if name not in made or not np.array_equal(_texts(record.adata.obs[name]), _texts(made[name])):
-            raise InputError(
-                NAME, f"obs[{name!r}]", "is not what its record makes of these cells, which have changed since, or "
-                "their embedding, or labels (as `cs.tl.match` changes them: gather evidence before): call "
-                "`cs.tl.cluster(adata, …, evidence=True)`",
-            )  # fmt: skip
-
-
-def _texts(labels: Any) -> np.ndarray:
-    """Return labels as text, those that are missing as None."""
-    with IMPORTING:
-        import pandas as pd
-
-    found = np.array([*pd.Series(labels).astype("category").cat.categories.astype(str), None], dtype=object)
-    return np.asarray(found[pd.Series(labels).astype("category").cat.codes.to_numpy()])

@@ -72,6 +72,7 @@ def match(
     if isinstance(earlier, (str, os.PathLike)):
         there = read_earlier(Place(os.fspath(earlier), dict(storage_options or {})))
     else:
+        check_adata(earlier)
         there = earlier_adata(earlier, earlier_key)
     found = match_adata(adata, there, key)
     for notice in found.notices:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cellstrata.configs.errors import ConfigError, Problem
+from cellstrata.configs.errors import ConfigError, Problem, listed
 from cellstrata.tasks.colours.palette import tree_palette
 from cellstrata.tasks.curation.changed_ids import changed_ids
 from cellstrata.tasks.curation.curation_file import Curation, read_curation
@@ -28,7 +28,7 @@ from cellstrata.tasks.kernels.versions import installed_version
 from cellstrata.tasks.publishing.labels_parquet import write_labels_parquet
 from cellstrata.tasks.publishing.materialize import materialize
 from cellstrata.tasks.publishing.publish import publish
-from cellstrata.tasks.results.record import ResultRecord, read_result
+from cellstrata.tasks.results.record import WHERE, ResultRecord, read_result
 from cellstrata.tasks.stores.data_errors import OutputError
 from cellstrata.tasks.stores.locations import overlap
 from cellstrata.tasks.stores.new_file import cannot_be_written
@@ -124,6 +124,12 @@ def group_columns(record: ResultRecord, groups: Mapping[str, tuple[Group, ...]])
             with reading(record.url, f"obs[{name!r}]"):
                 values = read_obs_column(root, name).astype("category")
             group = {label: number for number, one in enumerate(of_column) for label in one.clusters}
+            there = set(map(str, values.cat.categories[np.unique(values.cat.codes[values.cat.codes >= 0])]))
+            if strange := sorted(there - set(group)):
+                message = (
+                    f"has {listed(strange, 4)}, which {WHERE} does not tell of: it has changed since; cluster again"
+                )
+                raise InputError(record.url, f"obs[{name!r}]", message)
             numbers = np.array([*(group.get(str(label), -1) for label in values.cat.categories), -1], np.int64)
             codes = numbers[values.cat.codes.to_numpy()]
             names = pd.Index([one.name for one in of_column], dtype=object)

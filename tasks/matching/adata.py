@@ -12,6 +12,7 @@ import numpy as np
 from cellstrata.tasks.colours.palette import color_entries, tree_palette
 from cellstrata.tasks.imports.turns import IMPORTING
 from cellstrata.tasks.matching.earlier import Earlier, carried_ids, shared_cells
+from cellstrata.tasks.matching.groups import renamed_groups
 from cellstrata.tasks.matching.ids import Level, LevelIds, in_order, match_levels
 from cellstrata.tasks.results.adata_record import AdataRecord
 from cellstrata.tasks.results.annotations import RECORD, markers_key
@@ -49,7 +50,8 @@ def match_adata(adata: ad.AnnData, earlier: Earlier, key: str | None = None) -> 
     Raises
     ------
     InputError
-        If it has no clusters of cellstrata, or shares no cell or no column with the earlier result.
+        If it has no clusters of cellstrata, a column has labels that its tree does not tell of, or it shares no cell or
+        no column with the earlier result.
     """
     record = AdataRecord.of(adata, key)
     names = np.array(list(map(str, adata.obs_names)), dtype=object)
@@ -69,8 +71,12 @@ def match_adata(adata: ad.AnnData, earlier: Earlier, key: str | None = None) -> 
     own = {**old, "tree": tree, "match": json.dumps(said, sort_keys=True), "publish_key": publish_key}
     colors = color_entries(tree_palette(tree, record.facts), labels)
     new = new_ids_notice(match, {name: of.kin.values() for name, of in ids.items()})
-    uns = {record.key: own, **colors, **_markers(adata, record, ids)}
-    return Renamed(labels, uns, (*shared.notices, *([] if new is None else [new])))
+    named_groups = renamed_groups(
+        adata, record.text("curation"), {name: of.labels for name, of in ids.items()}, tree_palette(tree, record.facts)
+    )
+    own |= named_groups.record
+    uns = {record.key: own, **colors, **named_groups.colors, **_markers(adata, record, ids)}
+    return Renamed({**labels, **named_groups.obs}, uns, (*shared.notices, *([] if new is None else [new])))
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +93,7 @@ class _Names:
         return name if self.record.key == RECORD else name.removeprefix(f"{self.record.key}_")
 
     def level(self, name: str) -> Level:
-        clusters, above = self.record.clusters(name), self.record.rows.above(name)[-2:-1]
+        clusters, above = self.record.known_clusters(name), self.record.rows.above(name)[-2:-1]
         known = self.short(above[0]) if above and above[0] in self.record.columns else ""
         return Level(self.short(name), clusters.codes, clusters.labels, clusters.parents, known)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cellstrata.configs.errors import did_you_mean, listed
+from cellstrata.configs.errors import did_you_mean
 from cellstrata.configs.secrets_mask import masked
 from cellstrata.tasks.elements.in_memory import NAME
 from cellstrata.tasks.evaluation.adata_cells import category_columns, gene_values, obs_covariate
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 FEW_VALUES = 50  # of a column that is shown without being asked for
 MOST_COLUMNS = 12  # that are
 MAP = "X_umap"
+RECOUNTED = (
+    "cells were taken away, or added, since the clustering: numbers of cells are those of now, all else is of then"
+)
 
 
 def adata_subject(record: AdataRecord, color: Sequence[str] | None, title: str) -> Subject:
@@ -62,6 +65,7 @@ def adata_subject(record: AdataRecord, color: Sequence[str] | None, title: str) 
         stability=stability,
         advice=record.advice,
         markers=_markers(record),
+        notices=(RECOUNTED,) * record.recounted,
     )
 
 
@@ -70,12 +74,7 @@ def _labels(record: AdataRecord, name: str) -> pd.Categorical[Any]:
     with IMPORTING:
         import pandas as pd
 
-    column = record.clusters(name)
-    known = record.rows.clusters(name)
-    strange = [label for label in column.labels if label not in known]
-    if strange:
-        message = f"has {listed(strange, 4)}, which uns[{record.key!r}] does not tell of: it has changed since"
-        raise InputError(NAME, f"obs[{name!r}]", message)
+    column = record.known_clusters(name)
     return pd.Categorical.from_codes(column.codes, categories=pd.Index(list(column.labels), dtype=object))
 
 

@@ -35,12 +35,16 @@ WHERE_KNOWN = ("stability", "agreement", "replicability", "expected", "p", "puri
 
 @dataclass(frozen=True, eq=False)
 class AdataRecord:
-    """The record under `key` of an AnnData's uns: its tree, one row a cluster, and the facts of its columns."""
+    """The record under `key` of an AnnData's uns: its tree, one row a cluster, and the facts of its columns.
+
+    `n_cells` of the tree are those that obs has now: `recounted` tells that cells were taken away, or came, since.
+    """
 
     adata: ad.AnnData
     key: str
     tree: pd.DataFrame
     facts: Mapping[str, ColumnFacts]
+    recounted: bool = False
 
     @classmethod
     def of(cls, adata: ad.AnnData, key: str | None = None) -> AdataRecord:
@@ -52,7 +56,10 @@ class AdataRecord:
             raise InputError(
                 NAME, f"uns[{place!r}]", "has no clusters of cellstrata: call `cs.tl.cluster(adata)` first"
             )
-        return cls(adata, place, table, columns_of_json(json.loads(str(found.get("columns", "{}")))))
+        now = _recounted(adata, table)
+        changed = not np.array_equal(now, table["n_cells"])
+        facts = columns_of_json(json.loads(str(found.get("columns", "{}"))))
+        return cls(adata, place, table.assign(n_cells=now) if changed else table, facts, changed)
 
     @cached_property
     def rows(self) -> TreeRows:
@@ -111,6 +118,15 @@ class AdataRecord:
         parents = tuple(str(rows[label]["parent"]) if label in rows else "" for label in labels)
         return ClusterColumn(column, values.cat.codes.to_numpy().astype(np.int32), labels, parents)
 
+    def known_clusters(self, column: str) -> ClusterColumn:
+        """Return a column as `clusters` does; raises InputError if it has labels that its tree does not tell of."""
+        found, known = self.clusters(column), self.rows.clusters(column)
+        strange = [label for label in found.labels if label not in known]
+        if strange:
+            message = f"has {listed(strange, 4)}, which uns[{self.key!r}] does not tell of: it has changed since"
+            raise InputError(NAME, f"obs[{column!r}]", message)
+        return found
+
     def stability(self, column: str) -> np.ndarray | None:
         """Return how far other seeds find the cluster of each cell, (n,) float32; None for single runs."""
         names = json.loads(self.text("stability") or "[]")
@@ -118,3 +134,18 @@ class AdataRecord:
         if column not in names or values is None or values.shape != (self.adata.n_obs, len(names)):
             return None
         return np.asarray(values)[:, names.index(column)]
+
+
+def _recounted(adata: ad.AnnData, table: pd.DataFrame) -> np.ndarray:
+    """Return how many cells each cluster of a tree has in obs now, int64; as recorded where obs lacks the column."""
+    now = table["n_cells"].to_numpy(np.int64, copy=True)
+    for name in dict.fromkeys(table["column"]):
+        own = (table["column"] == name).to_numpy()
+        if name not in adata.obs:
+            continue
+        counts = {str(label): int(n) for label, n in adata.obs[name].value_counts().items()}
+        now[own] = [
+            counts.get(str(label), 0) if level else adata.n_obs
+            for label, level in zip(table.loc[own, "cluster"], table.loc[own, "level"], strict=True)
+        ]
+    return now

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("cellstrata")
 COMMAND = "tl.cluster"
 RECORD = "clustering"
+NAMED = ("new", "groups")  # what a curation tells by column
 OF_FILES = ("output_dir", "link", "dask", "input")  # of a configuration, which say nothing here
 
 
@@ -35,8 +36,9 @@ OF_FILES = ("output_dir", "link", "dask", "input")  # of a configuration, which 
 class Annotations:
     """New entries of obs (categoricals of text, or float32), obsm and uns, and what goes.
 
-    `gone` are obs columns, deeper levels that an earlier call made of the same trees, which no longer are; `stale` is
-    the entry of uns that has markers of other clusters, empty where there is none.
+    `gone` are obs columns: deeper levels that an earlier call made of the same trees, which no longer are, and names
+    that a curation gave to clusters that are others now. `stale` is the entry of uns with markers of other clusters,
+    empty where there is none.
     """
 
     obs: Mapping[str, Any]
@@ -48,9 +50,7 @@ class Annotations:
     def write(self, adata: ad.AnnData) -> None:
         """Write them; everything else stays as it is. A view becomes an AnnData of its own, as anndata does it."""
         if self.gone:
-            log.warning(
-                "%s: %s is removed: an earlier call made it of a tree that is made anew", NAME, ", ".join(self.gone)
-            )
+            log.warning("%s: %s is removed: it was of clusters that are made anew", NAME, ", ".join(self.gone))
         for name, values in self.obs.items():
             adata.obs[name] = values
         for name in self.gone:
@@ -92,11 +92,15 @@ def annotations_of(finished: Finished, cache: Cache, adata: ad.AnnData, key_adde
     earlier: Any = adata.uns.get(key_added or RECORD)
     same = isinstance(earlier, Mapping) and str(earlier.get("publish_key")) == record["publish_key"]
     markers = markers_key(key_added)
+    curation, unnamed = _curation(earlier, adata, made)
     return Annotations(
         obs=obs,
         obsm={**pca, **{of_key(STABILITY, key_added): values for values in stability_in_obsm(stability).values()}},
-        uns={key_added or RECORD: _renamed(record, named), **{named(name): value for name, value in colors.items()}},
-        gone=_gone(earlier, set(adata.obs.columns), obs),
+        uns={
+            key_added or RECORD: _renamed(record, named) | curation,
+            **{named(name): value for name, value in colors.items()},
+        },
+        gone=(*_gone(earlier, set(adata.obs.columns), obs), *unnamed),
         stale=markers if markers in adata.uns and not same else "",
     )
 
@@ -141,3 +145,27 @@ def _gone(record: Any, there: set[str], made: Mapping[str, Any]) -> tuple[str, .
     trees = {name.rpartition("_")[0] for name in made}
     earlier = json.loads(str(record["columns"]))
     return tuple(name for name in earlier if name in there and name not in made and name.rpartition("_")[0] in trees)
+
+
+def _curation(record: Any, adata: ad.AnnData, made: Mapping[str, Any]) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Return the entry of names that a curation gave to clusters which stay, and the columns of names of others.
+
+    Clusters stay where each cell has the label that it had.
+    """
+    entries = json.loads(str(record["curation"])) if isinstance(record, Mapping) and "curation" in record else []
+    given = {column: new for entry in entries for column, new in entry.get("new", {}).items()}
+    stale = {
+        column
+        for column in given
+        if column in made
+        and not (
+            column in adata.obs and np.array_equal(np.asarray(adata.obs[column].astype(str)), made[column].astype(str))
+        )
+    }
+    kept = [
+        {**entry, **{of: {name: told for name, told in entry.get(of, {}).items() if name not in stale} for of in NAMED}}
+        for entry in entries
+    ]
+    kept = [entry for entry in kept if entry["new"]]
+    gone = tuple(name for column in sorted(stale) for name in given[column] if name in adata.obs)
+    return ({"curation": json.dumps(kept, ensure_ascii=False)} if kept else {}), gone

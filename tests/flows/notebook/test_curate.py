@@ -13,6 +13,7 @@ import pytest
 
 import cellstrata as cs
 from cellstrata.tasks.curation.curate import curate
+from cellstrata.tasks.exports.export import export_result
 from cellstrata.tasks.stores.places import Place
 
 COLUMN = "leiden_0.5_1"
@@ -76,3 +77,42 @@ def test_what_does_not_fit_is_told_at_once_and_nothing_is_written(clustered: ad.
         cs.tl.curate(ad.AnnData(np.ones((3, 2))), CURATION)
     pd.testing.assert_frame_equal(clustered.obs, before.obs)
     assert "curation" not in clustered.uns["clustering"]
+
+
+def test_names_stay_with_their_cells_when_ids_change(clustered: ad.AnnData, tmp_path: Path) -> None:
+    named = cs.tl.curate(clustered, curation({"0": "Monocyte", "1": "Dendritic"}), copy=True)
+    assert named is not None
+    fewer = named[named.obs[COLUMN] != "0"].copy()
+    cs.tl.cluster(fewer, [0.5], ensemble=1, cache=tmp_path / "cache", runner="threads", progress=False)
+    assert f"{COLUMN}_name" not in fewer.obs, "names of other clusters stay"
+    cs.tl.match(named, fewer)
+    assert (named.obs[COLUMN] != clustered.obs[COLUMN].astype(str)).any(), "no id has changed: the test says nothing"
+    for label, name in (("0", "Monocyte"), ("1", "Dendritic")):
+        assert (clustered.obs[COLUMN][named.obs[f"{COLUMN}_name"] == name] == label).all()
+    rest = ~named.obs[f"{COLUMN}_name"].isin(["Monocyte", "Dendritic"])
+    assert (named.obs[f"{COLUMN}_name"][rest].astype(str) == named.obs[COLUMN][rest].astype(str)).all()
+    named.write_h5ad(tmp_path / "named.h5ad")
+    export_result(Place(str(tmp_path / "named.h5ad")), "csv", Place(str(tmp_path / "labels.csv")))
+    table = pd.read_csv(tmp_path / "labels.csv", index_col=0, dtype=str)
+    assert list(table[f"{COLUMN}_name"]) == list(named.obs[f"{COLUMN}_name"].astype(str))
+
+
+def test_names_stay_where_the_same_clusters_are_made_again(clustered: ad.AnnData, tmp_path: Path) -> None:
+    named = cs.tl.curate(clustered, CURATION, copy=True)
+    assert named is not None
+    before = named.obs[f"{COLUMN}_name"].copy()
+    cs.tl.cluster(named, [0.5], ensemble=1, cache=tmp_path / "cache", runner="threads", progress=False)
+    pd.testing.assert_series_equal(named.obs[f"{COLUMN}_name"], before)
+    cs.tl.curate(named, CURATION)  # its own columns are no obstacle
+    assert len(json.loads(named.uns["clustering"]["curation"])) == 2
+
+
+def test_labels_that_the_record_does_not_tell_of_are_refused(clustered: ad.AnnData) -> None:
+    renamed = clustered.copy()
+    renamed.obs[COLUMN] = renamed.obs[COLUMN].cat.rename_categories({"0": "Mono"})
+    with pytest.raises(cs.InputError, match=rf"obs\['{COLUMN}'\]: has Mono, which uns"):
+        cs.tl.curate(renamed, curation({"0": "Monocyte"}))
+    with pytest.raises(cs.InputError, match=rf"obs\['{COLUMN}'\]: has Mono, which uns"):
+        cs.tl.match(renamed, clustered)
+    with pytest.raises(TypeError, match="must be an AnnData, not DataFrame"):
+        cs.tl.match(clustered, clustered.obs)  # type: ignore[arg-type]

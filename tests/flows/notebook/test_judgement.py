@@ -86,6 +86,33 @@ def test_evidence_for_a_result_of_a_run_under_the_same_keys(one: Run, pbmc: Path
     assert cs.get.tree(ad.read_h5ad(tmp_path / "with.h5ad")).shape == cs.get.tree(adata).shape
 
 
+def test_evidence_for_clusters_that_have_other_ids(
+    clustered: ad.AnnData, judged: ad.AnnData, how: dict[str, Any]
+) -> None:
+    matched, fewer = clustered.copy(), clustered[clustered.obs["leiden_0.5_1"] != "0"].copy()
+    cs.tl.cluster(fewer, [0.2, 0.5], ensemble=1, runner="threads", **how)
+    cs.tl.match(matched, fewer)
+    known = ["was", "overlap", "new", "split_from", "merged_from"]
+    before, obs = matched.uns["clustering"]["tree"].copy(), matched.obs.copy()
+    cs.tl.evidence(matched, **FEW, batch_keys="phase", **how)
+    pd.testing.assert_frame_equal(matched.obs, obs)
+    tree = matched.uns["clustering"]["tree"]
+    same = ["column", "cluster", "parent", "n_cells", *known]
+    pd.testing.assert_frame_equal(tree[same], before[same], check_dtype=False)
+    mine, theirs = (cs.get.tree(of, "leiden_0.5_1").set_index("cluster")["replicability"] for of in (matched, judged))
+    ids = dict(zip(clustered.obs["leiden_0.5_1"], matched.obs["leiden_0.5_1"], strict=True))
+    assert any(old != new for old, new in ids.items()), "no id has changed: the test says nothing"
+    assert {ids[old]: value for old, value in theirs.dropna().items()} == mine.dropna().to_dict()
+
+
+def test_sizes_are_those_of_the_cells_that_are_there(clustered: ad.AnnData, tmp_path: Path) -> None:
+    few = clustered[:50].copy()
+    tree = cs.get.tree(few, "leiden_0.5_1").set_index("cluster")["n_cells"]
+    assert tree[tree > 0].to_dict() == few.obs["leiden_0.5_1"].value_counts().loc[lambda n: n > 0].to_dict()
+    assert "cells were taken away" in Path(cs.report(few, tmp_path / "few.html")).read_text()
+    assert "cells were taken away" not in Path(cs.report(clustered, tmp_path / "all.html")).read_text()
+
+
 def test_evidence_for_other_labels_is_refused_and_nothing_changes(clustered: ad.AnnData, how: dict[str, Any]) -> None:
     moved = clustered.copy()
     moved.obsm["X_pca"] = moved.obsm["X_pca"][::-1].copy()
