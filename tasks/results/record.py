@@ -14,6 +14,7 @@ from cellstrata.tasks.elements.reading import obs_columns, read_obs_column, read
 from cellstrata.tasks.overlays.document import MADE_BY
 from cellstrata.tasks.results.provenance import completed_table, tree_table
 from cellstrata.tasks.stores.places import Place
+from cellstrata.tasks.stores.store import join
 from cellstrata.tasks.trees.column_facts import ColumnFacts, columns_of_json
 from cellstrata.tasks.trees.rows import TreeRows
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 WHERE = "uns['clustering']"
 TABLES = (".parquet", ".csv", ".tsv")
+RESULTS = (".zarr", ".h5ad", ".zip")
+LISTED = "clustering/output_files.tsv"  # in the output_dir of a run
 
 
 class NoResult(InputError):
@@ -99,6 +102,9 @@ def read_result(place: Place) -> ResultRecord:
     with reading(url):
         if url.endswith(TABLES):
             raise _foreign(url)
+        if not url.endswith(RESULTS) and place.at(join(url, LISTED)).store.exists():
+            message = f"is the output_dir of a run; name one of its results, which {LISTED} lists"
+            raise NoResult(url, "", message)
         source = Opened.at(place)
         with source.root() as root:
             there = "clustering" in uns_keys(root)
