@@ -32,6 +32,7 @@ def rule(name: str, inputs: list[str], outputs: list[str], **params: Any) -> Non
     runpy.run_path(str(SNAKEMAKE / "cellstrata" / name / "wrapper.py"), {"snakemake": asked})
 
 
+@pytest.mark.processes
 def test_rules_of_levels_in_snakemake(planted_file: Path) -> None:
     how = {"neighbors_args": {"use_rep": "X_pca", "n_neighbors": 15}, "resolution": 0.5}
     rule("cluster", [str(planted_file)], ["level1.zarr"], **how)

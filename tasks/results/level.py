@@ -150,5 +150,6 @@ def _made_from(call: LevelCall, source: Opened, older: dict[str, str]) -> str:
         return ", made from another input, and is kept"
     before = json.loads(older.get("configuration", "{}")).get("clustering", {})
     now = call.at(float(before["resolutions"][0])).DATASETS[NAME].clustering.model_dump(mode="json") if before else {}
-    same = {**before, "overwrite": 0} == {**now, "overwrite": 0}
+    unsaid = {"overwrite": 0, "match": None}  # the one is about writing alone, the other is not for one level
+    same = {**before, **unsaid} == {**now, **unsaid}
     return ", and is kept" if same else ", made with other parameters, and is kept"

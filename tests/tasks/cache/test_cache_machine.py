@@ -20,6 +20,7 @@ from typing import Any
 from unittest.mock import patch
 
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -37,7 +38,7 @@ from cellstrata.tasks.cache.leases import LEASES, using
 from cellstrata.tasks.cache_care.prune import prune
 from cellstrata.tasks.cache_care.survey import NoCache
 from cellstrata.tasks.stores.store import Store
-from tests.tasks.small_caches import key_of, set_age, values_of
+from tests.tasks.small_caches import NOW, key_of, set_age, values_of
 
 KEYS = range(3)
 WRITERS = range(3)
@@ -281,10 +282,10 @@ class CacheMachine(RuleBasedStateMachine):
                 said = json.loads(self.store.read(key))
                 started = datetime.fromisoformat(said["started"]) - timedelta(seconds=seconds)
                 self.store.write(key, json.dumps(said | {"started": started.isoformat()}).encode())
-            set_age(cache, key, age)
+            aged(cache, key, age)
         for writer in self.writers:
             if writer.lease_path and writer.lease is not None and writer.life.left is None:
-                set_age(cache, writer.lease_path, 0.0)
+                aged(cache, writer.lease_path, 0.0)
             elif writer.lease is not None:  # its threads may be dead already
                 writer.used.clear()
 
@@ -315,6 +316,11 @@ class CacheMachine(RuleBasedStateMachine):
                 self.check(cache, record)
 
 
+def aged(cache: Cache, key: str, age: float) -> None:
+    """Say that an object was last written `age` seconds before now: those of `set_age` count from the first import."""
+    set_age(cache, key, age - (datetime.now(UTC).timestamp() - NOW))
+
+
 class MemoryMachine(CacheMachine):
     """The same over a store that cannot create in one step, and tells no use."""
 
@@ -328,9 +334,11 @@ def run(machine: type[CacheMachine], examples: int) -> None:
     run_state_machine_as_test(machine, settings=chosen)
 
 
+@pytest.mark.processes
 def test_writers_over_a_local_disk() -> None:
     run(CacheMachine, 100)
 
 
+@pytest.mark.processes
 def test_writers_over_a_store_that_cannot_create_in_one_step() -> None:
     run(MemoryMachine, 100)
