@@ -5,14 +5,13 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cellstrata.configs.errors import ConfigError, Problem
 from cellstrata.tasks.curation.adata_curation import curate_adata, curation_text
+from cellstrata.tasks.curation.curate import file_text
 from cellstrata.tasks.elements.in_memory import NAME, in_memory_copy
 from cellstrata.tasks.inputs.adata_checks import check_adata
-from cellstrata.tasks.stores.data_errors import InputError
+from cellstrata.tasks.stores.places import Place
 
 if TYPE_CHECKING:
     import anndata as ad
@@ -70,9 +69,4 @@ def _text(curation: Mapping[str, Any] | str | os.PathLike[str]) -> tuple[str, st
     if isinstance(curation, Mapping):
         return curation_text(curation), GIVEN
     path = os.fspath(curation)
-    try:
-        return Path(path).read_text(encoding="utf-8"), path
-    except (FileNotFoundError, IsADirectoryError):
-        raise InputError(path, "", "there is no such file; check the path") from None
-    except UnicodeDecodeError:
-        raise ConfigError([Problem((), "is not UTF-8", "save it as a text in UTF-8")], path) from None
+    return file_text(Place(path)), path

@@ -59,7 +59,7 @@ def curate_adata(adata: ad.AnnData, text: str, file: str, key: str | None = None
         own.key,
         group_columns(record, groups),
         group_colors(record, groups),
-        curations_text(record, curation, groups, file, text.encode()),
+        curations_text(record, curation, groups, file, text),
         tuple(changed_ids(record, curation)),
     )
 

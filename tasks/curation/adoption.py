@@ -15,7 +15,7 @@ from cellstrata.tasks.colours.palette import MISSING, Palette, tree_palette
 from cellstrata.tasks.elements.in_memory import NAME
 from cellstrata.tasks.evaluation.covariates import BLANK, Categories, categories_of
 from cellstrata.tasks.overlays.document import MADE_BY
-from cellstrata.tasks.results.annotations import RECORD, Annotations, markers_key
+from cellstrata.tasks.results.annotations import RECORD, Annotations, stale_markers
 from cellstrata.tasks.results.provenance import table_of_rows, versions
 from cellstrata.tasks.stores.data_errors import InputError
 from cellstrata.tasks.stores.digest import digest_array, digest_values
@@ -66,13 +66,10 @@ def adoption(adata: ad.AnnData, columns: Sequence[str], key_added: str | None = 
         "columns": json.dumps({name: one.to_json() for name, one in facts.items()}, sort_keys=True),
         "tree": tree,
     }
-    earlier: Any = adata.uns.get(key_added or RECORD)
-    same = isinstance(earlier, Mapping) and str(earlier.get("publish_key")) == record["publish_key"]
-    markers = markers_key(key_added)
     return Annotations(
         obs={}, obsm={},
         uns={key_added or RECORD: record, **_colors(adata, names, tree_palette(tree, facts))},
-        gone=(), stale=markers if markers in adata.uns and not same else "",
+        gone=(), stale=stale_markers(adata, key_added, record["publish_key"]),
     )  # fmt: skip
 
 

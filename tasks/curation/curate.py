@@ -18,7 +18,7 @@ from cellstrata.configs.errors import ConfigError, Problem, listed
 from cellstrata.tasks.colours.palette import tree_palette
 from cellstrata.tasks.curation.changed_ids import changed_ids
 from cellstrata.tasks.curation.curation_file import Curation, read_curation
-from cellstrata.tasks.curation.groups import NAME, ONTOLOGY, Group, groups_of
+from cellstrata.tasks.curation.groups import Group, groups_of
 from cellstrata.tasks.elements.linked_anndata import check_links
 from cellstrata.tasks.elements.opening import InputError, reading
 from cellstrata.tasks.elements.ownership import is_foreign
@@ -28,6 +28,7 @@ from cellstrata.tasks.kernels.versions import installed_version
 from cellstrata.tasks.publishing.labels_parquet import write_labels_parquet
 from cellstrata.tasks.publishing.materialize import materialize
 from cellstrata.tasks.publishing.publish import publish
+from cellstrata.tasks.results.name_columns import NAME, ONTOLOGY
 from cellstrata.tasks.results.record import WHERE, ResultRecord, read_result
 from cellstrata.tasks.stores.data_errors import OutputError
 from cellstrata.tasks.stores.locations import overlap
@@ -70,11 +71,8 @@ def curate(result: Place, file: Place, output: Place | None = None, *, overwrite
     """
     if output is not None and (problem := _in_the_way(output, (result.url, file.url), overwrite=overwrite)):
         raise OutputError("", "", problem)
-    data = _text(file)
-    try:
-        curation = read_curation(data.decode("utf-8"), file.url)
-    except UnicodeDecodeError:
-        raise ConfigError([Problem((), "is not UTF-8", "save it as a text in UTF-8")], file.url) from None
+    text = file_text(file)
+    curation = read_curation(text, file.url)
     record = read_result(result)
     groups = groups_of(curation, record, file.url)
     if output is not None:
@@ -87,15 +85,18 @@ def curate(result: Place, file: Place, output: Place | None = None, *, overwrite
             record.source.check_unchanged()
             write_labels_parquet(output, names, columns)
         else:
-            _write(record, columns, _uns(record, curation, groups, file, data), output)
+            _write(record, columns, _uns(record, curation, groups, file, text), output)
     return Curated(groups, None if output is None else output.url, tuple(changed_ids(record, curation)))
 
 
-def _text(file: Place) -> bytes:
+def file_text(file: Place) -> str:
+    """Return the text of a curation's file. Raises InputError if there is none, ConfigError if it is no UTF-8."""
     try:
-        return file.store.read("")
+        return file.store.read("").decode("utf-8")
     except (FileNotFoundError, IsADirectoryError):
         raise InputError(file.url, "", "there is no such file; check the path") from None
+    except UnicodeDecodeError:
+        raise ConfigError([Problem((), "is not UTF-8", "save it as a text in UTF-8")], file.url) from None
 
 
 def _in_the_way(output: Place, sources: tuple[str, str], *, overwrite: bool) -> str | None:
@@ -145,23 +146,23 @@ def group_columns(record: ResultRecord, groups: Mapping[str, tuple[Group, ...]])
 
 
 def _uns(
-    record: ResultRecord, curation: Curation, groups: Mapping[str, tuple[Group, ...]], file: Place, data: bytes
+    record: ResultRecord, curation: Curation, groups: Mapping[str, tuple[Group, ...]], file: Place, text: str
 ) -> dict[str, Any]:
     """Return the entries of uns: the result's own record with the curation behind earlier ones, and colors."""
     with record.source.root() as root, reading(record.url, f"uns[{UNS!r}]"):
         own = {name: value for name, value in read_uns(root, UNS).items() if name != "publish_key"}
-    own["curation"] = curations_text(record, curation, groups, file.url, data)
+    own["curation"] = curations_text(record, curation, groups, file.url, text)
     return {**group_colors(record, groups), UNS: own}
 
 
 def curations_text(
-    record: ResultRecord, curation: Curation, groups: Mapping[str, tuple[Group, ...]], file: str, data: bytes
+    record: ResultRecord, curation: Curation, groups: Mapping[str, tuple[Group, ...]], file: str, text: str
 ) -> str:
-    """Return what a result says of its curations, this one last, as JSON; `data` are the bytes of the file."""
+    """Return what a result says of its curations, this one last, as JSON; `text` is that of the file."""
     entry = {
         "curator": curation.curator,
         "file": file,
-        "sha256": hashlib.sha256(data).hexdigest(),
+        "sha256": hashlib.sha256(text.encode()).hexdigest(),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "version": installed_version("cellstrata") or "",
         "result": record.url,

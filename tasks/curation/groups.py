@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from cellstrata.configs.errors import ConfigError, Path, Problem, did_you_mean, listed
 from cellstrata.tasks.curation.changed_ids import fate_of, origin_of
 from cellstrata.tasks.curation.curation_file import CuratedColumn, Curation, line_of
+from cellstrata.tasks.results.name_columns import JOINED, NAME, ONTOLOGY
 from cellstrata.tasks.results.record import ResultRecord
 
 MOST_NAMES = 8
-NAME, ONTOLOGY = "_name", "_ontology_term_id"  # what the new columns end in, the latter as CELLxGENE has it
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,7 @@ def _groups(
         said = [column.clusters[each] for each in labels if each in column.clusters]
         yield Group(
             labels,
-            said[0].name if said else " + ".join(labels),
+            said[0].name if said else JOINED.join(labels),
             next((one.ontology for one in said if one.ontology), None),
             next((one.color for one in said if one.color), None),
             sum(int(rows[each]["n_cells"]) for each in labels),

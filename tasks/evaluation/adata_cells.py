@@ -9,7 +9,7 @@ import numpy as np
 
 from cellstrata.configs.errors import did_you_mean, listed
 from cellstrata.tasks.elements.in_memory import NAME
-from cellstrata.tasks.evaluation.covariates import Covariate, Numbers, categories_of, hex_colors
+from cellstrata.tasks.evaluation.covariates import Covariate, Numbers, categories_of, hex_colors, numbers_of
 from cellstrata.tasks.imports.turns import IMPORTING
 from cellstrata.tasks.stores.data_errors import InputError
 
@@ -53,10 +53,7 @@ def obs_covariate(adata: ad.AnnData, name: str) -> Covariate:
         raise InputError(NAME, f"obs[{name!r}]", f"is not there; {hint}")
     cells = AdataCells(adata)
     column = cells.series(name)
-    if column.dtype.kind in "iuf" and column.dtype.name != "category":
-        values = column.to_numpy(dtype=np.float64, na_value=np.nan)
-        return Numbers(name, np.where(np.isfinite(values), values, np.nan))
-    return categories_of(column, name, cells.colors(name))
+    return numbers_of(column, name) or categories_of(column, name, cells.colors(name))
 
 
 def gene_values(adata: ad.AnnData, name: str) -> Numbers | None:

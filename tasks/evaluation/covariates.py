@@ -78,10 +78,15 @@ def read_covariate(root: elements.Root, name: str) -> Covariate:
     """
     take_own(root, *covariate_elements(name))
     column = elements.read_obs_column(root, name)
-    if column.dtype.kind in "iuf" and column.dtype.name != "category":
-        values = column.to_numpy(dtype=np.float64, na_value=np.nan)
-        return Numbers(name, np.where(np.isfinite(values), values, np.nan))
-    return categories_of(column, name, stored_colors(root, name))
+    return numbers_of(column, name) or categories_of(column, name, stored_colors(root, name))
+
+
+def numbers_of(column: pd.Series, name: str) -> Numbers | None:
+    """Return a column of numbers, what is not finite as missing; None of any other column."""
+    if column.dtype.kind not in "iuf" or column.dtype.name == "category":
+        return None
+    values = column.to_numpy(dtype=np.float64, na_value=np.nan)
+    return Numbers(name, np.where(np.isfinite(values), values, np.nan))
 
 
 def categories_of(column: pd.Series, name: str, stored: list[str] | None = None) -> Categories:

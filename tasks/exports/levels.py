@@ -15,6 +15,7 @@ from cellstrata.tasks.colours.palette import MISSING, Palette, tree_palette
 from cellstrata.tasks.elements.opening import reading
 from cellstrata.tasks.elements.reading import obs_names, read_obs_column
 from cellstrata.tasks.imports.turns import IMPORTING
+from cellstrata.tasks.results.name_columns import NAME
 from cellstrata.tasks.results.record import ResultRecord
 from cellstrata.tasks.stores.data_errors import InputError
 from cellstrata.tasks.trees.nesting import NotNested, parents_of
@@ -79,7 +80,7 @@ class Exported:
         found: dict[str, tuple[Group, ...]] = {}
         for entry in self.record.curations:
             for column, of_column in entry.get("groups", {}).items():
-                if f"{column}_name" in self.record.obs:
+                if f"{column}{NAME}" in self.record.obs:
                     found[column] = tuple(
                         Group(tuple(one["clusters"]), str(one["name"]), one.get("ontology"), one.get("color"))
                         for one in of_column
@@ -124,7 +125,7 @@ class Exported:
         shade = dict(zip(clusters.labels, clusters.colors, strict=True))
         colors = tuple(one.color or next(shade[each] for each in one.clusters if each in shade) for one in kept)
         return Level(
-            f"{clusters.of}_name", clusters.of, codes, tuple(one.name for one in kept), colors,
+            f"{clusters.of}{NAME}", clusters.of, codes, tuple(one.name for one in kept), colors,
             np.full(len(kept), -1, np.int32), kept,
         )  # fmt: skip
 

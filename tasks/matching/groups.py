@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cellstrata.tasks.colours.palette import Palette
+from cellstrata.tasks.results.name_columns import JOINED, NAME
 
 if TYPE_CHECKING:
     import anndata as ad
-
-NAME = "_name"  # what a column of names ends in
-JOINED = " + "  # what stands between the ids of clusters that are merged and have no name
 
 
 @dataclass(frozen=True, eq=False)

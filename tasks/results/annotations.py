@@ -90,8 +90,6 @@ def annotations_of(finished: Finished, cache: Cache, adata: ad.AnnData, key_adde
     made = {named(name): _inferred(values) for name, values in labels.items()}
     obs = {**made, **{named(name): values for name, values in stability_in_obs(finished, stability).items()}}
     earlier: Any = adata.uns.get(key_added or RECORD)
-    same = isinstance(earlier, Mapping) and str(earlier.get("publish_key")) == record["publish_key"]
-    markers = markers_key(key_added)
     curation, unnamed = _curation(earlier, adata, made)
     return Annotations(
         obs=obs,
@@ -101,8 +99,15 @@ def annotations_of(finished: Finished, cache: Cache, adata: ad.AnnData, key_adde
             **{named(name): value for name, value in colors.items()},
         },
         gone=(*_gone(earlier, set(adata.obs.columns), obs), *unnamed),
-        stale=markers if markers in adata.uns and not same else "",
+        stale=stale_markers(adata, key_added, record["publish_key"]),
     )
+
+
+def stale_markers(adata: ad.AnnData, key_added: str | None, publish_key: object) -> str:
+    """Return the entry of uns that has markers of other clusters than those of `publish_key`, empty without any."""
+    earlier: Any = adata.uns.get(key_added or RECORD)
+    same = isinstance(earlier, Mapping) and str(earlier.get("publish_key")) == publish_key
+    return markers if (markers := markers_key(key_added)) in adata.uns and not same else ""
 
 
 def markers_key(key_added: str | None) -> str:

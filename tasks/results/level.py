@@ -13,7 +13,7 @@ from cellstrata.tasks.elements.own_metadata import take_own
 from cellstrata.tasks.elements.ownership import is_foreign, is_ours
 from cellstrata.tasks.publishing.publish import OutputError
 from cellstrata.tasks.results.level_result import COMMAND
-from cellstrata.tasks.results.result import older_record
+from cellstrata.tasks.results.result import older_record, recorded_settings
 from cellstrata.tasks.stores.locations import overlap
 from cellstrata.tasks.stores.places import Place
 from cellstrata.tasks.trees.jobs import Job
@@ -149,7 +149,6 @@ def _made_from(call: LevelCall, source: Opened, older: dict[str, str]) -> str:
     if older.get("input") != json.dumps(source.identity, sort_keys=True):
         return ", made from another input, and is kept"
     before = json.loads(older.get("configuration", "{}")).get("clustering", {})
-    now = call.at(float(before["resolutions"][0])).DATASETS[NAME].clustering.model_dump(mode="json") if before else {}
-    unsaid = {"overwrite": 0, "match": None}  # the one is about writing alone, the other is not for one level
-    same = {**before, **unsaid} == {**now, **unsaid}
+    now = recorded_settings(call.at(float(before["resolutions"][0])).DATASETS[NAME].clustering) if before else {}
+    same = {**before, "overwrite": 0} == {**now, "overwrite": 0}
     return ", and is kept" if same else ", made with other parameters, and is kept"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cellstrata.configs.clustering import ClusteringConfig
 from cellstrata.configs.model import RunConfig
 from cellstrata.tasks.advice.advice import SCHEME as ADVICE_SCHEME
 from cellstrata.tasks.advice.advice import Advice
@@ -44,6 +45,15 @@ if TYPE_CHECKING:
 
 IDS_SCHEME = 1  # raise it when ids after an earlier result are found, or told of, in another way
 MARKERS_SCHEME = 1  # raise it when a result says otherwise which markers were asked for
+
+
+def recorded_settings(settings: ClusteringConfig) -> dict[str, object]:
+    """Return the settings of a dataset as its result records them, JSON values.
+
+    One that is not matched says what it said before there was that key.
+    """
+    said = settings.model_dump(mode="json")
+    return {name: value for name, value in said.items() if name != "match" or value is not None}
 
 
 @dataclass(frozen=True)
@@ -81,8 +91,7 @@ class Finished:
         apart = {"DATASETS", "defaults", "storage_options", "refresh", "rehash", "figures", "images", "report"}
         whole = config.model_dump(mode="json", exclude=apart)
         own = config.DATASETS[source.dataset].model_dump(mode="json")
-        if own["clustering"]["match"] is None:
-            del own["clustering"]["match"]  # a result that is not matched says what it said before there was the key
+        own["clustering"] = recorded_settings(config.DATASETS[source.dataset].clustering)
         return cls(
             source,
             tuple(trees),
