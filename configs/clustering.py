@@ -51,7 +51,7 @@ from cellstrata.configs.values import (
 from cellstrata.configs.wording import problems_in
 
 ALGORITHMS = ("leiden", "louvain")
-ENGINES = ("igraph", "leidenalg", "libreville", "rapids")
+ENGINES = ("cellstrata", "igraph", "leidenalg", "libreville", "rapids")
 SWEEP = "auto"  # in the place of resolutions
 
 STRICT = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
@@ -158,8 +158,9 @@ class ClusteringConfig(BaseModel):
     )
     engine: Annotated[Text | None, BeforeValidator(_engine)] = Field(
         None,
-        description="`igraph`, `leidenalg` or `libreville` (`pip install 'cellstrata[fast]'`): CPUs only, also under "
-        "`use_gpu`. `rapids` is the GPU's. Default: igraph, and rapids where a GPU is used.",
+        description="`cellstrata` (our own), `igraph`, `leidenalg` or `libreville` (`pip install "
+        "'cellstrata[fast]'`): CPUs only, also under "
+        "`use_gpu`. `rapids` is the GPU's. Default: cellstrata, and rapids where a GPU is used.",
     )
     n_iterations: Iterations = Field(2, description="Iterations of Leiden; -1: until nothing changes.")
     ensemble: Runs = Field(

@@ -14,7 +14,7 @@ def contradictions(data: Mapping[str, object]) -> list[Problem]:
     wanted = algorithm if isinstance(algorithm, list) else [algorithm]
     engine = data.get("engine")
     if engine in ("leidenalg", "libreville") and "louvain" in wanted:
-        found.append(Problem(("engine",), f"{engine} has no louvain", "write `engine: igraph`, or leave it out"))
+        found.append(Problem(("engine",), f"{engine} has no louvain", "write `engine: cellstrata`, or leave it out"))
     if engine == "rapids" and data.get("use_gpu", False) is False:
         found.append(Problem(("engine",), "rapids runs on a GPU only", "write `use_gpu: true` or `required` beside it"))
     if data.get("recompute_neighbors") is True and data.get("neighbors") is False:

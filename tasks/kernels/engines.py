@@ -20,7 +20,7 @@ from cellstrata.tasks.kernels.graph import Graph
 
 Algorithm = Literal["leiden", "louvain"]
 Runs = int | Literal["auto"]
-STAND_IN = "igraph"  # the default, and what computes where a GPU cannot
+STAND_IN = "cellstrata"  # the default, and what computes where a GPU cannot
 
 
 class EngineUnavailable(RuntimeError):
@@ -66,6 +66,7 @@ class Engine(Protocol):
 
 
 ENGINES: dict[str, str] = {
+    "cellstrata": "cellstrata.tasks.kernels.engine_cellstrata:CellstrataEngine",
     "igraph": "cellstrata.tasks.kernels.engine_igraph:IGraphEngine",
     "leidenalg": "cellstrata.tasks.kernels.engine_leidenalg:LeidenalgEngine",
     "libreville": "cellstrata.tasks.kernels.engine_libreville:LibrevilleEngine",

@@ -21,18 +21,18 @@ import numpy as np
 import numpy.typing as npt
 
 from cellstrata.tasks.imports.turns import IMPORTING
-from cellstrata.tasks.kernels.engine_igraph import Prepared, igraph, seeded, to_igraph
+from cellstrata.tasks.kernels.engine_cellstrata import Ordered, ordered
 from cellstrata.tasks.kernels.engines import PartitionSpec
 from cellstrata.tasks.kernels.graph import Graph
 from cellstrata.tasks.kernels.rand_index import adjusted_rand_index
 
-SCHEME = 1  # raise it when the same runs give another partition, or `auto` another number of runs
+SCHEME = 2  # raise it when the same runs give another partition, or `auto` another number of runs
 FEW, MOST = 3, 8  # runs of `auto`: it begins with few, and if they do not agree there are most
 AGREED = 0.95  # the mean adjusted Rand index over pairs of runs from which they agree
-JOINED_BY = "igraph"  # the engine of the contracted steps, whichever made the runs
+JOINED_BY = "cellstrata"  # the engine of the contracted steps, whichever made the runs
 STRIDE = 1_000  # between the seeds of two ensembles: their runs are never the same
 SEEDS = 1 << 31  # what every engine takes
-CONTRACTED_RUNS, CONTRACTED_ITERATIONS = 8, 4  # in each round but the first; Leiden's own, in all
+CONTRACTED_RUNS, CONTRACTED_ITERATIONS = 8, 2  # in each round but the first; Leiden's own, in all
 LAST_ITERATIONS = 2  # of Leiden in the whole graph
 MOST_ROUNDS = 50
 
@@ -86,12 +86,12 @@ def runs_wanted(spec: PartitionSpec, runs: Sequence[Labels]) -> int:
 
 
 def consensus(
-    graph: Graph, spec: PartitionSpec, runs: Sequence[Labels], prepared: Callable[[], Prepared] | None = None
+    graph: Graph, spec: PartitionSpec, runs: Sequence[Labels], prepared: Callable[[], Ordered] | None = None
 ) -> Consensus:
     """Join runs over one graph, each (n,) int32 in any numbering, into one partition.
 
     `spec` is that of the runs; its seed and the order of the runs decide the contracted steps. `prepared`
-    returns igraph's form of the graph, if the caller has it.
+    returns our engine's form of the graph, if the caller has it.
     """
     weights = graph.weights.astype(np.float64) if spec.use_weights else np.ones(len(graph.edges))
     measured = Graph(graph.n_vertices, graph.edges, weights)  # type: ignore[arg-type]
@@ -101,20 +101,20 @@ def consensus(
         best, quality = _connected(measured, spec, best, quality)
         return Consensus(best, quality, agreed, (len(np.unique(best)),))
     counts: list[int] = []
-    whole = _Contracted.of(graph, weights)
-    cores = whole.cores(runs)
+    cores = _Contracted.of(graph, weights).cores(runs)
     while cores.n_vertices < (counts[-1] if counts else graph.n_vertices) and len(counts) < MOST_ROUNDS:
         counts.append(cores.n_vertices)
         starts: list[Labels | None] = [None] * CONTRACTED_RUNS
         if len(counts) == 1:
             starts = [cores.of_groups(run) for run in runs]
-        found = cores.partitions(spec, f"{spec.seed}/{len(counts)}", CONTRACTED_ITERATIONS, starts)
+        found = cores.partitions(spec, CONTRACTED_RUNS * len(counts), starts)
         reached = [cores.quality(labels, spec.resolution) for labels in found]
         if max(reached) > quality:
             quality, best = max(reached), found[int(np.argmax(reached))][cores.members]
         cores = cores.cores(found)
-    form = prepared() if prepared else to_igraph(graph)
-    (refined,) = whole.partitions(spec, f"{spec.seed}/whole", LAST_ITERATIONS, [best], form.graph)
+    form = prepared() if prepared else ordered(graph.n_vertices, graph.edges, graph.weights)
+    whole = form if spec.use_weights else form.unweighted()
+    refined = whole.partition(spec.resolution, run_seed(spec.seed, 0), LAST_ITERATIONS, best)
     best, quality = _best(measured, spec, [best, refined])
     return Consensus(*_connected(measured, spec, best, quality), agreed, tuple(counts))
 
@@ -168,35 +168,16 @@ class _Contracted:
         found[self.members] = labels
         return found
 
-    def partitions(
-        self, spec: PartitionSpec, seed: str, n_iterations: int, starts: Sequence[Labels | None], built: Any = None
-    ) -> list[Labels]:
-        """Partition by Leiden, once from each start, None being each vertex alone; `built` is igraph's graph.
+    def partitions(self, spec: PartitionSpec, first: int, starts: Sequence[Labels | None]) -> list[Labels]:
+        """Partition by Leiden, once from each start, None being each vertex alone; seeds are counted from the `first`.
 
-        Modularity of the first graph is CPM here, with strengths for the vertices' weights: igraph's own leaves
-        self-loops out, so a group's inner weight would be lost.
+        The strengths have the weight within groups, so what is found is best by the modularity of the first graph.
         """
-        if built is None:
-            built = igraph().Graph(n=self.n_vertices, edges=self.edges.tolist(), directed=False)
-        found = []
-        for number, start in enumerate(starts):
-            with seeded(f"{seed}/{number}"):
-                one = built.community_leiden(
-                    objective_function="CPM",
-                    weights=self.weights,
-                    node_weights=self.strengths,
-                    resolution=spec.resolution / self.strengths.sum(),
-                    n_iterations=n_iterations,
-                    initial_membership=None if start is None else _in_order(start).tolist(),
-                )
-            found.append(np.asarray(one.membership, dtype=np.int32))
-        return found
-
-
-def _in_order(labels: Labels) -> Labels:
-    """Return labels numbered by the first vertex of each, so that their names decide nothing."""
-    _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
-    return np.argsort(np.argsort(first))[inverse.reshape(-1)].astype(np.int32)
+        built = ordered(self.n_vertices, self.edges, self.weights, self.strengths)
+        return [
+            built.partition(spec.resolution, run_seed(spec.seed, first + at), CONTRACTED_ITERATIONS, start)
+            for at, start in enumerate(starts)
+        ]
 
 
 def _sums(group: npt.NDArray[Any], values: npt.NDArray[np.float64], number: int) -> npt.NDArray[np.float64]:

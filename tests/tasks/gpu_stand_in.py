@@ -129,7 +129,7 @@ class StandIn:
                 assert abs(self.matrix - self.matrix.T).nnz == 0, "not symmetric"
 
         def result(graph: SGGraph, spec: PartitionSpec) -> tuple[DeviceArray, DeviceArray, float]:
-            labels = _by_igraph(graph.matrix, spec)
+            labels = _on_the_cpu(graph.matrix, spec)
             vertices = np.random.default_rng(1).permutation(len(labels)).astype(np.int32)  # in any order
             names = np.random.default_rng(2).permutation(labels.max() + 1).astype(np.int32)  # not by size
             return DeviceArray(vertices), DeviceArray(names[labels][vertices]), 0.5
@@ -178,7 +178,7 @@ class StandIn:
                 raise ValueError("dtype must be one of ['float32', 'float64']")
             listed = not isinstance(resolution, (float, int))
             for each in resolution if listed else [resolution]:
-                labels = _by_igraph(adjacency, spec(each))
+                labels = _on_the_cpu(adjacency, spec(each))
                 names = np.random.default_rng(2).permutation(labels.max() + 1)
                 column = f"{key}_{each}" if listed and len(resolution) > 1 else key
                 adata.obs[column] = pd_categorical(names[labels].astype("U"))
@@ -304,7 +304,7 @@ def _weighted(adjacency: Any, use_weights: bool) -> Any:
     return adjacency if use_weights else (adjacency != 0).astype(np.float64)
 
 
-def _by_igraph(matrix: Any, spec: PartitionSpec) -> Any:
-    engine = load_engine("igraph")
+def _on_the_cpu(matrix: Any, spec: PartitionSpec) -> Any:
+    engine = load_engine("cellstrata")
     graph: Graph = from_adjacency(matrix)[0]
     return engine.partition(engine.prepare(graph), spec)

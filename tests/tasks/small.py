@@ -101,7 +101,7 @@ def plan_for(
     metric: str = "euclidean",
     min_cells: int = 0,
     seed: int = 0,
-    engine: str = "igraph",
+    engine: str = "cellstrata",
     others: Mapping[str, Floats] | None = None,
     stored: Graph | None = None,
     placement: Placement | None = None,

@@ -63,12 +63,12 @@ def test_large_splits_go_to_the_owner_and_small_ones_beside_it(
     asked = {**SPLITS, "use_gpu": True, "n_cell_cpu": 1500}
     cpu = one(blobs, SPLITS, "cpu", cache=str(tmp_path / "cpu"))
     one(blobs, asked, "gpu", cache=str(tmp_path / "gpu"), runner="gpu")
-    by_engine = {engine: [] for engine in ("rapids", "igraph")}
+    by_engine = {engine: [] for engine in ("rapids", "cellstrata")}
     for body in records(tmp_path / "gpu"):
         assert body["fallback"] is None
         by_engine[body["engine"]].append(body["n_cells"])
     assert by_engine["rapids"] == [2400]
-    assert len(by_engine["igraph"]) >= 4
+    assert len(by_engine["cellstrata"]) >= 4
     owners = set(device.read_text().split())
     assert len(owners) == 1
     assert str(os.getpid()) not in owners
@@ -76,7 +76,7 @@ def test_large_splits_go_to_the_owner_and_small_ones_beside_it(
     monkeypatch.setenv("STAND_IN_FREE", "1000")
     required = one(blobs, asked | {"use_gpu": "required"}, "small", cache=str(tmp_path / "small"), runner="gpu")
     (root,) = [body for body in records(tmp_path / "small") if body["n_cells"] == 2400]
-    assert root["engine"] == "igraph"
+    assert root["engine"] == "cellstrata"
     assert root["fallback"].endswith("GiB are needed, and the GPU has 0.0 GiB free")
     assert labels(required).equals(labels(cpu))
     assert len(set(device.read_text().split()) - owners) == 1

@@ -286,7 +286,7 @@ from cellstrata.tasks.kernels.engines import PartitionSpec
 from tests.tasks.small import karate
 for name in set(ENGINES) - {"rapids"}:
     partition(karate(), PartitionSpec("leiden", 1.0), load_engine(name))
-heavy = "matplotlib plotly scanpy umap numba prefect anndata pandas cupy cugraph torch".split()
+heavy = "matplotlib plotly scanpy umap prefect anndata pandas cupy cugraph torch".split()
 found = [name for name in heavy if name in sys.modules]
 assert not found, found
 import matplotlib  # still there for whoever wants it

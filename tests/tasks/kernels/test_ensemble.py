@@ -94,7 +94,7 @@ def test_a_cell_that_all_runs_put_into_the_wrong_cluster_finds_its_own() -> None
     wrong[9] = 1  # one core with its neighbor beyond the bridge, in every run
     other = wrong.copy()
     other[3] = 2
-    for engine in (None, lambda: load_engine("igraph").prepare(graph)):
+    for engine in (None, lambda: load_engine("cellstrata").prepare(graph)):
         found = consensus(graph, SPEC, [wrong, other], engine)
         assert np.array_equal(number_by_size(found.labels)[0], halves)
 

@@ -25,21 +25,21 @@ ONE = GpuStatus("", "A100", 1, 2**35, "pylibcugraph", "pylibcugraph 26.10.0, cup
 FEW, MANY, LIMIT = 812, 250_000, 100_000
 
 TABLE: list[tuple[Wish, int, GpuStatus, str | None, Choice | None]] = [
-    ("cpu", MANY, ONE, None, Choice("igraph", "the default")),
+    ("cpu", MANY, ONE, None, Choice("cellstrata", "the default")),
     ("cpu", MANY, ONE, "leidenalg", Choice("leidenalg", "asked for")),
-    ("cpu", MANY, ONE, "rapids", Choice("igraph", "igraph instead of rapids: use_gpu is false")),
-    ("auto", MANY, NONE, None, Choice("igraph", "no device: cupy is not installed")),
-    ("auto", FEW, NONE, None, Choice("igraph", "no device: cupy is not installed")),
+    ("cpu", MANY, ONE, "rapids", Choice("cellstrata", "cellstrata instead of rapids: use_gpu is false")),
+    ("auto", MANY, NONE, None, Choice("cellstrata", "no device: cupy is not installed")),
+    ("auto", FEW, NONE, None, Choice("cellstrata", "no device: cupy is not installed")),
     ("auto", MANY, NONE, "libreville", Choice("libreville", "asked for")),
-    ("auto", FEW, ONE, None, Choice("igraph", "812 cells < n_cell_cpu 100000")),
-    ("auto", LIMIT - 1, ONE, None, Choice("igraph", "99999 cells < n_cell_cpu 100000")),
+    ("auto", FEW, ONE, None, Choice("cellstrata", "812 cells < n_cell_cpu 100000")),
+    ("auto", LIMIT - 1, ONE, None, Choice("cellstrata", "99999 cells < n_cell_cpu 100000")),
     ("auto", LIMIT, ONE, None, Choice("rapids", "100000 cells >= n_cell_cpu 100000, on A100")),
     ("auto", MANY, ONE, "igraph", Choice("igraph", "asked for")),
     ("auto", MANY, ONE, "rapids", Choice("rapids", "250000 cells >= n_cell_cpu 100000, on A100")),
-    ("auto", FEW, ONE, "rapids", Choice("igraph", "812 cells < n_cell_cpu 100000")),
+    ("auto", FEW, ONE, "rapids", Choice("cellstrata", "812 cells < n_cell_cpu 100000")),
     ("required", MANY, NONE, None, None),
     ("required", FEW, NONE, "igraph", None),
-    ("required", FEW, ONE, None, Choice("igraph", "812 cells < n_cell_cpu 100000")),
+    ("required", FEW, ONE, None, Choice("cellstrata", "812 cells < n_cell_cpu 100000")),
     ("required", MANY, ONE, None, Choice("rapids", "250000 cells >= n_cell_cpu 100000, on A100")),
     ("required", MANY, ONE, "leidenalg", Choice("leidenalg", "asked for")),
 ]
@@ -63,10 +63,10 @@ def test_placement_takes_the_gates_and_keys_of_a_dataset() -> None:
     asked = settings(use_gpu=True, n_cell_cpu=50, max_cluster_factor=7, gpu_check=0.25)
     placement = placement_of(asked, True, ONE)
     assert (placement.wish, placement.max_cluster_factor, placement.gpu_check) == ("auto", 7, 0.25)
-    assert [placement.choose(n).engine for n in (49, 50)] == ["igraph", "rapids"]
+    assert [placement.choose(n).engine for n in (49, 50)] == ["cellstrata", "rapids"]
     assert [placement.knn_method(n) for n in (49, 50)] == [None, "cuvs-1"]
     assert [placement.umap_method(n) for n in (49, 50)] == [None, "cuml-1"]
-    assert placement_of(asked, False, ONE).choose(10**6).engine == "igraph"
+    assert placement_of(asked, False, ONE).choose(10**6).engine == "cellstrata"
     with pytest.raises(GpuUnavailable):
         placement_of(asked, "required", NONE)
     without_search = replace(ONE, knn="", umap="")
@@ -196,12 +196,12 @@ def test_the_cpu_repeats_what_a_gpu_did_wrong(name: str, caplog: pytest.LogCaptu
     spec = PartitionSpec("leiden", resolution, n_iterations=3, seed=4)
     with caplog.at_level(logging.WARNING, "cellstrata.gpu"):
         found = run(engine, spec)
-    plain = partition(GRAPH, spec, load_engine("igraph"))
+    plain = partition(GRAPH, spec, load_engine("cellstrata"))
     assert found.fallback is not None
     assert reason in found.fallback
     assert "\n" not in found.fallback
     assert found.fallback in caplog.text
-    assert (found.engine, found.engine_version) == ("igraph", plain.engine_version)
+    assert (found.engine, found.engine_version) == ("cellstrata", plain.engine_version)
     np.testing.assert_array_equal(found.labels, plain.labels)  # the same parameters
     assert asdict(replace(found, labels=0, fallback=None)) == asdict(replace(plain, labels=0))
 
@@ -239,7 +239,7 @@ def test_equality_with_a_trivial_partition_is_legitimate() -> None:
 
 def test_without_weights_edges_are_counted_alike() -> None:
     light = Graph(N, GRAPH.edges, np.where(np.arange(len(GRAPH.edges)) % 2, 1e-6, 1).astype(np.float32))
-    engine = load_engine("igraph")
+    engine = load_engine("cellstrata")
     found = partition(light, PartitionSpec("leiden", 1.0, use_weights=False), engine)
     spec = PartitionSpec("leiden", 1.0, use_weights=False)
     assert bad_partition(light, found.labels, found.sizes, spec, 500) is None

@@ -82,9 +82,9 @@ def test_every_level_has_its_threshold(installed: Installed, tmp_path: Path) -> 
     grown = grow(plan, cache_at(tmp_path))
     tried = [outcome for outcome in grown.tree.outcomes.values() if outcome.spec]
     engines = {outcome.facts.engine for outcome in tried}
-    assert engines == {"igraph", "rapids"}
+    assert engines == {"cellstrata", "rapids"}
     for outcome in tried:
-        assert outcome.facts.engine == ("rapids" if outcome.n_cells >= 60 else "igraph")
+        assert outcome.facts.engine == ("rapids" if outcome.n_cells >= 60 else "cellstrata")
         told = outcome.facts.engine_reason
         assert told == plan.placement.choose(outcome.n_cells).reason
         assert (f"{outcome.n_cells} cells < n_cell_cpu 60" == told) == (outcome.n_cells < 60)
@@ -173,7 +173,7 @@ def test_a_fallback_is_kept_under_the_key_of_what_was_asked(installed: Installed
     assert found.key == key != node_key(plain, root(plain), cache)
     assert found.facts.fallback == "the GPU failed (ZeroDivisionError: division by zero)"
     assert found.facts.fallback in caplog.text
-    assert found.facts.engine == "igraph"
+    assert found.facts.engine == "cellstrata"
     assert found.facts.asked_engine.startswith("pylibcugraph")
     assert not cache.find(node_key(plain, root(plain), cache), "split")
     again = split(plan, root(plan), cache)
@@ -183,7 +183,7 @@ def test_a_fallback_is_kept_under_the_key_of_what_was_asked(installed: Installed
     row = tree_table([grown.tree]).set_index("cluster").loc["all"]
     assert row["fallback"] == found.facts.fallback
     assert column_facts([grown.tree])["leiden_0.5_1"].gpu == GpuSummary(fallbacks=1, checked=0, checks=None)
-    assert column_facts([grown.tree])["leiden_0.5_1"].engine == "igraph"
+    assert column_facts([grown.tree])["leiden_0.5_1"].engine == "cellstrata"
 
 
 def test_a_worker_that_sees_no_device_says_so(installed: Installed, tmp_path: Path) -> None:
@@ -229,13 +229,13 @@ def test_a_sample_is_checked_on_the_cpu(installed: Installed, tmp_path: Path) ->
     assert told.gpu.checks is not None
     assert told.gpu.checked == told.to_json()["gpu_checked"] == 1
     assert told.gpu.checks.mean_ari == grown.tree.outcomes[()].facts.gpu_check.ari
-    assert json.loads(tree_table([grown.tree])["gpu_check"].iloc[0])["engine"].startswith("igraph")
+    assert json.loads(tree_table([grown.tree])["gpu_check"].iloc[0])["engine"].startswith("cellstrata")
 
 
 def test_the_comparison_with_the_cpu(tmp_path: Path) -> None:
     cache = cache_at(tmp_path)
     graph, spec = graph_of(CELLS), PartitionSpec("leiden", 0.5)
-    same = partition(graph, spec, load_engine("igraph"))
+    same = partition(graph, spec, load_engine("cellstrata"))
     found = check_on_cpu(graph, spec, same)
     assert (found.ari, found.modularity_gap) == (1.0, 0.0)
     worse = replace(same, labels=np.arange(len(CELLS), dtype=np.int32), sizes=[1] * len(CELLS), quality=-0.5)
@@ -370,7 +370,7 @@ def test_the_result_and_explain_tell_of_it(installed: Installed, tmp_path: Path,
     assert level.split.gpu_check is not None
     assert level.split.gpu_check.n_clusters_gpu == facts["n_clusters"]
     text = "\n".join(lines(explain(Place(made.url), "0", column="leiden_0.5_1")))
-    assert "by igraph" in text
+    assert "by cellstrata" in text
     assert "ARI" in text
     sys.modules["pylibcugraph"].leiden = lambda **_: {}["gone"]  # type: ignore[attr-defined]
     split_module.prepared_graph.clear()

@@ -98,7 +98,7 @@ def test_clusters_of_three_levels_are_explained_as_they_were_made(made: Made) ->
             assert (split.n_neighbors, split.metric) == (spec.neighbors.n_neighbors, spec.neighbors.metric)
             assert (split.graph, split.embedding, split.use_weights) == ("computed", "X_pca", True)
             assert split.modularity == pytest.approx(outcome.facts.modularity)
-            assert str(split.engine).startswith("igraph")
+            assert str(split.engine).startswith("cellstrata")
             assert split.engine_reason == "the default"
             assert split.from_cache is False
             assert datetime.now(UTC) - datetime.fromisoformat(str(split.created)) < timedelta(hours=1)

@@ -48,7 +48,7 @@ def found(cache: Cache, plan: TreePlan) -> NodeSplit:
 
 
 def test_a_single_run_has_the_key_and_record_that_it_always_had() -> None:
-    igraph = load_engine("igraph")
+    igraph = load_engine("cellstrata")
     single = split_key("g", PartitionSpec("leiden", 0.5), igraph)
     assert split_key("g", PartitionSpec("leiden", 0.5, ensemble=1), igraph) == single
     keys = {split_key("g", PartitionSpec("leiden", 0.5, ensemble=number), igraph) for number in (1, 2, 8, "auto")}
@@ -59,9 +59,9 @@ def test_a_single_run_has_the_key_and_record_that_it_always_had() -> None:
 
 def test_the_way_in_which_runs_are_joined_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     specs = [replace(SPEC, ensemble=number) for number in (1, 8)]
-    before = [split_key("g", spec, load_engine("igraph")) for spec in specs]
+    before = [split_key("g", spec, load_engine("cellstrata")) for spec in specs]
     monkeypatch.setattr(ensemble, "SCHEME", ensemble.SCHEME + 1)
-    after = [split_key("g", spec, load_engine("igraph")) for spec in specs]
+    after = [split_key("g", spec, load_engine("cellstrata")) for spec in specs]
     assert after[0] == before[0]
     assert after[1] != before[1]
 
@@ -94,9 +94,9 @@ def test_it_keeps_what_its_runs_know(tmp_path: Any, kept: bool) -> None:
     assert stability is not None
     assert (stability.shape, stability.dtype) == (CLOUD.shape[:1], np.float32)
     graph = graph_of(CLOUD)
-    runs = [partition(graph, ensemble.run_spec(SPEC, number), load_engine("igraph")) for number in range(4)]
+    runs = [partition(graph, ensemble.run_spec(SPEC, number), load_engine("cellstrata")) for number in range(4)]
     assert facts.quality >= max(run.quality for run in runs)
-    direct = partition(graph, replace(SPEC, ensemble=4), load_engine("igraph"))
+    direct = partition(graph, replace(SPEC, ensemble=4), load_engine("cellstrata"))
     assert np.array_equal(again.labels(cache), direct.labels)
     assert direct.joined is not None
     assert np.array_equal(stability, direct.joined.stability.cells)
@@ -110,7 +110,7 @@ def test_a_larger_ensemble_computes_only_the_further_runs(tmp_path: Any, monkeyp
     cache = cache_at(tmp_path)
     plan = plan_for(cache, CLOUD, resolution=1.0)
     seeds: list[int] = []
-    engine = load_engine("igraph")
+    engine = load_engine("cellstrata")
 
     def noting(self: object, prepared: Any, spec: PartitionSpec) -> Any:
         seeds.append(spec.seed)

@@ -165,7 +165,7 @@ def test_evidence_is_found_again_and_judged_by_any_bound(cache: Cache) -> None:
     assert judge(plan, pending, found, cache).wanted
     gathered = gather_evidence(plan, pending, found, cache)
     assert gathered.computed
-    assert gathered.evidence.replicability == 1.0
+    assert gathered.evidence.replicability > 0.9
     assert not gather_evidence(plan, pending, found, cache).computed
     again = gather_evidence(plan, pending, found, cache, refresh=True)
     assert replace(again.evidence, seconds=0) == replace(gathered.evidence, seconds=0)
