@@ -17,7 +17,8 @@ from cellstrata.tasks.cache.cache import Cache
 from cellstrata.tasks.imports.turns import IMPORTING
 from cellstrata.tasks.inputs.level_1 import GraphRequest, Level1
 from cellstrata.tasks.trees.graphs import find_graph
-from cellstrata.tasks.trees.root_graph import RootGraph, compute_neighbors
+from cellstrata.tasks.trees.root_graph import RootGraph
+from cellstrata.tasks.workers.readiness import first_graph, get_ready
 
 AT_MOST = 2  # datasets; the others' graphs are computed when their turn comes
 NO_GRAPH = "0" * 64  # no key: to look for it makes a worker import what it needs, and open its cache
@@ -44,17 +45,18 @@ def start_graphs(run: Run) -> None:
         if request is not None and request.key not in run.graphs and request.find(cache) is None:
             arguments: tuple[Any, ...] = request.arguments(cache, executor.threads)
             name = f"{source.name} · neighbors · {source.n_cells:,} cells"
-            run.graphs[request.key] = threads.submit(run.compute, name, "pool", compute_neighbors, *arguments)
-            threads.submit(_wake, executor, run.graphs[request.key], cache)
+            engine = level_1.placement.choose(0).engine  # the CPU's: a GPU's owner loads its own
+            run.graphs[request.key] = threads.submit(run.compute, name, "pool", first_graph, engine, *arguments)
+            threads.submit(_wake, executor, engine, run.graphs[request.key], cache)
     threads.shutdown(wait=False)
 
 
-def _wake(executor: Executor, graph: Future[RootGraph], cache: Cache) -> None:
+def _wake(executor: Executor, engine: str, graph: Future[RootGraph], cache: Cache) -> None:
     """Start the workers that the first splits will need, when the graph no longer takes all CPUs."""
     key = graph.result().key
     with ThreadPoolExecutor(WOKEN) as threads:
         for _ in range(min(WOKEN, executor.at_once)):
-            threads.submit(executor.run, find_graph, cache, key)
+            threads.submit(executor.run, get_ready, cache, engine, key)
 
 
 @cache
