@@ -38,15 +38,15 @@ class Task:
         """The file's name."""
         return Path(self.path).stem
 
-    def config(self, place: Path) -> Path:
-        """Write the task as a configuration whose output and cache are below `place`."""
+    def config(self, place: Path, checkout: Path | None = None) -> Path:
+        """Write the task as a configuration whose output and cache are below `place`, for a checkout of old, too."""
         clustering = {
             "algorithm": "leiden",
             "resolutions": list(self.resolutions),
             "hierarchy": self.depth,
             "recompute_neighbors": True,
             "neighbors": {"use_rep": self.use_rep, "n_neighbors": self.n_neighbors},
-            "ensemble": self.ensemble,
+            **({} if is_old(checkout) else {"ensemble": self.ensemble}),
             **self.more,
         }
         datasets = {"data": {"input": {"clustering": {"file": self.path}}, "clustering": clustering}}
@@ -91,7 +91,7 @@ def _bare_loop(task: Task) -> Iterator[Run]:
 def _ours(task: Task, server: str | None, home: str, checkout: Path | None = None) -> Iterator[Run]:
     """Our command, cold and warm; `server` is that of a running one, None for our own; `checkout` another's."""
     with tempfile.TemporaryDirectory() as folder:
-        config = task.config(Path(folder))
+        config = task.config(Path(folder), checkout)
         for what in ("cold", "warm"):
             run, document = command(config, server, home, checkout)
             report = document["datasets"]["data/file"]
@@ -121,14 +121,20 @@ def command(
     """
     environment = os.environ | {"PREFECT_HOME": home}
     environment.pop("PREFECT_API_URL", None)
+    module = "cellstrata.flows.commands.command"
     if checkout is not None:
-        environment["PYTHONPATH"] = f"{checkout.resolve()}/src"
+        old = is_old(checkout)
+        environment["PYTHONPATH"] = str(checkout.resolve() / ("" if old else "src"))
+        module = "flows.command" if old else module
     if server:
         environment["PREFECT_API_URL"] = server
-    run = measure(
-        [sys.executable, "-m", "cellstrata.flows.commands.command", "run", str(config), "--json"], environment
-    )
+    run = measure([sys.executable, "-P", "-m", module, "run", str(config), "--json"], environment)
     return run, json.loads(run.stdout.splitlines()[-1])
+
+
+def is_old(checkout: Path | None) -> bool:
+    """Tell whether a checkout is of before the package had a name of its own; such knew of no ensembles."""
+    return checkout is not None and not (checkout / "src").exists()
 
 
 def row(data: str, what: str, runs: list[Measured], **facts: Any) -> dict[str, Any]:

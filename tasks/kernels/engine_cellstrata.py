@@ -26,7 +26,7 @@ Labels = npt.NDArray[np.int32]
 
 @dataclass(frozen=True)
 class Ordered:
-    """An adjacency in an order of our own: its i-th vertex is `order[i]`, (n,) int32, of the graph."""
+    """A graph in an order of our own: the i-th vertex of its adjacency is `order[i]`, (n,) int32."""
 
     order: npt.NDArray[np.int32]
     adjacency: Adjacency
@@ -36,19 +36,24 @@ class Ordered:
     ) -> Labels:
         """Return a partition of the graph, (n,) int32 in any numbering, from each vertex alone or from a `start`."""
         with IMPORTING:
-            from cellstrata.tasks.kernels.leiden import leiden
+            from cellstrata.tasks.kernels.leiden import leiden, number
 
         n = len(self.order)
-        member = np.arange(n, dtype=np.int32) if start is None else np.ascontiguousarray(start[self.order], np.int32)
-        gamma = resolution / float(self.adjacency.strengths.sum())
+        member = np.arange(n, dtype=np.int32)
+        if start is not None:  # numbered by first vertex: the names of clusters decide nothing
+            member = np.ascontiguousarray(start[self.order], np.int32)
+            number(member)
         found = np.empty(n, np.int32)
-        found[self.order] = leiden(*self.adjacency, gamma, member, seed, n_iterations, refining)
+        found[self.order] = leiden(self.adjacency, resolution, member, seed, n_iterations, refining=refining)
         return found
 
     def unweighted(self) -> Ordered:
         """Return it with all weights 1."""
+        with IMPORTING:
+            from cellstrata.tasks.kernels.adjacency import adjacency
+
         starts, targets, weights, _ = self.adjacency
-        return Ordered(self.order, _adjacency(starts, targets, np.ones_like(weights)))
+        return Ordered(self.order, adjacency(starts, targets, np.ones_like(weights)))
 
 
 def ordered(
@@ -57,7 +62,7 @@ def ordered(
     weights: npt.NDArray[np.floating],
     strengths: npt.NDArray[np.float64] | None = None,
 ) -> Ordered:
-    """Return the adjacency of edges, (m, 2), each once, with weights (m,), breadth first.
+    """Return the graph of edges, (m, 2), each once, with weights (m,), breadth first.
 
     `strengths` (n_vertices,) are those of vertices that are groups, which have weight within themselves; else each
     vertex has the sum of its edges.
@@ -65,19 +70,11 @@ def ordered(
     with IMPORTING:
         from cellstrata.tasks.kernels.adjacency import both_ways, breadth_first, in_order
 
-    rows = both_ways(n_vertices, np.ascontiguousarray(edges, np.int32), np.ascontiguousarray(weights, np.float32))
-    order = breadth_first(rows[0], rows[1])
-    moved = _adjacency(*in_order(*rows, order))
+    graph = both_ways(n_vertices, edges, weights)
     if strengths is not None:
-        moved = moved._replace(strengths=np.ascontiguousarray(strengths[order], np.float64))
-    return Ordered(order, moved)
-
-
-def _adjacency(starts: Any, targets: Any, weights: Any) -> Adjacency:
-    with IMPORTING:
-        from cellstrata.tasks.kernels.adjacency import Adjacency, row_sums
-
-    return Adjacency(starts, targets, weights, row_sums(starts, weights))
+        graph = graph._replace(strengths=np.ascontiguousarray(strengths, np.float64))
+    order = breadth_first(graph)
+    return Ordered(order, in_order(graph, order))
 
 
 class CellstrataEngine:

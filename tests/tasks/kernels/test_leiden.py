@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse.csgraph import connected_components
 
-from cellstrata.tasks.kernels import leiden
+from cellstrata.tasks.kernels import leiden, leiden_loops
 from cellstrata.tasks.kernels.engine_cellstrata import CellstrataEngine, ordered
 from cellstrata.tasks.kernels.engines import PartitionSpec, engine_version
 from cellstrata.tasks.kernels.graph import Graph, from_adjacency
@@ -101,7 +101,7 @@ def test_groups_count_with_what_is_within_them() -> None:
     found = labels_of(graph, 0.5)
     rows = ordered(graph.n_vertices, graph.edges, graph.weights)
     part = np.ascontiguousarray(found[rows.order])
-    starts, targets, weights, strengths = leiden.contract(*rows.adjacency, part, int(part.max()) + 1)
+    starts, targets, weights, strengths = leiden.contract(rows.adjacency, part, int(part.max()) + 1)
     total = rows.adjacency.strengths.sum()
     assert strengths.sum() == pytest.approx(total)
     within = 1 - weights.astype(np.float64).sum() / total
@@ -140,7 +140,7 @@ def test_labels_are_those_that_the_key_stands_for() -> None:
 
 def test_numbers_are_drawn_evenly_below_a_limit() -> None:
     state = leiden.generator(3)
-    drawn = np.array([leiden.below(state, 7) for _ in range(7000)])
+    drawn = np.array([leiden_loops.below(state, 7) for _ in range(7000)])
     assert set(drawn) == set(range(7))
     assert abs(np.bincount(drawn) - 1000).max() < 150
     order = leiden.visiting_order(5000, leiden.generator(1))
@@ -151,10 +151,11 @@ def test_numbers_are_drawn_evenly_below_a_limit() -> None:
 WHERE_NOTHING_CAN_BE_KEPT = """
 import numba.core.caching as caching
 caching.CacheImpl._locator_classes = []
-from cellstrata.tasks.kernels.adjacency import breadth_first
 import numpy as np
-found = breadth_first(np.array([0, 1, 2]), np.array([1, 0], np.int32))
-assert found.tolist() == [0, 1], found
+from cellstrata.tasks.kernels.leiden_loops import number_labels
+labels = np.array([5, 5, 0], np.int32)
+assert number_labels(labels, np.full(6, -1, np.int32)) == 2
+assert labels.tolist() == [0, 0, 1]
 """
 
 
@@ -163,8 +164,8 @@ def test_it_compiles_where_nothing_can_be_kept() -> None:
 
 
 def test_what_is_compiled_is_kept(tmp_path: Path) -> None:
-    code = "import numpy as np\nfrom cellstrata.tasks.kernels.adjacency import breadth_first as f\n"
-    code += "f(np.array([0, 1, 2]), np.array([1, 0], np.int32))\nprint(sum(f.stats.cache_hits.values()))"
+    code = "import numpy as np\nfrom cellstrata.tasks.kernels.leiden_loops import number_labels as f\n"
+    code += "f(np.zeros(1, np.int32), np.full(1, -1, np.int32))\nprint(sum(f.stats.cache_hits.values()))"
     run = [sys.executable, "-c", code]
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
     hits = [subprocess.run(run, check=True, env=environment, capture_output=True, text=True).stdout for _ in range(2)]
