@@ -16,7 +16,7 @@ from cellstrata.configs.evidence import EvidenceConfig
 from cellstrata.tasks.advice.resolution_facts import ResolutionFacts, resolution_facts, sweep_plan
 from cellstrata.tasks.advice.sweep import next_resolutions
 from cellstrata.tasks.kernels.connectivities import connectivities
-from cellstrata.tasks.kernels.engines import PartitionSpec, load_engine
+from cellstrata.tasks.kernels.engines import STAND_IN, PartitionSpec, load_engine
 from cellstrata.tasks.kernels.knn import nearest_neighbors
 from cellstrata.tasks.kernels.partition import partition
 from cellstrata.tasks.kernels.rand_index import adjusted_rand_index
@@ -78,7 +78,7 @@ def _bootstraps(points: Floats, labels: Mapping[float, Labels]) -> dict[float, f
         rows = np.sort(np.random.default_rng(number).permutation(len(points))[: int(SHARE * len(points))])
         graph = connectivities(nearest_neighbors(np.ascontiguousarray(points[rows]), 15))
         for resolution, whole in labels.items():
-            own = partition(graph, PartitionSpec("leiden", resolution, seed=number), load_engine("igraph")).labels
+            own = partition(graph, PartitionSpec("leiden", resolution, seed=number), load_engine(STAND_IN)).labels
             found[resolution].append(adjusted_rand_index(own, whole[rows]))
     return {resolution: float(np.mean(each)) for resolution, each in found.items()}
 

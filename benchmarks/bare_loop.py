@@ -11,7 +11,7 @@ import numpy as np
 from benchmarks.cluster_neighbors import ClusterNeighbors
 from cellstrata.tasks.elements.reading import open_anndata, read_obsm
 from cellstrata.tasks.kernels.connectivities import connectivities
-from cellstrata.tasks.kernels.engines import PartitionSpec, load_engine
+from cellstrata.tasks.kernels.engines import STAND_IN, PartitionSpec, load_engine
 from cellstrata.tasks.kernels.partition import partition
 from cellstrata.tasks.stores.places import Place
 
@@ -23,7 +23,7 @@ def bare_loop(path: str, use_rep: str, resolutions: list[float], depth: int, n_n
     """
     with open_anndata(Place(path)) as root:
         embedding = read_obsm(root, use_rep)
-    engine = load_engine("igraph")
+    engine = load_engine(STAND_IN)
     neighbors = ClusterNeighbors(embedding, n_neighbors)
     graph = connectivities(neighbors.whole())
     prepared = engine.prepare(graph)

@@ -23,7 +23,7 @@ from benchmarks.rows import KNOWN
 from benchmarks.server import running_server
 from cellstrata.tasks.expression.stored_blocks import Block
 from cellstrata.tasks.kernels.connectivities import connectivities
-from cellstrata.tasks.kernels.engines import PartitionSpec, load_engine
+from cellstrata.tasks.kernels.engines import STAND_IN, PartitionSpec, load_engine
 from cellstrata.tasks.kernels.knn import nearest_neighbors
 from cellstrata.tasks.kernels.partition import partition
 from cellstrata.tasks.markers.child_markers import child_markers
@@ -75,7 +75,7 @@ def clouds() -> Iterator[dict[str, Any]]:
             graph = connectivities(nearest_neighbors(np.asarray(data.obsm["X_pca"], np.float32), 15))
             block = Block(data.X.tocsr(), slice(0, n), slice(0, GENES))
             for resolution in (0.2, 0.5, 1.0, 2.0):
-                labels = partition(graph, PartitionSpec("leiden", resolution), load_engine("igraph")).labels
+                labels = partition(graph, PartitionSpec("leiden", resolution), load_engine(STAND_IN)).labels
                 parts = int(labels.max()) + 1
                 (of,) = moments([block], [labels], GENES)
                 told = child_markers([of.group(np.array([part])) for part in range(parts)])

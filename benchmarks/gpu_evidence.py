@@ -30,7 +30,7 @@ from benchmarks.planted import planted_graph
 from benchmarks.server import running_server
 from benchmarks.synthetic import write_synthetic
 from cellstrata.tasks.kernels.connectivities import connectivities
-from cellstrata.tasks.kernels.engines import Engine, PartitionSpec, load_engine
+from cellstrata.tasks.kernels.engines import STAND_IN, Engine, PartitionSpec, load_engine
 from cellstrata.tasks.kernels.ensemble import consensus, run_spec
 from cellstrata.tasks.kernels.gpu import GpuStatus, gpu_status
 from cellstrata.tasks.kernels.guard import bad_partition
@@ -199,7 +199,7 @@ def evidence(status: GpuStatus, sizes: tuple[int, ...], cells: int, commit: str)
     """Yield what the file says so far, after each part: the smaller graphs first, the largest last."""
     import cupy
 
-    gpu, cpu = load_engine("rapids"), load_engine("igraph")
+    gpu, cpu = load_engine("rapids"), load_engine(STAND_IN)
     found: dict[str, Any] = {
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": commit or _git("rev-parse", "HEAD"),

@@ -2,7 +2,7 @@
 
 Each file is an h5ad with X_pca. Parts, all unless `--parts` names some:
 
-- `level1`: single runs of igraph's Leiden, converged ones, the best of eight of those, and ensembles;
+- `level1`: single runs of ours and of igraph's Leiden, igraph's converged, the best of eight of those, and ensembles;
 - `trees`: three levels with several seeds, single, as ensembles and the ancestor's way: how far seeds agree at each
   level, and how far the best column agrees with known labels;
 - `bound`: what `auto` asks of the agreement of its first runs.

@@ -14,7 +14,7 @@ import numpy as np
 from benchmarks.quality_partitions import Row, agreements
 from benchmarks.quality_trees import NEIGHBORS, Data
 from cellstrata.tasks.kernels.connectivities import connectivities
-from cellstrata.tasks.kernels.engines import PartitionSpec, load_engine
+from cellstrata.tasks.kernels.engines import STAND_IN, PartitionSpec, load_engine
 from cellstrata.tasks.kernels.ensemble import FEW, MOST, agreement, consensus, run_spec
 from cellstrata.tasks.kernels.graph import Graph
 from cellstrata.tasks.kernels.knn import nearest_neighbors
@@ -53,7 +53,7 @@ def _points(data: Data, resolution: float, seeds: int) -> Iterator[tuple[float, 
 
 
 def _point(graph: Graph, spec: PartitionSpec, seeds: int) -> tuple[float, float, float]:
-    engine = load_engine("igraph")
+    engine = load_engine(STAND_IN)
     form = engine.prepare(graph)
     few, most, agreed = [], [], []
     for seed in range(seeds):

@@ -11,8 +11,9 @@ from typing import Any
 from benchmarks.rows import TITLES, data_title
 
 WAYS = {
-    "single": ("#999999", "o"),
-    "single, converged": ("#999999", "s"),
+    "igraph": ("#999999", "o"),
+    "igraph, converged": ("#999999", "s"),
+    "single": ("#000000", "o"),
     "best of 8 converged": ("#555555", "s"),
     "ensemble 8": ("#0072B2", "o"),
     "ensemble 16": ("#009E73", "o"),

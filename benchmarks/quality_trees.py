@@ -19,7 +19,7 @@ from benchmarks.quality_kept import Kept, Labels, Timed
 from benchmarks.quality_partitions import Row, agreements
 from cellstrata.tasks.elements.reading import obs_columns, open_anndata, read_obs_column, read_obsm
 from cellstrata.tasks.kernels.connectivities import connectivities
-from cellstrata.tasks.kernels.engines import PartitionSpec, load_engine
+from cellstrata.tasks.kernels.engines import STAND_IN, PartitionSpec, load_engine
 from cellstrata.tasks.kernels.ensemble import SCHEME
 from cellstrata.tasks.kernels.graph import Graph
 from cellstrata.tasks.kernels.partition import partition
@@ -65,7 +65,7 @@ class Data:
         """Return the labels of each level, (levels, n) int32."""
         spec = PartitionSpec("leiden", resolution, n_iterations=2, seed=seed, ensemble=ensemble)  # type: ignore[arg-type]
         scheme = "" if ensemble == 1 else f"scheme {SCHEME} "
-        name = f"{self.name} {resolution} tree {scheme}{ensemble} seed {seed}"
+        name = f"{self.name} {resolution} tree by {STAND_IN} {scheme}{ensemble} seed {seed}"
         return self.kept.get(name, lambda: _grown(self.graph, self.neighbors, spec))
 
     def ancestor(self, resolution: float, seed: int) -> Timed:
@@ -86,7 +86,7 @@ class Data:
 
 
 def _grown(graph: Graph, neighbors: ClusterNeighbors, spec: PartitionSpec) -> Labels:
-    engine = load_engine("igraph")
+    engine = load_engine(STAND_IN)
     levels = [partition(graph, spec, engine).labels]
     while len(levels) < DEPTH:
         below, taken = np.zeros(graph.n_vertices, np.int32), 0
