@@ -31,7 +31,7 @@ def main() -> None:
     parser.add_argument("data", nargs="+", help="h5ad or zarr files with an embedding")
     parser.add_argument("--use_rep", default="X_pca", help="the embedding (default: %(default)s)")
     parser.add_argument(
-        "--engines", nargs="+", default=["igraph:2", "libreville:2", "libreville:3"],
+        "--engines", nargs="+", default=["cellstrata:2", "igraph:2", "libreville:2"],
         help="names and iterations (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument("--json", help="write the measurements here")
@@ -50,7 +50,9 @@ def main() -> None:
 
 def measured(data: str, graph: Graph, name: str, n_iterations: int) -> list[dict[str, Any]]:
     """Return a row for each resolution."""
-    engine, started = load_engine(name), time.process_time()
+    engine = load_engine(name)
+    engine.partition(engine.prepare(graph), PartitionSpec("leiden", 1.0, n_iterations=1))  # what is compiled is loaded
+    started = time.process_time()
     prepared = engine.prepare(graph)
     preparing, rows = time.process_time() - started, []
     for resolution in RESOLUTIONS:
