@@ -51,13 +51,13 @@ def test_c27_the_graph_is_read_once_and_distances_never(one: Run, pbmc: Path, mo
 
 
 def test_c28_the_graph_is_built_once_for_all_resolutions(one: Run, pbmc: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from cellstrata.tasks.kernels import engine_igraph
+    from cellstrata.tasks.kernels import engine_cellstrata
 
     split.prepared_graph.clear()
-    built = counted(monkeypatch, engine_igraph, "to_igraph")
+    built = counted(monkeypatch, engine_cellstrata, "ordered")
     report = one(pbmc, {"resolutions": [0.31, 0.51, 0.81, 1.01]}, workers=1)
     assert report["splits"]["executed"] == 4
-    assert len([graph for (graph,) in built if graph.n_vertices == 700]) == 1
+    assert len([n_vertices for n_vertices, *_ in built if n_vertices == 700]) == 1
 
 
 def test_c29_a_worker_is_sent_row_numbers_and_no_data(tmp_path: Path) -> None:
