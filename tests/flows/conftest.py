@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import anndata
 import numpy as np
@@ -108,19 +111,47 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     return call
 
 
+Command = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def command(server: str, capsys: pytest.CaptureFixture[str]) -> Iterator[Command]:
+    """`cellstrata …` in this process, on the server of all tests; returns what a process of its own would.
+
+    That costs seconds of imports, and one without a server starts that too. `commands/test_command.py` tries
+    the command in a shell; what it says of a run, a plan or a wrong input is the same here.
+    """
+
+    def call(*words: Any) -> subprocess.CompletedProcess[str]:
+        from cellstrata.flows.commands.command import main
+
+        capsys.readouterr()
+        try:
+            code = main([*map(str, words)])
+        except SystemExit as ended:  # of the parser
+            code = int(ended.code or 0)
+        finally:
+            gc.unfreeze()  # a run sets all that it has imported apart; here garbage of other tests is among it
+        printed = capsys.readouterr()
+        return subprocess.CompletedProcess(words, code, printed.out, printed.err)
+
+    with patch.dict(os.environ):  # what a command sets there for its own process goes with the test
+        yield call
+
+
 Run = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture
 def run(server: str) -> Run:
-    """Run the flow on a configuration given as keywords of `RunConfig`."""
+    """Run the flow on a configuration given as keywords of `RunConfig`; without figures and report unless asked for."""
 
     def call(**config: Any) -> dict[str, Any]:
         from cellstrata.flows.cluster import cluster
         from cellstrata.flows.monitor.outcome import summary_of
 
         async def summary() -> dict[str, Any]:
-            asked = RunConfig(**{"runner": "threads", "workers": 2, "figures": False, **config})
+            asked = RunConfig(**{"runner": "threads", "workers": 2, "figures": False, "report": False, **config})
             return (await summary_of(await cluster(asked, return_state=True))).to_json()
 
         return asyncio.run(summary())

@@ -15,8 +15,8 @@ from rich.console import Console
 
 from cellstrata.flows.commands.advise import _table
 from cellstrata.tasks.advice.advice import Advice, advise
-from tests.flows.commands.test_command import cellstrata, config
-from tests.flows.conftest import Run
+from tests.flows.commands.test_command import config
+from tests.flows.conftest import Command, Run
 from tests.flows.outputs import labels
 from tests.tasks.advice.test_advice import facts
 from tests.tasks.small import graph_of
@@ -52,7 +52,7 @@ def advice_in(report: dict[str, Any]) -> Advice:
 
 
 def test_a_sweep_finds_the_resolutions_and_a_run_that_lists_them_computes_nothing(one: Run, planted: Path) -> None:
-    report = one(planted, {**SWEEP, "hierarchy": 2}, figures=True)
+    report = one(planted, {**SWEEP, "hierarchy": 2}, figures=True, report=True)
     found = advice_in(report)
     assert [found.to_json()] == report["advice"]
     assert found.advised in found.candidates
@@ -124,30 +124,32 @@ def test_a_stored_graph_is_swept_too(one: Run, planted: Path, tmp_path: Path) ->
     assert next(each.n_clusters for each in found.resolutions if each.resolution == found.advised) == GROUPS * PARTS
 
 
-def test_the_command_sweeps_alone_and_plan_and_run_go_on_from_there(server: str, tmp_path: Path, planted: Path) -> None:
+def test_the_command_sweeps_alone_and_plan_and_run_go_on_from_there(
+    command: Command, tmp_path: Path, planted: Path
+) -> None:
     path = config(tmp_path, planted, resolutions="auto", evidence={"halves": 2, "null": 2}, ensemble=1)
-    before = cellstrata("plan", path, "--json")
+    before = command("plan", path, "--json")
     assert before.returncode == 0, before.stderr
     planned = json.loads(before.stdout.splitlines()[-1])["datasets"]["d/f"]
     assert [tree["sweep"] for tree in planned["trees"]] == [True] * 8
     assert any("yet to be found" in notice for notice in planned["notices"])
-    done = cellstrata("advise", path, "--json", "--chart", str(tmp_path / "charts"), "--workers", "1", server=server)
+    done = command("advise", path, "--json", "--chart", str(tmp_path / "charts"), "--runner", "threads")
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout.splitlines()[-1])["datasets"]["d/f"]
     (found,) = map(Advice.from_json, report["advice"])
     assert found.said in done.stderr
     assert (tmp_path / "charts" / "d--f--leiden.png").read_bytes()[:4] == b"\x89PNG"
     assert not list((tmp_path / "out").rglob("*.zarr"))
-    after = json.loads(cellstrata("plan", path, "--json").stdout.splitlines()[-1])
+    after = json.loads(command("plan", path, "--json").stdout.splitlines()[-1])
     assert after["total"]["nothing_to_compute"]
     asked = [tree["resolution"] for tree in after["datasets"]["d/f"]["trees"] if "sweep" not in tree]
     assert tuple(asked) == found.candidates
-    ran = cellstrata("run", path, "--json", "--workers", "1", server=server)
+    ran = command("run", path, "--json", "--runner", "threads")
     result = json.loads(ran.stdout.splitlines()[-1])["datasets"]["d/f"]
     assert result["splits"]["executed"] == 0
     assert result["advice"] == report["advice"]
     assert f"d/f, leiden: {found.said}" in ran.stderr
-    explained = cellstrata("explain", result["output"], "--column", result["columns"][0])
+    explained = command("explain", result["output"], "--column", result["columns"][0])
     assert found.said in explained.stdout
 
 
@@ -166,13 +168,13 @@ def test_the_table_of_the_command_has_its_numbers_under_their_names() -> None:
     assert "not replicable" in second
 
 
-def test_plan_ends_where_two_datasets_sweep_the_same_cells(tmp_path: Path, planted: Path) -> None:
+def test_plan_ends_where_two_datasets_sweep_the_same_cells(command: Command, tmp_path: Path, planted: Path) -> None:
     path = config(tmp_path, planted, resolutions="auto", evidence={"halves": 2, "null": 2}, ensemble=1)
     document = json.loads(Path(path).read_text())
     document["DATASETS"]["e"] = {**document["DATASETS"]["d"]}
     document["DATASETS"]["e"]["clustering"] = {**document["DATASETS"]["d"]["clustering"], "hierarchy": 2}
     Path(path).write_text(json.dumps(document))
-    done = cellstrata("plan", path, "--json")
+    done = command("plan", path, "--json")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])["datasets"]
     assert [len(found[name]["trees"]) for name in ("d/f", "e/f")] == [8, 8]
@@ -197,11 +199,11 @@ def test_what_an_input_has_of_other_trees_is_told(one: Run, planted: Path, tmp_p
     assert (anndata.read_zarr(report["output"]).obs["leiden_7.0_1"] == "mine").all()
 
 
-def test_the_command_sets_what_is_listed_beside_the_sweep(server: str, tmp_path: Path, planted: Path) -> None:
+def test_the_command_sets_what_is_listed_beside_the_sweep(command: Command, tmp_path: Path, planted: Path) -> None:
     levels = {"levels": {1: {"resolution": 5.0}, 2: 1.0}}
     settings = {"evidence": {"halves": 2, "null": 2}, "ensemble": 1, "overwrite": False, "hierarchy": levels}
     path = config(tmp_path, planted, resolutions=[0.33], **settings)
-    done = cellstrata("advise", path, "--json", "--workers", "1", server=server)
+    done = command("advise", path, "--json", "--runner", "threads")
     assert done.returncode == 0, done.stderr
     (found,) = map(Advice.from_json, json.loads(done.stdout.splitlines()[-1])["datasets"]["d/f"]["advice"])
     resolutions = [each.resolution for each in found.resolutions]

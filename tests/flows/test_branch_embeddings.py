@@ -14,8 +14,8 @@ import zarr
 from anndata.io import read_elem
 
 from cellstrata.tasks.stores.digest import digest_array
-from tests.flows.commands.test_command import cellstrata, config
-from tests.flows.conftest import Run
+from tests.flows.commands.test_command import config
+from tests.flows.conftest import Command, Run
 from tests.flows.outputs import labels
 from tests.tasks.branches.planted import Rare, recovered
 
@@ -88,11 +88,11 @@ def test_evidence_and_rules_use_the_same_embedding(one: Run, planted_file: Path)
     assert tree.loc[tree["embedding"].str.startswith("hvg_pca"), "replicability"].notna().all()
 
 
-def test_the_plan_knows_of_them(planted_file: Path, tmp_path: Path) -> None:
+def test_the_plan_knows_of_them(planted_file: Path, command: Command, tmp_path: Path) -> None:
     path = config(tmp_path, planted_file, **(BASE | SECOND | {"ensemble": 1}))
-    done = cellstrata("run", path)
+    done = command("run", path, "--runner", "threads")
     assert done.returncode == 0, done.stderr
-    planned = cellstrata("plan", path, "--json")
+    planned = command("plan", path, "--json")
     levels = json.loads(planned.stdout)["datasets"]["d/f"]["trees"][0]["levels"]
     assert [level["to_compute"] for level in levels] == [0, 0]
     assert [level["unknown_cells"] for level in levels] == [0, 0]
@@ -109,21 +109,21 @@ def test_the_plan_knows_of_them(planted_file: Path, tmp_path: Path) -> None:
     ],
 )
 def test_wrong_expression_is_told_before_any_work(
-    planted_file: Path, tmp_path: Path, more: Any, said: list[str]
+    planted_file: Path, command: Command, tmp_path: Path, more: Any, said: list[str]
 ) -> None:
-    done = cellstrata("run", config(tmp_path, planted_file, **(BASE | {"hierarchy": 2} | more)))
+    done = command("run", config(tmp_path, planted_file, **(BASE | {"hierarchy": 2} | more)))
     assert done.returncode == 2
     for part in [*said, str(planted_file)]:
         assert part in done.stderr
     assert not list((tmp_path / "out").rglob("*.zarr"))
 
 
-def test_no_expression_at_all(tmp_path: Path) -> None:
+def test_no_expression_at_all(command: Command, tmp_path: Path) -> None:
     cells = np.random.default_rng(0).normal(size=(60, 5)).astype(np.float32)
     anndata.AnnData(obs=pd.DataFrame(index=[f"c{i}" for i in range(60)]), obsm={"X_pca": cells}).write_h5ad(
         tmp_path / "bare.h5ad"
     )
-    done = cellstrata("run", config(tmp_path, tmp_path / "bare.h5ad", hierarchy=2, embedding="pca"))
+    done = command("run", config(tmp_path, tmp_path / "bare.h5ad", hierarchy=2, embedding="pca"))
     assert done.returncode == 2
     assert "X" in done.stderr
     assert "it has no other expression values either" in done.stderr
@@ -174,13 +174,13 @@ def test_a_cluster_without_an_embedding_stays_whole(one: Run, flat: Path, tmp_pa
     assert labels(again).equals(labels(report))
 
 
-def test_the_plan_and_explain_know_of_such_clusters(flat: Path, tmp_path: Path) -> None:
+def test_the_plan_and_explain_know_of_such_clusters(flat: Path, command: Command, tmp_path: Path) -> None:
     asked = BASE | {"hierarchy": 2, "embedding": OWN, "min_cells": 10, "neighbors": {"n_neighbors": 5}, "ensemble": 1}
     path = config(tmp_path, flat, **(asked | {"resolutions": [0.1]}))
-    done = cellstrata("run", path)
+    done = command("run", path, "--runner", "threads")
     assert done.returncode == 0, done.stderr
     assert "no embedding of its own" in done.stderr
-    planned = cellstrata("plan", path, "--json")
+    planned = command("plan", path, "--json")
     (level,) = json.loads(planned.stdout)["datasets"]["d/f"]["trees"][0]["levels"][1:]
     assert level["left_whole"] == {"no embedding of its own": 1}
     assert [level["to_compute"], level["unknown_cells"], level["left_whole_cells"]] == [0, 0, 60]
@@ -227,12 +227,12 @@ def test_embeddings_are_published_where_they_are_asked_for(one: Run, flat: Path,
     assert not place.exists()
 
 
-def test_what_is_not_ours_stays(flat: Path, tmp_path: Path) -> None:
+def test_what_is_not_ours_stays(flat: Path, command: Command, tmp_path: Path) -> None:
     place = tmp_path / "out" / "clustering" / "dataset~d" / "file_id~f" / "embeddings.zarr"
     place.mkdir(parents=True)
     (place / "notes.txt").write_text("mine")
     path = config(tmp_path, flat, **(BASE | {"hierarchy": 2, "embedding": OWN, "publish_embeddings": True}))
-    done = cellstrata("run", path)
+    done = command("run", path, "--runner", "threads")
     assert done.returncode == 2
     assert f"{place}: stands where `publish_embeddings` writes" in done.stderr
     assert [each.name for each in place.iterdir()] == ["notes.txt"]

@@ -14,8 +14,8 @@ import scipy.sparse as sp
 
 from cellstrata.tasks.results.explain import explain
 from cellstrata.tasks.stores.places import Place
-from tests.flows.commands.test_command import cellstrata, config
-from tests.flows.conftest import Run
+from tests.flows.commands.test_command import config
+from tests.flows.conftest import Command, Run
 from tests.flows.outputs import entries, labels, tree_of
 
 SIZE, GENES, OWN = 110, 150, 12
@@ -114,15 +114,17 @@ def test_with_evidence_and_until_stable_and_found_anew(one: Run, file: Path, tmp
     assert all(after[key] > before[key] for key in before)
 
 
-def test_counts_and_values_that_are_not_there_are_told_before_any_work(file: Path, tmp_path: Path, one: Run) -> None:
+def test_counts_and_values_that_are_not_there_are_told_before_any_work(
+    file: Path, command: Command, tmp_path: Path, one: Run
+) -> None:
     data = anndata.read_h5ad(file)
     data.X = data.layers["counts"]
     data.write_h5ad(tmp_path / "counts.h5ad")
-    done = cellstrata("run", config(tmp_path, tmp_path / "counts.h5ad", **RULE))
+    done = command("run", config(tmp_path, tmp_path / "counts.h5ad", **RULE))
     assert done.returncode == 2
     for part in ("which are counts", "`stop: min_markers` asks for it", "`markers: {layer: counts, normalize: true}`"):
         assert part in done.stderr
-    done = cellstrata("run", config(tmp_path, file, **(RULE | {"markers": {"layer": "none"}})))
+    done = command("run", config(tmp_path, file, **(RULE | {"markers": {"layer": "none"}})))
     assert done.returncode == 2
     assert done.stderr.count("is not in the file") == 1
     assert not list((tmp_path / "out").rglob("*.zarr"))
@@ -131,17 +133,17 @@ def test_counts_and_values_that_are_not_there_are_told_before_any_work(file: Pat
     assert tree_of(report)["reason"].str.startswith("too few markers: 0").sum() == 1
 
 
-def test_what_plan_explain_and_the_report_tell(one: Run, file: Path, tmp_path: Path) -> None:
+def test_what_plan_explain_and_the_report_tell(one: Run, file: Path, command: Command, tmp_path: Path) -> None:
     one(file, BASE)
     path = config(tmp_path, file, ensemble=1, **RULE)
-    assert "1 without markers of children yet" in cellstrata("plan", path).stdout
-    report = one(file, RULE)
-    planned = cellstrata("plan", path)
+    assert "1 without markers of children yet" in command("plan", path).stdout
+    report = one(file, RULE, report=True)
+    planned = command("plan", path)
     assert "nothing to compute" in planned.stderr + planned.stdout
     assert "1 too few markers" in planned.stdout
     first = tree_of(report).query("level == 1").set_index("reason")["cluster"]
     refused = first["too few markers: 0 in the second child (needs 5)"]
-    explained = cellstrata("explain", report["output"], "--cluster", refused, "--column", "leiden_0.05_1").stdout
+    explained = command("explain", report["output"], "--cluster", refused, "--column", "leiden_0.05_1").stdout
     assert "over the sister that is most alike, its children have 0, 0 markers" in explained
     below = explain(Place(report["output"]), f"{first['']}_0", column="leiden_0.05_2")
     assert below.levels[-1].own is not None

@@ -18,7 +18,7 @@ import pytest
 from cellstrata.tasks.stores.digest import canonical_json, digest_array
 from tests import ROOT
 from tests.flows.commands.test_command import COMMAND, cellstrata, config
-from tests.flows.conftest import Run
+from tests.flows.conftest import Command, Run
 from tests.flows.outputs import entries, labels, tree_of
 
 DEPTHS = {"0": 2, "1": 1, "2": 2}  # of the planted tree, below its three groups
@@ -223,19 +223,19 @@ def records_there(folder: Path) -> bool:
         return False
 
 
-def test_what_plan_and_explain_tell(one: Run, planted: Path, server: str, tmp_path: Path) -> None:
+def test_what_plan_and_explain_tell(planted: Path, command: Command, tmp_path: Path) -> None:
     path = config(tmp_path, planted, ensemble=1, evidence=True, **STABLE)
-    planned = cellstrata("plan", path, "--json")
+    planned = command("plan", path, "--json")
     assert planned.returncode == 0, planned.stderr
     assert json.loads(planned.stdout)["total"]["nothing_to_compute"] is False
-    ran = cellstrata("run", path, "--json", server=server)
+    ran = command("run", path, "--json", "--runner", "threads")
     assert ran.returncode == 0, ran.stderr
     report = json.loads(ran.stdout.splitlines()[-1])["datasets"]["d/f"]
-    planned = cellstrata("plan", path)
+    planned = command("plan", path)
     assert "nothing to compute" in planned.stderr + planned.stdout
     assert "not replicable" in planned.stderr + planned.stdout
     assert "leiden 0.2     4" not in planned.stderr + planned.stdout  # of the bound of twelve levels
-    explained = cellstrata("explain", report["output"], "--cluster", "0_0", "--column", "leiden_0.2_2")
+    explained = command("explain", report["output"], "--cluster", "0_0", "--column", "leiden_0.2_2")
     assert "evidence   halves clustered apart agree with ARI " in explained.stdout
     assert "standard deviations from the nearest" in explained.stdout
     assert "cells of   donor: " in explained.stdout

@@ -31,7 +31,7 @@ def bucket(s3: str, proxy: FaultyProxy, tmp_path: Path) -> dict[str, Any]:
     store.write("in.h5ad", Path(write(tmp_path)).read_bytes())
     clustering = {"algorithm": "leiden", **RUN}
     return {
-        "output_dir": f"{s3}/out", "cache": f"{s3}/cache", "storage_options": QUICK,
+        "output_dir": f"{s3}/out", "cache": f"{s3}/cache", "storage_options": QUICK, "report": True,
         "DATASETS": {"d": {"input": {"clustering": {"f": f"{s3}/in.h5ad"}}, "clustering": clustering}},
     }  # fmt: skip
 

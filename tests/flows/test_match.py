@@ -86,7 +86,7 @@ def test_all_that_a_run_writes_has_the_ids_of_the_earlier_result(one: Run, cells
     without_most_of_the_largest(cells).write_h5ad(path)
     plain = one(path, HOW, out="plain", figures=False, report=False)
     asked = {**HOW, "match": first["output"]}
-    second = one(path, asked, out="second", figures=False)
+    second = one(path, asked, out="second", figures=False, report=True)
     assert contents(first["output"]) == there, "the earlier result is only read"
     assert second["splits"]["executed"] == 0, "nothing is split anew"
 

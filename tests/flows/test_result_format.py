@@ -64,7 +64,7 @@ def folder(run: Run, data: Path, tmp_path: Path) -> Path:
     places = {"cache": str(tmp_path / "cache"), "images": str(tmp_path / "images"), "DATASETS": datasets, "grain": 100}
     run(output_dir=str(tmp_path / "referring"), figures=False, report=False, link="reference", **places)
     datasets["d"]["clustering"] = clustering | {"match": str(tmp_path / "referring")}
-    run(output_dir=str(tmp_path / "out"), figures=True, link="copy", **places)
+    run(output_dir=str(tmp_path / "out"), figures=True, report=True, link="copy", **places)
     datasets["d"]["clustering"] = clustering | {
         "embedding": {"method": "pca", "layer": "logs"}, "publish_embeddings": True, "stop": {"min_markers": 1},
     }  # fmt: skip

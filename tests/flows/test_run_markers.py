@@ -13,8 +13,8 @@ import pytest
 
 from cellstrata.tasks.results.marker_genes import MarkerRequest, write_markers
 from cellstrata.tasks.stores.places import Place
-from tests.flows.commands.test_command import cellstrata, config
-from tests.flows.conftest import Run
+from tests.flows.commands.test_command import config
+from tests.flows.conftest import Command, Run
 from tests.flows.outputs import entries
 from tests.tasks.report.reports import Page, parsed
 
@@ -43,7 +43,7 @@ def test_they_are_those_of_the_command(one: Run, pbmc: Path, tmp_path: Path, met
 
 def test_a_second_run_reads_no_values(one: Run, pbmc: Path, tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setattr("cellstrata.tasks.inputs.index.RECENT", -1e9)
-    first = one(pbmc, RAW, runner="threads")
+    first = one(pbmc, RAW, runner="threads", report=True)
     written = Path(first["markers"]).stat().st_mtime_ns
     monkeypatch.setattr(
         "cellstrata.tasks.results.dataset_markers.compare", lambda *_, **__: pytest.fail("values were read again")
@@ -51,10 +51,10 @@ def test_a_second_run_reads_no_values(one: Run, pbmc: Path, tmp_path: Path, monk
     monkeypatch.setattr(
         "cellstrata.tasks.results.dataset_markers.expression_digest", lambda *_: pytest.fail("values were read again")
     )
-    again = one(pbmc, RAW, runner="threads")
+    again = one(pbmc, RAW, runner="threads", report=True)
     assert Path(again["markers"]).stat().st_mtime_ns == written
     assert again["written"] is False
-    elsewhere = one(pbmc, RAW, runner="threads", out="elsewhere")
+    elsewhere = one(pbmc, RAW, runner="threads", out="elsewhere", report=True)
     pd.testing.assert_frame_equal(table(elsewhere), table(first))
     pages = [parsed(Path(page["report"]).read_text()) for page in (first, elsewhere)]
     assert pages[0].facts["dots"] == pages[1].facts["dots"]
@@ -68,7 +68,7 @@ def test_names_of_genes_that_have_changed_are_written(one: Run, pbmc: Path, tmp_
     before = table(one(tmp_path / "named.h5ad", RAW))
     data.raw.var.index = [f"new {name}" for name in data.raw.var_names]
     data.write_h5ad(tmp_path / "named.h5ad")
-    report = one(tmp_path / "named.h5ad", RAW)
+    report = one(tmp_path / "named.h5ad", RAW, report=True)
     after = table(report)
     assert after["gene"].tolist() == [f"new {gene}" for gene in before["gene"]]
     assert (after["score"] == before["score"]).all()
@@ -109,7 +109,7 @@ def test_any_runner_finds_the_same(one: Run, pbmc: Path, tmp_path: Path) -> None
 
 
 def test_the_report_shows_them_and_the_cache_keeps_them(one: Run, pbmc: Path, tmp_path: Path) -> None:
-    report = one(pbmc, RAW)
+    report = one(pbmc, RAW, report=True)
     page = Path(report["report"]).read_text()
     assert "Marker genes, the best first, in raw/X" in page
     best = table(report).query("against == 'all' and rank == 1")
@@ -143,16 +143,18 @@ def _check_dots(page: Page, result: anndata.AnnData) -> None:
         ({"layer": "counts"}, ["layers['counts']", "is not in the file", "raw"]),
     ],
 )
-def test_wrong_values_are_told_before_any_work(pbmc: Path, tmp_path: Path, asked: Any, said: list[str]) -> None:
-    done = cellstrata("run", config(tmp_path, pbmc, markers=asked))
+def test_wrong_values_are_told_before_any_work(
+    pbmc: Path, command: Command, tmp_path: Path, asked: Any, said: list[str]
+) -> None:
+    done = command("run", config(tmp_path, pbmc, markers=asked))
     assert done.returncode == 2
     for part in [*said, str(pbmc)]:
         assert part in done.stderr
     assert not list((tmp_path / "out").rglob("*.parquet"))
 
 
-def test_the_command_prints_where_they_are(server: str, pbmc: Path, tmp_path: Path) -> None:
-    done = cellstrata("run", config(tmp_path, pbmc, markers={"raw": True}), server=server)
+def test_the_command_prints_where_they_are(command: Command, pbmc: Path, tmp_path: Path) -> None:
+    done = command("run", config(tmp_path, pbmc, markers={"raw": True}), "--runner", "threads")
     assert done.returncode == 0, done.stderr
     line = next(line for line in done.stdout.splitlines() if line.startswith("markers "))
     assert line.endswith("markers.parquet")

@@ -96,7 +96,7 @@ def test_everything_that_a_run_uses_is_named_by_its_note(
         return ComputedUmap(coordinates=coordinates, n_cells=2400, seconds=0.0, fallback=None)
 
     monkeypatch.setattr("cellstrata.flows.dataset.compute_umap", drawn)
-    one(blobs, {"neighbors": {"use_rep": "X_latent"}, "hierarchy": 3, "recompute_umap": True}, grain=300)
+    one(blobs, {"neighbors": {"use_rep": "X_latent"}, "hierarchy": 3, "recompute_umap": True}, grain=300, report=True)
     report = json.loads(about("info", "--json")[1])
     assert {"bundle", "graph", "knn", "split", "umap"} <= set(report["kinds"])
     dataset, rest = report["datasets"]

@@ -135,7 +135,7 @@ def test_one_look_and_one_opening_of_the_input(
     count("plan", source, "plan", str(config))
     for name in ("run", "run again"):
         with counting(source, proxy, monkeypatch) as counts:
-            report = run(**yaml.safe_load(config.read_text()))["datasets"]["d/f"]
+            report = run(**yaml.safe_load(config.read_text()), report=True)["datasets"]["d/f"]
         assert "error" not in report, report["error"]
         found[name] = (*counts.numbers(), dict(counts.requests))
     count("explain", result, "explain", result, "--cluster", "0")

@@ -108,14 +108,14 @@ async def kept(**filters: Any) -> tuple[list[Any], list[Any]]:
 
 def test_a_run_draws_once_and_tells_prefect(one: Run, pbmc: Path, tmp_path: Path) -> None:
     images = str(tmp_path / "images")
-    report = one(pbmc, SETTINGS, images=images, figures="auto")
+    report = one(pbmc, SETTINGS, images=images, figures="auto", report=True)
     folder = Path(images) / "clustering" / "dataset~d" / "file_id~f"
     assert report["figures"] == str(folder)
     assert report["notices"] == []
     for name in ("umap/bulk_labels", "umap/leiden_0.5_2", "evaluation/leiden_0.5_1--bulk_labels", "tree/leiden_0.5"):
         assert (folder / f"{name}.png").is_file()
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*.*")}
-    again = one(pbmc, SETTINGS, images=images, figures="auto")
+    again = one(pbmc, SETTINGS, images=images, figures="auto", report=True)
     assert not again["written"]
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*.*")} == before
 
@@ -138,7 +138,7 @@ def test_figures_in_a_bucket(s3: str, one: Run, pbmc: Path, monkeypatch: pytest.
     import s3fs
 
     settings = SETTINGS | {"umap_colors": ["bulk_labels", "n_genes", "CD8A"]}
-    report = one(pbmc, settings, output_dir=f"{s3}/out", figures="auto")
+    report = one(pbmc, settings, output_dir=f"{s3}/out", figures="auto", report=True)
     assert report["figures"] == f"{s3}/out/images/clustering/dataset~d/file_id~f"
     (notice,) = report["notices"]
     assert "refers to data on this machine" in notice
@@ -157,13 +157,13 @@ def test_figures_in_a_bucket(s3: str, one: Run, pbmc: Path, monkeypatch: pytest.
 
     with monkeypatch.context() as patched:
         patched.setattr("cellstrata.flows.figures.draw_figures", lambda *_: 1 / 0)
-        again = one(pbmc, settings, output_dir=f"{s3}/out", figures="auto")
+        again = one(pbmc, settings, output_dir=f"{s3}/out", figures="auto", report=True)
     assert again["notices"] == [notice]
     assert (again["written"], again["report_written"]) == (False, False)
     assert there() == first
 
     bucket.rm(f"{place}/umap/n_genes.png")
-    assert one(pbmc, settings, output_dir=f"{s3}/out", figures="auto")["notices"] == [notice]
+    assert one(pbmc, settings, output_dir=f"{s3}/out", figures="auto", report=True)["notices"] == [notice]
     assert {path: etag for path, (etag, _) in there().items() if path != "figures.json"} == {
         path: etag for path, (etag, _) in first.items() if path != "figures.json"
     }

@@ -20,6 +20,7 @@ def config(folder: Path, data: Path, **more: Any) -> dict[str, Any]:
         "output_dir": str(folder / "out"),
         "cache": str(folder / "cache"),
         "figures": False,
+        "report": True,
         "DATASETS": datasets,
         **more,
     }
@@ -46,7 +47,7 @@ def test_a_run_leaves_a_report_and_an_index_and_the_next_leaves_them_alone(
     assert Path(report["report"]).read_text() == page
     assert Path(first["index"]).read_text() == index
 
-    without = run(**asked, report=False)
+    without = run(**{**asked, "report": False})
     assert not without["datasets"]["d/f"]["written"]  # whether there is a report changes no result
     assert not {"report", "index"} & {*without["datasets"]["d/f"], *without}
 
