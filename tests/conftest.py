@@ -14,6 +14,7 @@ import pytest
 from hypothesis import settings
 
 from tests.faulty_proxy import FaultyProxy, faulty_proxy
+from tests.one_python import runs_once
 from tests.real_gpu import pytest_runtest_setup  # noqa: F401
 from tests.s3_server import SETTINGS, moto_server
 from tests.tasks.slow_renewals import HeldUp
@@ -23,6 +24,13 @@ if TYPE_CHECKING:
 
 settings.register_profile("any machine", deadline=None)  # a busy one takes longer for the same
 settings.load_profile("any machine")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what runs on one Python alone: see `tests.one_python`."""
+    for item in items:
+        if runs_once(item.nodeid):
+            item.add_marker(pytest.mark.once)
 
 
 @pytest.fixture(scope="session")
