@@ -7,9 +7,11 @@ import gc
 import logging
 import os
 import shutil
+import sqlite3
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -23,6 +25,7 @@ from cellstrata.configs import RunConfig
 from tests.tasks.everything import load, save
 
 HOME = tempfile.TemporaryDirectory(prefix="cellstrata-prefect-", ignore_cleanup_errors=True)
+EMPTY = "empty.db"  # there, a copy of the server's database
 os.environ.update(
     PREFECT_HOME=HOME.name,
     PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL="CRITICAL",
@@ -45,15 +48,27 @@ def own_log() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def server() -> Iterator[str]:
     from cellstrata.flows.server.connection import Connection
+    from cellstrata.flows.server.database import server_folder
     from cellstrata.flows.server.embedded_server import EmbeddedServer
 
     embedded = EmbeddedServer()
     embedded.start()
     embedded.wait()
+    folder = server_folder()
+    assert folder is not None
+    made = sqlite3.connect(folder / "prefect.db")
+    with closing(made), closing(sqlite3.connect(Path(HOME.name) / EMPTY)) as copy:
+        made.backup(copy)
     os.environ["PREFECT_API_URL"] = embedded.url
     with Connection(embedded.url).settings():  # a test file that imports Prefect has had its settings read before
         yield embedded.url
     embedded.stop()
+
+
+@pytest.fixture(scope="session")
+def empty_database(server: str) -> Path:
+    """A server's database before anything was written to it; to make one takes ten seconds of migrations."""
+    return Path(HOME.name) / EMPTY
 
 
 @pytest.fixture(scope="session")

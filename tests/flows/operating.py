@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -17,17 +19,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import psutil
 
 from tests import ROOT
-from tests.flows.commands.test_command import cellstrata
 
 ENDED = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 POOL = "operations"
 SOON = {  # what takes ten seconds or thirty by default
     "PREFECT_WORKER_QUERY_SECONDS": "1",
-    "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "1",
+    "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "3",
     "PREFECT_SERVER_CONCURRENCY_MAXIMUM_CONCURRENCY_SLOT_WAIT_SECONDS": "1",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
 }
@@ -63,9 +65,14 @@ class Operation:
 
     def deploy(self, config: Path | str, *options: str) -> str:
         """Deploy by the command; returns the name of the deployment."""
-        done = cellstrata("deploy", str(config), "--pool", POOL, *options, server=self.url, **self.environment)
-        assert done.returncode == 0, done.stderr
-        return done.stdout.split()[0]
+        from cellstrata.flows.commands.command import main
+        from cellstrata.flows.server.connection import Connection
+
+        printed = io.StringIO()
+        there = patch.dict(os.environ, PREFECT_API_URL=self.url)
+        with there, Connection(self.url).settings(), contextlib.redirect_stdout(printed):
+            assert main(["deploy", str(config), "--pool", POOL, *options]) == 0
+        return printed.getvalue().split()[0]
 
     def start_worker(self, **environment: str) -> None:
         """Start the worker if there is none."""
@@ -154,8 +161,10 @@ def computed_and_cached(message: str) -> tuple[int, int]:
 
 
 @contextlib.contextmanager
-def operation(home: Path) -> Iterator[Operation]:
-    """Start a server, on SQLite in a home of its own, and end it and its worker."""
+def operation(home: Path, database: Path) -> Iterator[Operation]:
+    """Start a server, on a copy of an empty database of SQLite in a home of its own, and end it and its worker."""
+    (home / "prefect").mkdir()
+    shutil.copy(database, home / "prefect" / "prefect.db")
     port = free_port()
     url = f"http://127.0.0.1:{port}/api"
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}

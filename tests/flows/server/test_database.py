@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -16,37 +19,68 @@ from cellstrata.flows.server.embedded_server import EmbeddedServer, ServerFailed
 pytestmark = [pytest.mark.prefect, pytest.mark.processes]
 
 
-def test_the_users_database_is_not_touched_and_a_newer_one_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    users, data = tmp_path / "home" / ".prefect" / "prefect.db", tmp_path / "data"
+@dataclass(frozen=True)
+class FirstStarts:
+    """Two servers have started at once, beside a database of the user's, and have stopped."""
+
+    users: Path
+    before: bytes
+    data: Path  # what XDG_DATA_HOME named
+
+
+@pytest.fixture(scope="module")
+def first_starts(tmp_path_factory: pytest.TempPathFactory) -> FirstStarts:
+    folder = tmp_path_factory.mktemp("first")
+    users, data = folder / "home" / ".prefect" / "prefect.db", folder / "data"
     users.parent.mkdir(parents=True)
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.delenv("PREFECT_HOME", raising=False)
-    monkeypatch.setenv("XDG_DATA_HOME", str(data))
-    monkeypatch.setenv("PREFECT_API_DATABASE_CONNECTION_URL", f"sqlite+aiosqlite:///{users}")
-    with sqlite3.connect(users) as database:  # as another version of Prefect leaves it
+    with closing(sqlite3.connect(users)) as database, database:  # as another version of Prefect leaves it
         database.execute("create table alembic_version (version_num varchar(32) not null)")
         database.execute("insert into alembic_version values ('ffffffffffff')")
-    database.close()
     before = users.read_bytes()
-    server = EmbeddedServer()
-    server.start()
-    try:
+
+    def start(_: int) -> EmbeddedServer:
+        server = EmbeddedServer()
+        server.start()
         server.wait()
-    finally:
-        server.stop()
-    assert users.read_bytes() == before
-    assert [path.name for path in users.parent.iterdir()] == ["prefect.db"]
+        return server
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HOME", str(folder / "home"))
+        patch.delenv("PREFECT_HOME", raising=False)
+        patch.setenv("XDG_DATA_HOME", str(data))
+        patch.setenv("PREFECT_API_DATABASE_CONNECTION_URL", f"sqlite+aiosqlite:///{users}")
+        with ThreadPoolExecutor(2) as threads:
+            servers = list(threads.map(start, range(2)))
+        for server in servers:
+            server.stop()
+    return FirstStarts(users, before, data)
+
+
+def test_two_first_starts_make_the_database_one_after_the_other(
+    first_starts: FirstStarts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(first_starts.data))
     folder = server_folder()
     assert folder is not None
-    assert folder.parent.parent == data
+    assert first_start(folder) is None  # it is made
+
+
+def test_the_users_database_is_not_touched_and_a_newer_one_is_named(
+    first_starts: FirstStarts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    users = first_starts.users
+    assert users.read_bytes() == first_starts.before
+    assert [path.name for path in users.parent.iterdir()] == ["prefect.db"]
+    shutil.copytree(first_starts.data, tmp_path / "data")
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    folder = server_folder()
+    assert folder is not None
+    assert folder.parent.parent == tmp_path / "data"
     own = folder / "prefect.db"
     assert own.stat().st_size > 100_000
 
-    with sqlite3.connect(own) as database:
+    with closing(sqlite3.connect(own)) as database, database:
         database.execute("update alembic_version set version_num = 'ffffffffffff'")
-    database.close()
     server = EmbeddedServer()
     server.start()
     with pytest.raises(ServerFailed, match="Can't locate revision identified by 'ffffffffffff'") as failed:
@@ -94,26 +128,6 @@ def test_what_the_server_notes_of_its_database_lies_beside_it(tmp_path: Path, mo
     url = server.database.connection_url
     assert url is not None
     assert url.get_secret_value() == f"sqlite+aiosqlite:///{tmp_path}/own/prefect.db"
-
-
-def test_two_first_starts_make_the_database_one_after_the_other(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
-
-    def start(_: int) -> EmbeddedServer:
-        server = EmbeddedServer()
-        server.start()
-        server.wait()
-        return server
-
-    with ThreadPoolExecutor(2) as threads:
-        servers = list(threads.map(start, range(2)))
-    for server in servers:
-        server.stop()
-    folder = server_folder()
-    assert folder is not None
-    assert first_start(folder) is None  # it is made
 
 
 def test_who_makes_the_database_is_waited_for_but_not_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,8 +29,8 @@ MANY = SOME | {"hierarchy": 3, "resolutions": [0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0
 
 
 @pytest.fixture(scope="module")
-def operated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operation]:
-    with operation(tmp_path_factory.mktemp("operation")) as found:
+def operated(empty_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operation]:
+    with operation(tmp_path_factory.mktemp("operation"), empty_database) as found:
         found.ask("work_pools/", {"name": POOL, "type": "process"})
         yield found
 
@@ -43,9 +43,9 @@ def at_work(operated: Operation) -> Operation:
 
 @pytest.fixture(scope="module")
 def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """10,000 cells in 12 groups: at several resolutions work for long enough to be disturbed."""
+    """5,000 cells in 12 groups: at several resolutions work for long enough to be disturbed."""
     rng = np.random.default_rng(3)
-    embedding = (rng.normal(size=(12, 12)) * 5)[rng.integers(0, 12, size=10_000)] + rng.normal(size=(10_000, 12))
+    embedding = (rng.normal(size=(12, 12)) * 5)[rng.integers(0, 12, size=5_000)] + rng.normal(size=(5_000, 12))
     path = tmp_path_factory.mktemp("many") / "many.h5ad"
     anndata.AnnData(obsm={"X_latent": embedding.astype(np.float32)}).write_h5ad(path)
     return path
@@ -68,7 +68,7 @@ def test_cancelling_a_run_stops_its_work_and_its_processes(at_work: Operation, t
     processes = at_work.processes()
     assert sum("spawn_main" in str(process.cmdline()) for process in processes) == 2
     at_work.set_state(run, "CANCELLING")
-    _, alive = psutil.wait_procs(processes, timeout=20)
+    _, alive = psutil.wait_procs(processes, timeout=60)
     assert not alive
     kept = splits(records)
     assert at_work.end_of(run)["type"] == "CANCELLED"
