@@ -18,7 +18,7 @@ import pytest
 
 from cellstrata.configs import RunConfig
 from tests import ROOT
-from tests.flows.commands.test_command import COMMAND, cellstrata, config
+from tests.flows.commands.test_command import COMMAND, config
 from tests.flows.conftest import Run
 from tests.flows.outputs import labels
 
@@ -96,7 +96,7 @@ def test_refresh_makes_every_run_anew(run: Run, cloud: Path, tmp_path: Path) -> 
 
 @pytest.mark.processes
 def test_a_killed_run_goes_on_with_the_runs_that_it_has(
-    server: str, cloud: Path, in_threads: tuple[pd.DataFrame, Path], tmp_path: Path
+    server: str, run: Run, cloud: Path, in_threads: tuple[pd.DataFrame, Path], tmp_path: Path
 ) -> None:
     path = config(tmp_path, cloud, resolutions=[0.5], ensemble="auto", hierarchy=2)
     environment = os.environ | {"PYTHONPATH": str(ROOT), "PREFECT_API_URL": server}
@@ -110,9 +110,7 @@ def test_a_killed_run_goes_on_with_the_runs_that_it_has(
         os.kill(process.pid, signal.SIGKILL)
     kept = {file: file.stat().st_mtime_ns for file in splits_there(tmp_path)}
     assert len(kept) >= 4
-    resumed = cellstrata("run", path, "--workers", "2", "--json", server=server)
-    assert resumed.returncode == 0, resumed.stderr
-    report = json.loads(resumed.stdout.splitlines()[-1])["datasets"]["d/f"]
+    report = run(**json.loads(Path(path).read_text()))["datasets"]["d/f"]
     assert labels(report).equals(in_threads[0])
     contents = [file.read_text() for file in splits_there(tmp_path)]
     assert sum(f'"n_cells":{N},' in content for content in contents) == 9  # eight runs, and what joins them

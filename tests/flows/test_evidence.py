@@ -17,7 +17,7 @@ import pytest
 
 from cellstrata.tasks.stores.digest import canonical_json, digest_array
 from tests import ROOT
-from tests.flows.commands.test_command import COMMAND, cellstrata, config
+from tests.flows.commands.test_command import COMMAND, config
 from tests.flows.conftest import Command, Run
 from tests.flows.outputs import entries, labels, tree_of
 
@@ -193,7 +193,7 @@ def test_refresh_gathers_it_anew(one: Run, planted: Path, tmp_path: Path) -> Non
 
 @pytest.mark.processes
 def test_a_killed_run_goes_on_with_the_evidence_that_it_has(
-    server: str, planted: Path, one: Run, tmp_path: Path
+    server: str, planted: Path, one: Run, run: Run, tmp_path: Path
 ) -> None:
     path = config(tmp_path, planted, ensemble=1, **STABLE)
     environment = os.environ | {"PYTHONPATH": str(ROOT), "PREFECT_API_URL": server}
@@ -207,9 +207,7 @@ def test_a_killed_run_goes_on_with_the_evidence_that_it_has(
         os.kill(process.pid, signal.SIGKILL)
     kept = entries(tmp_path, "evidence")
     assert kept
-    resumed = cellstrata("run", path, "--workers", "2", "--grain", "100", "--json", server=server)
-    assert resumed.returncode == 0, resumed.stderr
-    report = json.loads(resumed.stdout.splitlines()[-1])["datasets"]["d/f"]
+    report = run(**json.loads(Path(path).read_text()), grain=100)["datasets"]["d/f"]
     now = entries(tmp_path, "evidence")
     assert {key: now[key] for key in kept} == kept
     whole = one(planted, STABLE, out="whole", cache=str(tmp_path / "another"))
