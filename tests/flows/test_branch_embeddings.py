@@ -24,6 +24,14 @@ BASE: dict[str, Any] = {"resolutions": [0.3], "recompute_neighbors": True, "neig
 SECOND: dict[str, Any] = {"hierarchy": {"levels": {2: {"resolution": 0.5, "embedding": OWN}}}}
 
 
+@pytest.fixture(scope="module")
+def stored(planted: Rare, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The planted cells as a zarr, of which a result links what it holds; of an h5ad each run converts all genes."""
+    path = tmp_path_factory.mktemp("stored") / "cells.zarr"
+    planted.data.write_zarr(path)
+    return path
+
+
 def entries(folder: Path) -> dict[str, dict[str, int]]:
     """The entries of the cache by kind, and when each was written."""
     found: dict[str, dict[str, int]] = {}
@@ -48,22 +56,20 @@ def test_a_rare_subtype_is_found_below_its_type(one: Run, planted_file: Path, pl
     assert labels(again).equals(labels(own))
 
 
-def test_any_runner_and_cache_gives_the_same(one: Run, planted_file: Path, tmp_path: Path) -> None:
+def test_any_runner_and_cache_gives_the_same(one: Run, stored: Path, tmp_path: Path) -> None:
     asked = BASE | {"hierarchy": 3, "embedding": OWN, "ensemble": 2}
-    first = one(planted_file, asked)
+    first = one(stored, asked)
     for name, how in {"processes": {"runner": "processes"}, "grained": {"grain": 50}}.items():
-        other = one(planted_file, asked, out=name, cache=str(tmp_path / f"cache of {name}"), **how)
+        other = one(stored, asked, out=name, cache=str(tmp_path / f"cache of {name}"), **how)
         assert labels(other).equals(labels(first)), name
 
 
-def test_another_embedding_of_one_branch_computes_its_subtree_alone(
-    one: Run, planted_file: Path, tmp_path: Path
-) -> None:
+def test_another_embedding_of_one_branch_computes_its_subtree_alone(one: Run, stored: Path, tmp_path: Path) -> None:
     everywhere = {"levels": {2: {"resolution": 0.5, "embedding": OWN}, 3: {}}}
-    one(planted_file, BASE | {"hierarchy": everywhere})
+    one(stored, BASE | {"hierarchy": everywhere})
     before = entries(tmp_path)
     differs = {**everywhere, "clusters": {"1": {"embedding": {**OWN, "n_comps": 12}}}}
-    report = one(planted_file, BASE | {"hierarchy": differs}, out="other")
+    report = one(stored, BASE | {"hierarchy": differs}, out="other")
     after = entries(tmp_path)
     assert len(after["embedding"]) == len(before["embedding"]) + 1
     tree = anndata.read_zarr(report["output"]).uns["clustering"]["tree"]
@@ -73,17 +79,17 @@ def test_another_embedding_of_one_branch_computes_its_subtree_alone(
     assert {key: after["embedding"][key] for key in before["embedding"]} == before["embedding"]
 
 
-def test_level_3_reuses_the_embedding_of_all_cells_unless_told_otherwise(one: Run, planted_file: Path) -> None:
-    report = one(planted_file, BASE | {"hierarchy": {"levels": {2: {"embedding": "pca"}, 3: {}}}})
+def test_level_3_reuses_the_embedding_of_all_cells_unless_told_otherwise(one: Run, stored: Path) -> None:
+    report = one(stored, BASE | {"hierarchy": {"levels": {2: {"embedding": "pca"}, 3: {}}}})
     tree = anndata.read_zarr(report["output"]).uns["clustering"]["tree"]
     split = tree[tree["key"] != ""]
     assert set(split.loc[split["level"] == 2, "embedding"]) == {"X_pca"}
     assert set(split.loc[split["level"] == 1, "embedding"]) == {"pca of the cluster (50 components)"}
 
 
-def test_evidence_and_rules_use_the_same_embedding(one: Run, planted_file: Path) -> None:
+def test_evidence_and_rules_use_the_same_embedding(one: Run, stored: Path) -> None:
     more = {"evidence": {"halves": 2, "null": 2}, "stop": {"replicability": 0.3}}
-    report = one(planted_file, BASE | SECOND | more)
+    report = one(stored, BASE | SECOND | more)
     tree = anndata.read_zarr(report["output"]).uns["clustering"]["tree"]
     assert tree.loc[tree["embedding"].str.startswith("hvg_pca"), "replicability"].notna().all()
 

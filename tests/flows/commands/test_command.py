@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests import ROOT
+from tests.flows.conftest import Command
 
 COMMAND = [sys.executable, "-m", "cellstrata.flows.commands.command"]
 
@@ -88,10 +89,10 @@ def test_run_with_no_server_configured(tmp_path: Path, pbmc: Path) -> None:
     ],
 )
 def test_wrong_input_exits_with_2_and_a_short_message(
-    arguments: list[str], said: str, server: str, tmp_path: Path, pbmc: Path
+    arguments: list[str], said: str, command: Command, tmp_path: Path, pbmc: Path
 ) -> None:
     path = config(tmp_path, pbmc)
-    done = cellstrata(*(path if word == "CONFIG" else word for word in arguments), server=server)
+    done = command(*(path if word == "CONFIG" else word for word in arguments))
     assert done.returncode == 2
     assert said in done.stderr
     assert "Traceback" not in done.stderr
@@ -100,17 +101,19 @@ def test_wrong_input_exits_with_2_and_a_short_message(
     assert not (tmp_path / "out").exists()
 
 
-def test_schema_and_help() -> None:
-    schema = json.loads(cellstrata("schema").stdout)
+def test_schema_and_help(command: Command) -> None:
+    schema = json.loads(command("schema").stdout)
     assert "DATASETS" in schema["properties"]
     assert "cellstrata run config.yaml" in cellstrata("--help").stdout
-    assert "--any_key" in cellstrata("run", "--help").stdout
+    assert "--any_key" in command("run", "--help").stdout
     assert cellstrata("frobnicate").returncode == 2
 
 
 @pytest.mark.processes
-def test_ctrl_c_stops_soon_leaves_no_process_and_loses_no_split(server: str, tmp_path: Path, blobs: Path) -> None:
-    settings = {"neighbors": {"use_rep": "X_latent"}, "hierarchy": 6, "resolutions": [0.5, 1.0, 2.0, 3.0]}
+def test_ctrl_c_stops_soon_leaves_no_process_and_loses_no_split(
+    server: str, command: Command, tmp_path: Path, blobs: Path
+) -> None:
+    settings = {"neighbors": {"use_rep": "X_latent"}, "hierarchy": 4, "resolutions": [0.5, 1.0, 2.0]}
     path = config(tmp_path, blobs, **settings)
     environment = os.environ | {"PYTHONPATH": str(ROOT), "PREFECT_API_URL": server}
     records = tmp_path / "cache" / "v1" / "records"
@@ -134,13 +137,16 @@ def test_ctrl_c_stops_soon_leaves_no_process_and_loses_no_split(server: str, tmp
         time.sleep(0.1)
     assert left == ""
     kept = sum('"kind":"split"' in record.read_text() for record in records.rglob("*.json"))
-    resumed = json.loads(cellstrata("run", path, "--json", server=server).stdout.splitlines()[-1])
+    resumed = json.loads(command("run", path, "--json", "--runner", "threads").stdout.splitlines()[-1])
     assert resumed["datasets"]["d/f"]["splits"]["cached"] >= kept
 
 
 @pytest.mark.parametrize("words", [("--output_dir", "o"), ("--json", "--seed", "1"), ("--workers", "4", "--refresh")])
-def test_a_value_is_not_taken_for_the_file(words: tuple[str, ...], tmp_path: Path) -> None:
-    done = subprocess.run([*COMMAND, "run", *words], capture_output=True, text=True, cwd=tmp_path, timeout=60)
+def test_a_value_is_not_taken_for_the_file(
+    words: tuple[str, ...], command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = command("run", *words)
     assert done.returncode == 2
     assert "no configuration file is given" in done.stderr
     option = next(word for word, value in pairwise(words) if not value.startswith("--"))

@@ -139,13 +139,13 @@ def test_one_look_and_one_opening_of_the_input(
         assert "error" not in report, report["error"]
         found[name] = (*counts.numbers(), dict(counts.requests))
     count("explain", result, "explain", result, "--cluster", "0")
-    count("collect", result, "collect", result, "--output", f"{s3}/labels.parquet")
-    count("collect, zarr", result, "collect", result, "--output", f"{s3}/both.zarr")
+    count("collect", result, "collect", result, "--output", str(tmp_path / "labels.parquet"))
+    count("collect, zarr", result, "collect", result, "--output", str(tmp_path / "both.zarr"))
     count("materialize", result, "materialize", result, f"{s3}/whole.zarr")
     whole = f"{s3}/whole.zarr"
     count("explain, zarr", whole, "explain", whole, "--cluster", "0")
-    count("collect, of a zarr", whole, "collect", whole, "--output", f"{s3}/again.zarr")
-    count("materialize, zarr", whole, "materialize", whole, f"{s3}/third.zarr")
+    count("collect, of a zarr", whole, "collect", whole, "--output", str(tmp_path / "again.zarr"))
+    count("materialize, zarr", whole, "materialize", whole, str(tmp_path / "third.zarr"))
     assert {name: numbers[:2] for name, numbers in found.items()} == dict.fromkeys(MEASURED, (1, 1))
     for name, (_, _, requests, kinds_of_request) in found.items():
         now, before = MEASURED[name][form]

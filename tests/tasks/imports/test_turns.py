@@ -12,7 +12,7 @@ import pytest
 
 from tests import ROOT
 
-INTERPRETERS, AT_ONCE = 20, 2
+INTERPRETERS, AT_ONCE = 4, 2
 # As anndata is made: the package loads a module of its own, and takes a name from it.
 PACKAGE = {
     "__init__.py": "import builtins, time\nbuiltins.begun.set()\ntime.sleep(0.2)\nfrom anndata.io import read_elem\n",
