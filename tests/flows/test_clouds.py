@@ -69,7 +69,7 @@ def test_a_run_its_repetition_and_what_becomes_of_it(
     alone = clustered(str(blobs), str(tmp_path), "out")
     whole = alone["splits"]["executed"]
     protocol = url.partition("://")[0]
-    first = clustered(f"{url}/in.h5ad", url, "out", storage_options=options, figures=True, report=True)
+    first = clustered(f"{url}/in.h5ad", url, "out", storage_options=options, report=True)
     assert first["splits"]["executed"] == whole
     assert labels(first, options[protocol]).equals(labels(alone))
     again = clustered(f"{url}/in.h5ad", url, "again", storage_options=options)

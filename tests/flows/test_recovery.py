@@ -35,7 +35,7 @@ from tests.flows.conftest import Cluster, Run
 from tests.flows.outputs import labels
 from tests.tasks.small import cache_at, grow
 
-SETTINGS: dict[str, Any] = {"neighbors": {"use_rep": "X_latent"}, "hierarchy": 4, "resolutions": [0.5, 1.0, 2.0]}
+SETTINGS: dict[str, Any] = {"neighbors": {"use_rep": "X_latent"}, "hierarchy": 4, "resolutions": [0.5, 1.0]}
 
 
 @pytest.fixture(scope="module")

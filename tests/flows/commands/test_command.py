@@ -113,7 +113,7 @@ def test_schema_and_help(command: Command) -> None:
 def test_ctrl_c_stops_soon_leaves_no_process_and_loses_no_split(
     server: str, command: Command, tmp_path: Path, blobs: Path
 ) -> None:
-    settings = {"neighbors": {"use_rep": "X_latent"}, "hierarchy": 4, "resolutions": [0.5, 1.0, 2.0]}
+    settings = {"neighbors": {"use_rep": "X_latent"}, "hierarchy": 4, "resolutions": [0.5, 1.0]}
     path = config(tmp_path, blobs, **settings)
     environment = os.environ | {"PYTHONPATH": str(ROOT), "PREFECT_API_URL": server}
     records = tmp_path / "cache" / "v1" / "records"
