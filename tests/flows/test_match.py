@@ -126,7 +126,7 @@ def test_all_that_a_run_writes_has_the_ids_of_the_earlier_result(one: Run, cells
     assert kin is not None
     assert kin.kin is not None
     assert (kin.kin.was, kin.kin.new) == ("1_0", False)
-    again = one(path, asked, out="second", figures=False)
+    again = one(path, asked, out="second", figures=False, report=True)
     assert (again["written"], again["report_written"]) == (False, False)
 
 
