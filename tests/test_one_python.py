@@ -13,6 +13,7 @@ from tests.one_python import ONCE, runs_once
 from tests.test_architecture import FILES, imports, module_of
 
 LIBRARIES = {"anndata", "h5py", "mudata", "pandas", "scanpy", "spatialdata", "treedata", "zarr"}
+imported = cache(imports)  # each file is asked for by many
 TESTS = sorted((ROOT / "tests").rglob("test_*.py"))
 
 
@@ -22,7 +23,7 @@ def address(path: Path) -> str:
 
 def libraries(path: Path) -> set[str]:
     """The libraries of data that a file imports."""
-    return {name.partition(".")[0] for name in imports(path)} & LIBRARIES
+    return {name.partition(".")[0] for name in imported(path)} & LIBRARIES
 
 
 @cache
@@ -33,7 +34,7 @@ def reached(path: Path) -> frozenset[Path]:
         at = ahead.pop()
         if at not in found:
             found.add(at)
-            named = [ROOT / f"{name.replace('.', '/')}.py" for name in imports(at) if name.startswith("tests.")]
+            named = [ROOT / f"{name.replace('.', '/')}.py" for name in imported(at) if name.startswith("tests.")]
             ahead += [file for file in named if file.exists()]
     return frozenset(found)
 
@@ -48,14 +49,15 @@ def whole_files(*marks: str) -> set[Path]:
     return marked
 
 
-def of_data() -> set[str]:
+@cache
+def of_data() -> frozenset[str]:
     """Modules of the package that import a library of data."""
-    return {module_of(path) for path in FILES if libraries(path)}
+    return frozenset(module_of(path) for path in FILES if libraries(path))
 
 
 def tried_by(paths: set[Path]) -> set[str]:
     """Modules that read or write data and are imported by these tests, or by what they import of tests."""
-    return {name for path in paths for file in reached(path) for name in imports(file)} & of_data()
+    return of_data() & {name for path in paths for file in reached(path) for name in imported(file)}
 
 
 ONLY_ONCE = {path for path in TESTS if runs_once(address(path))} | whole_files("processes")
@@ -72,6 +74,13 @@ def test_what_is_listed_is_there_and_has_another_in_its_place(entry: str) -> Non
     if not beside:
         files = [ROOT / name] if name.endswith(".py") else sorted((ROOT / name).rglob("*.py"))
         assert not {library for file in files for each in reached(file) for library in libraries(each)}
+
+
+@pytest.mark.parametrize("entry", [entry for entry in ONCE if "::" not in entry])
+def test_the_modules_of_data_that_it_imports_are_imported_by_those_in_its_place(entry: str) -> None:
+    files = [ROOT / entry] if entry.endswith(".py") else sorted((ROOT / entry).rglob("test_*.py"))
+    own = of_data() & {name for file in files for name in imported(file)}
+    assert own - {name for other in ONCE[entry] for name in imported(ROOT / other)} == set()
 
 
 def test_every_module_that_reads_or_writes_data_is_tried_on_both() -> None:
