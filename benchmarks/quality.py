@@ -58,7 +58,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--resolutions", type=float, nargs="+", default=[0.2, 0.5, 1.0, 2.0], help="of level 1")
     parser.add_argument("--ensembles", type=runs, nargs="+", default=[8, 16, 32, "auto"], help="runs of level 1")
     parser.add_argument("--repeat", type=int, default=3, help="with how many seeds level 1 is repeated")
-    parser.add_argument("--converged", type=int, default=3, help="how often the best of eight converged runs; 0: never")
+    parser.add_argument(
+        "--converged", type=int, default=3, help="how often igraph's best of eight converged runs; 0: no igraph"
+    )
     parser.add_argument("--tree_resolutions", type=float, nargs="+", default=[0.2, 0.5, 1.0])
     parser.add_argument("--tree_ensembles", type=runs, nargs="+", default=[1, 8], help="runs of each split of a tree")
     parser.add_argument("--seeds", type=int, default=5, help="with how many seeds trees are repeated")

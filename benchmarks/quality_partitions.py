@@ -24,7 +24,8 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Asked:
-    """`sizes` of ensembles, each with `repeat` seeds; `converged` times the best of eight converged runs."""
+    """`sizes` of ensembles, each with `repeat` seeds; `converged` times the best of eight converged runs
+    of igraph, 0 for nothing of igraph."""
 
     sizes: Sequence[int | str]
     repeat: int
@@ -55,14 +56,13 @@ class Level1:
 
     def rows(self, resolution: float, asked: Asked) -> Iterator[Row]:
         """Yield a row for each way to partition the graph."""
-        _ = self._ours, self._igraphs  # the graph is prepared on nobody's clock
+        _ = self._ours, asked.converged and self._igraphs  # the graph is prepared on nobody's clock
         seeds = range(asked.repeat)
         singles = [self._run(resolution, seed, at) for seed in seeds for at in range(BEST_OF)]
         yield self._row(resolution, "single", singles)
-        yield self._row(
-            resolution, "igraph", [self._igraph(resolution, seed, at) for seed in seeds for at in range(BEST_OF)]
-        )
         if asked.converged:
+            igraphs = [self._igraph(resolution, seed, at) for seed in seeds for at in range(BEST_OF)]
+            yield self._row(resolution, "igraph", igraphs)
             every = [[self._converged(resolution, BEST_OF * seed + at) for at in range(BEST_OF)]
                      for seed in range(asked.converged)]  # fmt: skip
             yield self._row(resolution, "igraph, converged", [one for eight in every for one in eight])
