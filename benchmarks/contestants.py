@@ -121,14 +121,15 @@ def command(
     """
     environment = os.environ | {"PREFECT_HOME": home}
     environment.pop("PREFECT_API_URL", None)
-    module = "cellstrata.flows.commands.command"
+    python, module = [sys.executable], "cellstrata.flows.commands.command"
     if checkout is not None:
         old = is_old(checkout)
         environment["PYTHONPATH"] = str(checkout.resolve() / ("" if old else "src"))
-        module = "flows.command" if old else module
+        if old:  # its own processes find it where they are started
+            python, module = ["env", "-C", str(checkout.resolve()), sys.executable], "flows.command"
     if server:
         environment["PREFECT_API_URL"] = server
-    run = measure([sys.executable, "-P", "-m", module, "run", str(config), "--json"], environment)
+    run = measure([*python, "-m", module, "run", str(config), "--json"], environment)
     return run, json.loads(run.stdout.splitlines()[-1])
 
 
