@@ -158,9 +158,9 @@ class ClusteringConfig(BaseModel):
     )
     engine: Annotated[Text | None, BeforeValidator(_engine)] = Field(
         None,
-        description="`cellstrata` (our own), `igraph`, `leidenalg` or `libreville` (`pip install "
-        "'cellstrata[fast]'`): CPUs only, also under "
-        "`use_gpu`. `rapids` is the GPU's. Default: cellstrata, and rapids where a GPU is used.",
+        description="`cellstrata` (our own), `igraph`, `leidenalg` or `libreville` "
+        "(`pip install 'cellstrata[fast]'`): CPUs only, also under `use_gpu`. "
+        "`rapids` is the GPU's. Default: cellstrata, and rapids where a GPU is used.",
     )
     n_iterations: Iterations = Field(2, description="Iterations of Leiden; -1: until nothing changes.")
     ensemble: Runs = Field(

@@ -49,7 +49,9 @@ NAMES = ["0_0", "Treg", "0_2 + 1_0", "1_1", "2_0", "2_1"]
 def result(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Three clusters of 3, 2 and 2 each, an ensemble."""
     folder = tmp_path_factory.mktemp("exported")
-    return make_result(folder, write(folder), {"resolutions": [0.1], "hierarchy": 2, "ensemble": 2}).url
+    return make_result(
+        folder, write(folder), {"resolutions": [0.1], "hierarchy": 2, "ensemble": 2, "engine": "igraph"}
+    ).url
 
 
 @pytest.fixture(scope="module")
@@ -220,8 +222,8 @@ def test_cap_has_sets_with_ranks_and_what_is_known_of_each(named: str, tmp_path:
     of = cap["cellannotation_metadata"][second]
     assert set(cap["cellannotation_metadata"]) == {first, second}
     assert (of["annotation_method"], of["algorithm_name"]) == ("both", "leiden")
-    assert of["algorithm_version"].startswith("cellstrata")
-    assert of["algorithm_repo_url"] == "NA"  # ours has no public address yet
+    assert of["algorithm_version"].startswith("igraph")
+    assert of["algorithm_repo_url"].startswith("https://")
     assert "named by Jane Doe" in of["description"]
     cell = made.obs[made.obs[L2] == "0_1"].iloc[0]
     assert cell[[first, second]].tolist() == ["T cell", "Treg"]

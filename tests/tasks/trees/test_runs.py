@@ -48,13 +48,13 @@ def found(cache: Cache, plan: TreePlan) -> NodeSplit:
 
 
 def test_a_single_run_has_the_key_and_record_that_it_always_had() -> None:
-    igraph = load_engine("cellstrata")
-    single = split_key("g", PartitionSpec("leiden", 0.5), igraph)
-    assert split_key("g", PartitionSpec("leiden", 0.5, ensemble=1), igraph) == single
-    keys = {split_key("g", PartitionSpec("leiden", 0.5, ensemble=number), igraph) for number in (1, 2, 8, "auto")}
+    engine = load_engine("cellstrata")
+    single = split_key("g", PartitionSpec("leiden", 0.5), engine)
+    assert split_key("g", PartitionSpec("leiden", 0.5, ensemble=1), engine) == single
+    keys = {split_key("g", PartitionSpec("leiden", 0.5, ensemble=number), engine) for number in (1, 2, 8, "auto")}
     assert len(keys) == 4
     louvain = PartitionSpec("louvain", 0.5)
-    assert split_key("g", replace(louvain, ensemble="auto"), igraph) == split_key("g", louvain, igraph)
+    assert split_key("g", replace(louvain, ensemble="auto"), engine) == split_key("g", louvain, engine)
 
 
 def test_the_way_in_which_runs_are_joined_counts(monkeypatch: pytest.MonkeyPatch) -> None:
