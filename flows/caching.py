@@ -13,7 +13,8 @@ import contextlib
 import hashlib
 import json
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 from prefect._internal.result_records import ResultRecord, ResultRecordMetadata
@@ -26,6 +27,7 @@ from pydantic import Field, PrivateAttr
 
 from cellstrata.flows.run import current_run
 from cellstrata.tasks.cache.cache import Cache
+from cellstrata.tasks.stores.parallel import at_once
 from cellstrata.tasks.stores.store import Store
 from cellstrata.tasks.trees.entries import intact
 from cellstrata.tasks.trees.jobs import JobReport
@@ -64,6 +66,8 @@ class CellstrataCache(WritableFileSystem):
 
     _of_run: Cache | None = PrivateAttr(None)
 
+    _together: dict[str, list[str]] = PrivateAttr(default_factory=dict)
+
     def cache(self) -> Cache:
         """Return the cache of the run that made this block, or open it with the credentials of the run around."""
         if self._of_run is not None:
@@ -80,10 +84,17 @@ class CellstrataCache(WritableFileSystem):
         KeyError
             If the cache has no intact entry of that key.
         """
-        record = intact(self.cache(), path)
-        if record is None:
-            raise KeyError(path)
-        return _envelope(path, JobReport.of_cached(record).to_json())
+        cache = self.cache()
+        reports = []
+        for record in at_once(cache.store, partial(intact, cache), self._together.get(path, [path])):
+            if record is None:
+                raise KeyError(path)
+            reports.append(JobReport.of_cached(record).to_json())
+        return _envelope(path, reports)
+
+    def hold_together(self, path: str, keys: Sequence[str]) -> None:
+        """Answer to a key with the entries of several; it is known to this block alone."""
+        self._together[path] = list(keys)
 
     def write_path(self, path: str, content: bytes, **_: object) -> None:  # type: ignore[override]
         """Write nothing: whoever computed the entry has committed it, and an exception is no result."""
@@ -122,7 +133,7 @@ def cache_block(cache: Cache, saved: dict[str, Any]) -> CellstrataCache:
     return block
 
 
-def _envelope(key: str, result: Mapping[str, object]) -> bytes:
+def _envelope(key: str, result: Sequence[Mapping[str, object]]) -> bytes:
     """Wrap plain values as Prefect's result record; its serializer is ours to say, and is JSON."""
     serializer = JSONSerializer(jsonlib="json")
     metadata = ResultRecordMetadata(storage_key=key, serializer=serializer)

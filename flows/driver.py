@@ -8,26 +8,23 @@ that is below them. Who runs what is submitted, Prefect or plain threads, is not
 from __future__ import annotations
 
 import asyncio
-import heapq
-import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from cellstrata.flows.executors.executor import ClusterLost
 from cellstrata.flows.monitor.progress import Counts
-from cellstrata.flows.pieces import Piece, Waiting, WaitingRoom, packed
-from cellstrata.flows.submission import Derive, Submit, Submitted, Tell
+from cellstrata.flows.pieces import Piece, Ready, Waiting, WaitingRoom, name_of, packed
+from cellstrata.flows.submission import Derive, Submit, Submitted, Tell, reason_of
 from cellstrata.tasks.cache.cache import Cache, DamagedEntry
 from cellstrata.tasks.cache.claims import Claims
 from cellstrata.tasks.cache.known_entries import KnownEntries
 from cellstrata.tasks.cache.recent_entries import listed_as
-from cellstrata.tasks.trees.jobs import Job, JobReport, bundle_key
+from cellstrata.tasks.trees.jobs import JobReport
 from cellstrata.tasks.trees.judgement import Judgement
 from cellstrata.tasks.trees.own_embedding import NoEmbedding, OwnEmbedding
 from cellstrata.tasks.trees.runs import next_runs
-from cellstrata.tasks.trees.split import NodeSplit, first_nodes, node_key, split
-from cellstrata.tasks.trees.split_evidence import evidence_key, judge, judge_whole, needs_evidence
+from cellstrata.tasks.trees.split import NodeSplit, first_nodes, split
+from cellstrata.tasks.trees.split_evidence import judge, judge_whole, needs_evidence
 from cellstrata.tasks.trees.tree import Node, Pending, Tree
 
 LOOK_AGAIN = 0.3  # seconds, at what another run is computing
@@ -56,10 +53,9 @@ class Driver:
     counts: Counts = field(default_factory=Counts)
     derive: Derive | None = None
     tell: Tell | None = None
-    _ready: list[tuple[int, int, Piece]] = field(default_factory=list)
-    _running: dict[Submitted, Piece] = field(default_factory=dict)
+    _ready: Ready = field(default_factory=Ready)
+    _running: dict[Submitted, tuple[Piece, ...]] = field(default_factory=dict)
     _elsewhere: list[Piece] = field(default_factory=list)
-    _order: Any = field(default_factory=itertools.count)
     _waiting: WaitingRoom = field(default_factory=WaitingRoom)
 
     def __post_init__(self) -> None:
@@ -81,48 +77,56 @@ class Driver:
         def announce(done: Submitted) -> None:
             loop.call_soon_threadsafe(finished.put_nowait, done)
 
+        def run(future: Submitted, *pieces: Piece) -> None:
+            self._running[future] = pieces
+            future.add_done_callback(announce)
+
         for tree in trees:
             await asyncio.to_thread(self._open, tree, first_nodes(tree), None)
         with Claims(self.cache) as claims:
-            while self._running or (self._goes_on() and len(failures) < GIVE_UP):
+            while self._running or (
+                (self._ready or self._elsewhere or self._waiting.splits) and len(failures) < GIVE_UP
+            ):
                 self._tell(idle=not (self._ready or self._running))
+                found: list[Piece] = []
+                await asyncio.to_thread(self._look_ahead, claims)
                 while self._ready and len(failures) < GIVE_UP and len(self._running) < self.at_once:
-                    work = heapq.heappop(self._ready)[-1]
+                    work = self._ready.pop()
                     if await asyncio.to_thread(self._begun, work):
+                        continue
+                    if await asyncio.to_thread(self._knows, work, claims):
+                        found.append(work)
                         continue
                     future = await asyncio.to_thread(self._start, work, claims)
                     if future is None:
                         self._elsewhere.append(work)
                         continue
-                    self._running[future] = work
-                    future.add_done_callback(announce)
+                    run(future, work)
+                if found:
+                    run(await asyncio.to_thread(self._fetch, found), *found)
                 if not self._running and self._tell(idle=True):  # all that was ready is done elsewhere
                     continue
                 future = await _next(finished, LOOK_AGAIN if self._elsewhere else None)
                 for work in self._elsewhere:
-                    self._push(work)
+                    self._ready.push(work)
                 self._elsewhere.clear()
                 if future is None:
                     continue
-                work = self._running.pop(future)
+                pieces = self._running.pop(future)
                 try:
-                    if reason := await self._finish(work, future):
-                        failures.append(f"{work.name}: {reason}")
+                    if reason := await self._finish(pieces, future):
+                        failures.append(f"{pieces[0].name}: {reason}")
                 except ClusterLost as error:
                     failures += [str(error)] * GIVE_UP  # nothing else can be split either
                 else:
-                    if work.runs_open:
-                        continue  # it comes again when they are made
-                    if work.claimed:
-                        done = claims.release if reason else claims.finish
-                        releases.append(asyncio.create_task(asyncio.to_thread(done, work.key)))
+                    done = claims.release if reason else claims.finish
+                    for work in pieces:
+                        if work.claimed and not work.runs_open:  # else it comes again when they are made
+                            releases.append(asyncio.create_task(asyncio.to_thread(done, work.key)))
                 self.on_progress(sum(tree.settled for tree in trees), self.counts)
             await asyncio.gather(*releases)
         if failures:
             raise SplitFailed("; ".join(dict.fromkeys(failures)))
-
-    def _goes_on(self) -> bool:
-        return bool(self._ready or self._elsewhere or self._waiting.splits)
 
     def _tell(self, *, idle: bool) -> bool:
         """Make a pass over the expression ready for the splits that wait for one, where it is time for it."""
@@ -130,7 +134,7 @@ class Driver:
         if taken:
             name = f"{self.dataset} · markers of the children of {len(taken):,} split{'s'[: len(taken) != 1]}"
             nodes = tuple(each.node for each in taken)
-            self._push(Piece(taken[0].tree, nodes, False, name, taken[0].future, tells=taken))
+            self._ready.push(Piece(taken[0].tree, nodes, False, name, taken[0].future, tells=taken))
         return bool(taken)
 
     def _start(self, work: Piece, claims: Claims) -> Submitted | None:
@@ -141,59 +145,68 @@ class Driver:
         if work.tells:
             assert self.tell is not None
             return self.tell(work.name, [each.untold for each in work.tells])
-        plan, key = work.tree.plan, self._key(work)
-        known, listed = self.refresh, None if claims.met else self._listing.entries()
-        if not known and (listed is None or listed_as(key) in listed):
-            known = self.cache.read_record(key) is not None
+        plan, key = work.tree.plan, work.key_in(self.cache)
+        known, listed = self.refresh, self._listed(claims)
         if not known and not work.claimed:
             if not claims.take(key):
                 return None
             work.claimed = True
-            known = self._written_since(key, listed is not None, left=claims.left(key))
+            known = self._listing.written_since(key, listed is not None, left=claims.left(key))
         absent = not known and not claims.met  # another run may have written it since
         passed = None
         if absent and listed is not None and work.recurse:
             passed = listed | set(map(listed_as, plan.entries_of_all_cells))
-        job = Job(
-            key=key, plan=plan, nodes=work.nodes, cache=self.cache, recurse=work.recurse, refresh=self.refresh,
-            looked_up=absent, listed=passed, runs_made=work.runs_made or None,
-            evidence=work.evidence_for is not None,
-        )  # fmt: skip
-        return self.submit(work.name, job, work.parent)
+        job = replace(work.job(self.cache, refresh=self.refresh), looked_up=absent, listed=passed)
+        return self.submit(work.name, [job], [work.parent] if work.parent else [])
 
-    def _key(self, work: Piece) -> str:
-        if not work.key:
-            plan, node = work.tree.plan, work.nodes[0]
-            if work.evidence_for is not None:
-                work.key = evidence_key(plan, node, work.evidence_for)
-            elif work.recurse:
-                work.key = bundle_key(plan, work.nodes, self.cache)
-            else:
-                work.key = node_key(plan, node, self.cache)
-        return work.key
+    def _look_ahead(self, claims: Claims) -> None:
+        """Read at once what the cache has of pieces that are ready, where asking for each would take long."""
+        if not self.refresh and not self.cache.store.is_local:
+            listed = self._listed(claims)
+            keys = [work.key_in(self.cache) for work in self._ready.not_yet_looked_up()]
+            self.cache.look_ahead(key for key in keys if listed is None or listed_as(key) in listed)
 
-    def _written_since(self, key: str, listed: bool, *, left: bool) -> bool:
-        """Tell whether another has ended with a cluster since our look at the cache; `left`: it had claimed it."""
-        if listed and not left:
-            return self._listing.has(key)
-        look = left or self.cache.store.is_local
-        return look and Cache(self.cache.store, self.cache.behind).read_record(key) is not None
+    def _knows(self, work: Piece, claims: Claims) -> bool:
+        """Tell whether the cache has what comes of a piece of work."""
+        if self.refresh or work.by_itself:
+            return False
+        key, listed = work.key_in(self.cache), self._listed(claims)
+        return (listed is None or listed_as(key) in listed) and self.cache.read_record(key) is not None
 
-    async def _finish(self, work: Piece, future: Submitted) -> str:
-        """Take what came of a piece of work; returns why it failed, or nothing. Raises ClusterLost."""
+    def _listed(self, claims: Claims) -> frozenset[str] | None:
+        return None if claims.met else self._listing.entries()
+
+    def _fetch(self, found: Sequence[Piece]) -> Submitted:
+        """Submit pieces of work that the cache has, as one."""
+        first, cells = found[0], sum(work.n_cells for work in found)
+        many = f"{self.dataset} · {len(found):,} pieces from the cache · {cells:,} cells"
+        parents = dict.fromkeys(work.parent for work in found if work.parent is not None)
+        return self.submit(many if found[1:] else first.name, [work.job(self.cache) for work in found], list(parents))
+
+    async def _finish(self, pieces: Sequence[Piece], future: Submitted) -> str:
+        """Take what came of pieces of work; returns why one failed, or nothing. Raises ClusterLost."""
+        work = pieces[0]
         self._waiting.away = self._waiting.away and not work.tells
         if (failure := await future.failure()) is not None:
-            return _reason(failure)
+            return reason_of(failure)
         try:
+            result = await asyncio.to_thread(future.result)
             if work.embeds:
-                self._embedded(work, await asyncio.to_thread(future.result))
-                return ""
-            if work.tells:
-                self._listing.saw(await asyncio.to_thread(future.result))
+                self._embedded(work, result)
+            elif work.tells:
+                self._listing.saw(result)
                 await asyncio.to_thread(self._take_told, work)
-                return ""
-            report = JobReport.from_json(future.result())
-            from_cache = future.from_cache
+            else:
+                reports = [JobReport.from_json(said) for said in result]
+                taken = [await self._take_report(*each, future) for each in zip(pieces, reports, strict=True)]
+                return next(filter(None, taken), "")
+        except Exception as error:
+            return str(error)
+        return ""
+
+    async def _take_report(self, work: Piece, report: JobReport, future: Submitted) -> str:
+        """Take what came of a job; returns why that failed, or nothing."""
+        try:
             if report.more_runs:
                 self._open_runs(work, more=True)
             elif work.evidence_for is not None:
@@ -203,7 +216,7 @@ class Driver:
                 self._listing.saw([work.key])
                 self._made(work.joins)
             else:
-                await asyncio.to_thread(self._take, work, future, () if from_cache else report.executed)
+                await asyncio.to_thread(self._take, work, future, () if future.from_cache else report.executed)
         except Exception as error:
             return str(error)
         return ""
@@ -215,8 +228,8 @@ class Driver:
         waiting = [node for node in pending if node.waits]
         for own in dict.fromkeys(node.spec.neighbors.embedding.own for node in waiting):
             members = tuple(node for node in waiting if node.spec.neighbors.embedding.own == own)
-            name = f"{self._name(tree, members)} · embedding"
-            self._push(Piece(tree, members, False, name, parent, embeds=True))
+            name = f"{name_of(self.dataset, tree, members)} · embedding"
+            self._ready.push(Piece(tree, members, False, name, parent, embeds=True))
         pending = [node for node in pending if not node.waits]
         work: list[tuple[tuple[Pending, ...], bool]] = []
         alone = 0 if tree.plan.reads_expression else self.grain  # below one there are others that wait for it
@@ -227,7 +240,7 @@ class Driver:
             is_last = tree.plan.depth == len(group[0].path) + 1
             work.append((group, len(group) > 1 or not is_last))
         for members, recurse in work:
-            self._push(Piece(tree, members, recurse, self._name(tree, members), parent))
+            self._ready.push(Piece(tree, members, recurse, name_of(self.dataset, tree, members), parent))
 
     def _embedded(self, work: Piece, found: Sequence[OwnEmbedding | NoEmbedding]) -> None:
         """Take the embeddings that were derived for some nodes: these are ready to be split, the others stay whole."""
@@ -237,7 +250,7 @@ class Driver:
                 below += work.tree.leave(node, own)
                 continue
             ready = replace(node, own=own)
-            self._push(Piece(work.tree, (ready,), False, self._name(work.tree, (ready,)), work.parent))
+            self._ready.push(Piece(work.tree, (ready,), False, name_of(self.dataset, work.tree, (ready,)), work.parent))
         self._open(work.tree, below, work.parent)
 
     def _begun(self, work: Piece) -> bool:
@@ -246,7 +259,7 @@ class Driver:
             return False
         if not next_runs(work.nodes[0], work.runs_made):
             return False
-        there = not work.runs_made and not self.refresh and self.cache.read_record(self._key(work)) is not None
+        there = not work.runs_made and not self.refresh and self.cache.read_record(work.key_in(self.cache)) is not None
         if not there:
             self._open_runs(work)
         return not there
@@ -256,23 +269,13 @@ class Driver:
         work.runs_open = len(runs)
         for run in runs:
             name = f"{work.name} · run {(run.run or 0) + 1}"
-            self._push(Piece(work.tree, (run,), False, name, work.parent, joins=work))
+            self._ready.push(Piece(work.tree, (run,), False, name, work.parent, joins=work))
 
     def _made(self, ensemble: Piece) -> None:
         """Take one of an ensemble's runs; after the last of those that were begun it is joined."""
         ensemble.runs_made, ensemble.runs_open = ensemble.runs_made + 1, ensemble.runs_open - 1
         if not ensemble.runs_open:
-            self._push(ensemble)
-
-    def _push(self, work: Piece) -> None:
-        heapq.heappush(self._ready, (-work.n_cells, next(self._order), work))
-
-    def _name(self, tree: Tree, nodes: Sequence[Pending]) -> str:
-        first, cells = tree.label(nodes[0].path), sum(node.n_cells for node in nodes)
-        what = first if len(nodes) == 1 else f"{first} and {len(nodes) - 1} more"
-        again = nodes[0].node.attempt if len(nodes) == 1 else 0
-        how = f" · resolution {nodes[0].spec.partition.resolution:g}" if again else ""
-        return f"{self.dataset} · {tree.plan.name} · {what}{how} · {cells:,} cells"
+            self._ready.push(ensemble)
 
     def _take(self, work: Piece, future: Submitted, executed: Sequence[str]) -> None:
         """Take a finished task's splits into the tree."""
@@ -298,7 +301,9 @@ class Driver:
             if needs_evidence(tree.plan, found, judged):
                 held = judged.wanted or judged.untold or judged.reason is not None  # an attempt may follow
                 name = f"{work.name} · evidence"
-                self._push(Piece(tree, (pending,), False, name, future, evidence_for=found, held=held, made=computed))
+                self._ready.push(
+                    Piece(tree, (pending,), False, name, future, evidence_for=found, held=held, made=computed)
+                )
                 if held:
                     continue
             if judged.untold:
@@ -340,9 +345,3 @@ async def _next(queue: asyncio.Queue[Submitted], timeout: float | None) -> Submi
         return await asyncio.wait_for(queue.get(), timeout)
     except TimeoutError:
         return None
-
-
-def _reason(failure: BaseException | str) -> str:
-    if isinstance(failure, ClusterLost):
-        raise failure
-    return failure if isinstance(failure, str) else f"{type(failure).__name__}: {failure}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -16,7 +16,7 @@ from cellstrata.flows.run import compute
 from cellstrata.flows.submission import RETRY_DELAYS, Submit, Submitted, Where, may_pass
 from cellstrata.tasks.cache.cache import Cache
 from cellstrata.tasks.imports.turns import IMPORTING
-from cellstrata.tasks.trees.jobs import Job
+from cellstrata.tasks.trees.jobs import Job, jobs_key
 
 T = TypeVar("T")
 
@@ -43,15 +43,18 @@ RETRYING: dict[str, Any] = {
     cache_result_in_memory=False,
     **RETRYING,
 )
-def split(name: str, key: str, job: Job) -> dict[str, object]:
-    """Split one cluster, or several small ones with all that is below them."""
+def split(name: str, key: str, jobs: Sequence[Job]) -> list[dict[str, object]]:
+    """Split one cluster, or several small ones with all that is below them; several jobs were in the cache."""
     with IMPORTING:
         from cellstrata.tasks.trees.jobs import run_job
 
-    report = compute(name, "pool", run_job, job)
-    for record in report.entries:
-        job.cache.note(record)
-    return report.to_json()
+    reports = []
+    for job in jobs:
+        report = compute(name, "pool", run_job, job)
+        for record in report.entries:
+            job.cache.note(record)
+        reports.append(report.to_json())
+    return reports
 
 
 @task(
@@ -153,9 +156,12 @@ class PrefectSteps:
         storage = await asyncio.to_thread(cache_block, cache, self.blocks)
         task: Any = split.with_options(result_storage=storage, refresh_cache=refresh)
 
-        def submit(name: str, job: Job, after: Submitted | None) -> Submitted:
-            parents = [after.future] if isinstance(after, PrefectWork) else None
-            return PrefectWork(task.submit(name=name, key=job.key, job=quote(job), wait_for=parents))
+        def submit(name: str, jobs: Sequence[Job], after: Sequence[Submitted]) -> Submitted:
+            parents = [each.future for each in after if isinstance(each, PrefectWork)]
+            key = jobs_key(jobs)
+            if len(jobs) > 1:
+                storage.hold_together(key, [job.key for job in jobs])
+            return PrefectWork(task.submit(name=name, key=key, jobs=quote(jobs), wait_for=parents or None))
 
         return submit
 

@@ -6,7 +6,7 @@ import errno
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, Protocol, TypeVar
 
-from cellstrata.flows.executors.executor import Stopped, WorkerDied
+from cellstrata.flows.executors.executor import ClusterLost, Stopped, WorkerDied
 from cellstrata.tasks.cache.cache import Cache
 from cellstrata.tasks.stores.data_errors import DataError
 from cellstrata.tasks.stores.faults import StoreError
@@ -29,12 +29,13 @@ class Submitted(Protocol):
         """Return why it failed, None where it did not; to be asked when it has ended."""
 
     def result(self) -> Any:
-        """Return what it came to: of a job the JSON values of its report, of a derivation the embeddings."""
+        """Return what it came to: of jobs the JSON values of the report of each, of a derivation the embeddings."""
 
 
 T = TypeVar("T")
 Where = Literal["pool", "apart", "here"]  # `apart` is a process of its own, for what imports scanpy
-Submit = Callable[[str, Job, Submitted | None], Submitted]  # its name, what is to be done, and after what it comes
+# Its name, what is to be done, and after what it comes. Several jobs go together where the cache has each of them.
+Submit = Callable[[str, Sequence[Job], Sequence[Submitted]], Submitted]
 Derive = Callable[[str, Sequence[Pending]], Submitted]
 Tell = Callable[[str, Sequence[UntoldSplit]], Submitted]
 
@@ -76,3 +77,10 @@ def may_pass(error: object) -> bool:
         and not isinstance(error, (Stopped, WorkerDied, StoreError))  # a store's have been tried for a minute
         and getattr(error, "errno", None) not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
     )
+
+
+def reason_of(failure: BaseException | str) -> str:
+    """Return why a piece of work failed. Raises ClusterLost, after which nothing else can be done either."""
+    if isinstance(failure, ClusterLost):
+        raise failure
+    return failure if isinstance(failure, str) else f"{type(failure).__name__}: {failure}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -13,6 +13,7 @@ from cellstrata.flows.executors.executor import Executor
 from cellstrata.flows.growth import WAITING
 from cellstrata.flows.submission import RETRY_DELAYS, Submit, Submitted, Where, may_pass
 from cellstrata.tasks.cache.cache import Cache
+from cellstrata.tasks.stores.parallel import at_once
 from cellstrata.tasks.trees.entries import intact
 from cellstrata.tasks.trees.jobs import Job, JobReport, run_job
 
@@ -69,8 +70,8 @@ class PlainSteps:
     async def splitting(self, cache: Cache, *, refresh: bool) -> Submit:
         """Return what submits jobs; whatever the cache has of them is found, unless `refresh`."""
 
-        def submit(name: str, job: Job, after: Submitted | None) -> Submitted:
-            return PlainWork(self._threads.submit(again, self._split, job, cache, refresh))
+        def submit(name: str, jobs: Sequence[Job], after: Sequence[Submitted]) -> Submitted:
+            return PlainWork(self._threads.submit(again, self._split, jobs, cache, refresh))
 
         return submit
 
@@ -99,14 +100,20 @@ class PlainSteps:
         run = self._executor.run if where == "pool" else self._executor.run_apart
         return run(function, *arguments), False
 
-    def _split(self, job: Job, cache: Cache, refresh: bool) -> tuple[dict[str, object], bool]:
-        record = None if refresh or job.looked_up else intact(cache, job.key)
-        if record is not None:
-            return JobReport.of_cached(record).to_json(), True
-        report = self._executor.run(run_job, job)
-        for entry in report.entries:
-            job.cache.note(entry)
-        return report.to_json(), False
+    def _split(self, jobs: Sequence[Job], cache: Cache, refresh: bool) -> tuple[list[dict[str, object]], bool]:
+        asked = [job for job in jobs if not (refresh or job.looked_up)]
+        found = at_once(cache.store, lambda job: intact(cache, job.key), asked)
+        records = {record.key: record for record in found if record is not None}
+        reports = []
+        for job in jobs:
+            if job.key in records:
+                reports.append(JobReport.of_cached(records[job.key]).to_json())
+                continue
+            report = self._executor.run(run_job, job)
+            for entry in report.entries:
+                job.cache.note(entry)
+            reports.append(report.to_json())
+        return reports, len(records) == len(jobs)
 
 
 def again(function: Callable[..., T], *arguments: Any) -> T:

@@ -50,6 +50,12 @@ class KnownEntries:
         with self._lock:
             return listed_as(key) in self._seen
 
+    def written_since(self, key: str, listed: bool, *, left: bool) -> bool:
+        """Tell whether another has ended with a cluster since our look at the cache; `left`: it had claimed it."""
+        if listed and not left:
+            return self.has(key)
+        return (left or self._cache.store.is_local) and self._cache.read_record(key) is not None
+
     def entries(self) -> frozenset[str] | None:
         """Return all, as `listed_as` does; None where that is not known, or there are too many."""
         if self._cache.store.is_local:  # there a look costs next to nothing

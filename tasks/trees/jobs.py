@@ -91,6 +91,13 @@ class JobReport:
         )
 
 
+def jobs_key(jobs: Sequence[Job]) -> str:
+    """Return the key of jobs that go together: that of the only one, else one of its own for just these."""
+    if len(jobs) == 1:
+        return jobs[0].key
+    return digest_values(kind="found", jobs=[job.key for job in jobs])
+
+
 def run_job(job: Job) -> JobReport:
     """Split the nodes of a job, finding in the cache what is there.
 

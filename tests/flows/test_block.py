@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,10 @@ from prefect.exceptions import ObjectAlreadyExists
 from cellstrata.flows.caching import ATTEMPTS, CellstrataCache, cache_block
 from cellstrata.tasks.cache.cache import Cache
 from cellstrata.tasks.stores.store import Store
+from cellstrata.tasks.trees.jobs import Job, JobReport, jobs_key, run_job
+from cellstrata.tasks.trees.split import node_key, root_node
+from cellstrata.tasks.trees.tree import Tree
+from tests.tasks.small import blobs, cache_at, plan_for
 
 
 def test_datasets_that_start_together_register_its_type_one_by_one(
@@ -64,3 +70,30 @@ def test_another_run_that_registers_it_meanwhile_is_no_failure(
     else:
         with pytest.raises(ObjectAlreadyExists):
             cache_block(Cache(Store(str(tmp_path))), {})
+
+
+def test_entries_that_go_together_are_answered_together_or_not_at_all(tmp_path: Path) -> None:
+    cache = cache_at(tmp_path)
+    plan = plan_for(cache, blobs([60, 40])[0], 2)
+    jobs = []
+    for seed in (0, 1):
+        seeded = replace(plan, partition=replace(plan.partition, seed=seed))
+        node = Tree(seeded).open(root_node(seeded))
+        assert node is not None
+        jobs.append(Job(key=node_key(seeded, node, cache), plan=seeded, nodes=(node,), cache=cache))
+    for job in jobs:
+        run_job(job)
+    block = CellstrataCache(url=cache.store.url)
+    key = jobs_key(jobs)
+    assert jobs_key(jobs[:1]) == jobs[0].key
+    assert key not in {job.key for job in jobs}
+    with pytest.raises(KeyError):
+        block.read_path(key)  # not held together yet
+    block.hold_together(key, [job.key for job in jobs])
+    reports = [JobReport.from_json(each) for each in json.loads(json.loads(block.read_path(key))["result"])]
+    assert [report.key for report in reports] == [job.key for job in jobs]
+    assert not any(report.executed for report in reports)
+    next(tmp_path.rglob(f"{jobs[1].key}.json")).write_bytes(b"{")
+    with pytest.raises(KeyError):
+        block.read_path(key)
+    assert block.read_path(jobs[0].key)
