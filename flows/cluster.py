@@ -28,9 +28,11 @@ from cellstrata.tasks.inputs.file_tables import write_file_tables
 from cellstrata.tasks.results.result import Finished
 from cellstrata.tasks.timeline.run_record import write_run_record
 
+Config = Annotated[RunConfig, AsForm()]
+
 
 @flow(name="cluster", flow_run_name=run_name, persist_result=False)
-async def cluster(config: Annotated[RunConfig, AsForm()]) -> State[dict[str, object]]:
+async def cluster(config: Config) -> State[dict[str, object]]:
     """Cluster every file of every dataset of a configuration.
 
     Its result, which `summary_of` reads from the state, is `datasets`, by `dataset/file id`: `output`,
@@ -61,7 +63,9 @@ async def cluster(config: Annotated[RunConfig, AsForm()]) -> State[dict[str, obj
 
 
 @flow(name="cluster_dataset", flow_run_name="{dataset}/{file_id}", persist_result=False)
-async def cluster_dataset(config: RunConfig, dataset: str, file_id: str) -> State[dict[str, object]]:
+async def cluster_dataset(
+    config: Annotated[RunConfig, AsForm()], dataset: str, file_id: str
+) -> State[dict[str, object]]:
     """Cluster one file: embedding and graph, then every algorithm and resolution, then the result."""
     return await of_one_file(config, dataset, file_id, _through)
 

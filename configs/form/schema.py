@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 from typing import Any
 
-from pydantic import GetJsonSchemaHandler
-from pydantic_core import CoreSchema
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic_core import CoreSchema, core_schema
 
 from cellstrata.configs.form.reference import json_schema
 from cellstrata.configs.form.titles import TITLES, arrange
+from cellstrata.configs.model import RunConfig
 
 
+@functools.cache
 def form_schema() -> dict[str, object]:
     """Return the schema of everything that may be written, self-contained, with a description for every key.
 
@@ -46,7 +50,14 @@ def _inlined(part: Any, parts: dict[str, object]) -> Any:
 
 
 class AsForm:
-    """Annotates a flow's parameter that is a `RunConfig`, so that its schema is the form's."""
+    """Annotates a flow's parameter that is a `RunConfig`, so that its schema is the form's.
 
-    def __get_pydantic_json_schema__(self, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, object]:
-        return form_schema()
+    For each flow Prefect builds a validator of its parameters when it is imported, in a fifth of a second of one that
+    goes into all keys; here `RunConfig` validates by itself.
+    """
+
+    def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(RunConfig.model_validate)
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, object]:
+        return copy.deepcopy(form_schema())  # pydantic writes into it

@@ -6,7 +6,6 @@ from importlib.metadata import version
 from typing import Any
 
 import numpy as np
-from scipy.sparse.linalg import ArpackError
 
 from cellstrata.tasks.cache.cache import ArrayRef, Cache
 from cellstrata.tasks.elements import reading as elements
@@ -44,6 +43,8 @@ def compute_pca(
     matrix, components, key = _read(source, n_pcs)
     record = None if refresh else cache.find(key, "pca")
     if record is None:
+        from scipy.sparse.linalg import ArpackError
+
         try:
             values = _pca(matrix, components)
         except ArpackError as error:
