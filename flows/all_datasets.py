@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -29,7 +28,8 @@ AT_ONCE = 32  # datasets: each has threads of its own, which wait for the worker
 async def all_datasets(run: Run, inputs: Mapping[str, Input], child: Any) -> dict[str, DatasetSummary]:
     """Run a flow for every input, and return what each came to, by `dataset/file id`."""
     config, at_once = run.config, run.executor.at_once
-    of_file = _with_threads(child, at_once + WAITING)
+    waiting: Any = ThreadPoolTaskRunner(max_workers=at_once + WAITING)  # threads of each file's run alone
+    of_file = child.with_options(task_runner=waiting)
     beside = asyncio.Semaphore(min(max(2, at_once), AT_ONCE))
 
     async def one(source: Input) -> State[Any]:
@@ -41,17 +41,6 @@ async def all_datasets(run: Run, inputs: Mapping[str, Input], child: Any) -> dic
     with using(run.open_cache()):
         states = await asyncio.gather(*map(one, inputs.values()))
     return {name: await _summary(state) for name, state in zip(inputs, states, strict=True)}
-
-
-@functools.lru_cache(maxsize=8)
-def _with_threads(child: Any, most: int) -> Any:
-    """Return a flow whose tasks wait in at most so many threads, of each of its runs alone.
-
-    For each flow that is made with other options Prefect describes the whole configuration as a schema, which takes
-    half a second.
-    """
-    runner: Any = ThreadPoolTaskRunner(max_workers=most)
-    return child.with_options(task_runner=runner)
 
 
 async def of_one_file(

@@ -43,7 +43,8 @@ def compute_pca(
     matrix, components, key = _read(source, n_pcs)
     record = None if refresh else cache.find(key, "pca")
     if record is None:
-        from scipy.sparse.linalg import ArpackError
+        with IMPORTING:
+            from scipy.sparse.linalg import ArpackError
 
         try:
             values = _pca(matrix, components)

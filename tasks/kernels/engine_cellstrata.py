@@ -47,6 +47,23 @@ class Ordered:
         found[self.order] = leiden(self.adjacency, resolution, member, seed, n_iterations, refining=refining)
         return found
 
+    def common_parts(self, runs: Sequence[Labels]) -> tuple[int, Labels]:
+        """Return how many parts hang together within the clusters of all partitions, each (n,), and them.
+
+        They are (n,) int32, numbered by their first vertex from 0.
+        """
+        with IMPORTING:
+            from cellstrata.tasks.kernels.leiden import common_parts, number
+
+        members = np.empty((len(self.order), len(runs)), np.int32)
+        for at, labels in enumerate(runs):
+            members[:, at] = labels[self.order]
+        count, parts = common_parts(self.adjacency, members)
+        found = np.empty_like(parts)
+        found[self.order] = parts
+        number(found)
+        return count, found
+
     def unweighted(self) -> Ordered:
         """Return it with all weights 1."""
         with IMPORTING:

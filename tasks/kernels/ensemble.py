@@ -15,18 +15,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from cellstrata.tasks.imports.turns import IMPORTING
 from cellstrata.tasks.kernels.engine_cellstrata import Ordered, ordered
 from cellstrata.tasks.kernels.engines import PartitionSpec
 from cellstrata.tasks.kernels.graph import Graph
 from cellstrata.tasks.kernels.rand_index import adjusted_rand_index
 
-SCHEME = 2  # raise it when the same runs give another partition, or `auto` another number of runs
+SCHEME = 3  # raise it when the same runs give another partition, or `auto` another number of runs
 FEW, MOST = 3, 8  # runs of `auto`: it begins with few, and if they do not agree there are most
 AGREED = 0.95  # the mean adjusted Rand index over pairs of runs from which they agree
 JOINED_BY = "cellstrata"  # the engine of the contracted steps, whichever made the runs
@@ -93,15 +93,15 @@ def consensus(
     `spec` is that of the runs; its seed and the order of the runs decide the contracted steps. `prepared`
     returns our engine's form of the graph, if the caller has it.
     """
-    weights = graph.weights.astype(np.float64) if spec.use_weights else np.ones(len(graph.edges))
-    measured = Graph(graph.n_vertices, graph.edges, weights)  # type: ignore[arg-type]
-    best, quality = _best(measured, spec, runs)
+    form = prepared() if prepared else ordered(graph.n_vertices, graph.edges, graph.weights)
+    whole = _Contracted.of(graph, form if spec.use_weights else form.unweighted(), weighted=spec.use_weights)
+    best, quality = whole.best(runs, spec.resolution)
     agreed = agreement(runs)
     if agreed == 1.0:  # nothing is left to be decided
-        best, quality = _connected(measured, spec, best, quality)
+        best, quality = whole.connected(best, quality, spec.resolution)
         return Consensus(best, quality, agreed, (len(np.unique(best)),))
     counts: list[int] = []
-    cores = _Contracted.of(graph, weights).cores(runs)
+    cores = whole.cores(runs)
     while cores.n_vertices < (counts[-1] if counts else graph.n_vertices) and len(counts) < MOST_ROUNDS:
         counts.append(cores.n_vertices)
         starts: list[Labels | None] = [None] * CONTRACTED_RUNS
@@ -112,11 +112,9 @@ def consensus(
         if max(reached) > quality:
             quality, best = max(reached), found[int(np.argmax(reached))][cores.members]
         cores = cores.cores(found)
-    form = prepared() if prepared else ordered(graph.n_vertices, graph.edges, graph.weights)
-    whole = form if spec.use_weights else form.unweighted()
-    refined = whole.partition(spec.resolution, run_seed(spec.seed, 0), LAST_ITERATIONS, best)
-    best, quality = _best(measured, spec, [best, refined])
-    return Consensus(*_connected(measured, spec, best, quality), agreed, tuple(counts))
+    refined = whole.form.partition(spec.resolution, run_seed(spec.seed, 0), LAST_ITERATIONS, best)
+    best, quality = whole.best([best, refined], spec.resolution)
+    return Consensus(*whole.connected(best, quality, spec.resolution), agreed, tuple(counts))
 
 
 def agreement(runs: Sequence[Labels]) -> float:
@@ -133,20 +131,30 @@ class _Contracted:
     without those within a group; `strengths` (n_vertices,) float64 has them.
     """
 
-    members: npt.NDArray[np.int64]
+    members: npt.NDArray[np.integer]
     n_vertices: int
     edges: npt.NDArray[Any]
     weights: npt.NDArray[np.float64]
     strengths: npt.NDArray[np.float64]
 
     @classmethod
-    def of(cls, graph: Graph, weights: npt.NDArray[np.float64]) -> _Contracted:
+    def of(cls, graph: Graph, form: Ordered, *, weighted: bool = True) -> _Contracted:
+        """Return a graph as it is; `form` is our engine's, with its weights or without."""
         n, edges = graph.n_vertices, graph.edges
-        return cls(np.arange(n), n, edges, weights, _sums(edges[:, 0], weights, n) + _sums(edges[:, 1], weights, n))
+        weights = graph.weights.astype(np.float64) if weighted else np.ones(len(edges))
+        strengths = _sums(edges[:, 0], weights, n) + _sums(edges[:, 1], weights, n)
+        found = cls(np.arange(n), n, edges, weights, strengths)
+        found.__dict__["form"] = form
+        return found
+
+    @cached_property
+    def form(self) -> Ordered:
+        """It as our engine takes it."""
+        return ordered(self.n_vertices, self.edges, self.weights, self.strengths)
 
     def cores(self, runs: Sequence[Labels]) -> _Contracted:
         """Contract what all runs put together and what hangs together."""
-        count, group = _parts(self.n_vertices, self.edges, runs)
+        count, group = self.form.common_parts(runs)
         a, b = self.edges[:, 0], self.edges[:, 1]
         low, high = np.minimum(group[a], group[b]).astype(np.int64), np.maximum(group[a], group[b]).astype(np.int64)
         between = low != high
@@ -173,44 +181,25 @@ class _Contracted:
 
         The strengths have the weight within groups, so what is found is best by the modularity of the first graph.
         """
-        built = ordered(self.n_vertices, self.edges, self.weights, self.strengths)
         return [
-            built.partition(spec.resolution, run_seed(spec.seed, first + at), CONTRACTED_ITERATIONS, start)
+            self.form.partition(spec.resolution, run_seed(spec.seed, first + at), CONTRACTED_ITERATIONS, start)
             for at, start in enumerate(starts)
         ]
+
+    def best(self, runs: Sequence[Labels], resolution: float) -> tuple[Labels, float]:
+        """Return the first of the best partitions of the groups, each (n_vertices,), and its quality."""
+        qualities = [self.quality(labels, resolution) for labels in runs]
+        at = int(np.argmax(qualities))
+        return np.asarray(runs[at], np.int32), qualities[at]
+
+    def connected(self, labels: Labels, quality: float, resolution: float) -> tuple[Labels, float]:
+        """Return a partition and its quality, with the parts of clusters that do not hang together as clusters."""
+        count, parts = self.form.common_parts([labels])
+        if count == len(np.unique(labels)):
+            return labels, quality
+        return parts, self.quality(parts, resolution)
 
 
 def _sums(group: npt.NDArray[Any], values: npt.NDArray[np.float64], number: int) -> npt.NDArray[np.float64]:
     """Return the sum of the values of each group, (number,)."""
     return np.bincount(group, values, number).astype(np.float64, copy=False)
-
-
-def _parts(n: int, edges: npt.NDArray[Any], runs: Sequence[Labels]) -> tuple[int, npt.NDArray[np.int64]]:
-    """Return the number of parts that hang together within every run's clusters, and that of each vertex, (n,)."""
-    with IMPORTING:
-        import scipy.sparse as sp
-        from scipy.sparse.csgraph import connected_components
-
-    a, b = edges[:, 0], edges[:, 1]
-    together = np.ones(len(a), bool)
-    for labels in runs:
-        together &= labels[a] == labels[b]
-    kept = sp.coo_matrix((np.ones(together.sum(), bool), (a[together], b[together])), shape=(n, n))
-    count, group = connected_components(kept, directed=False)
-    return int(count), group.astype(np.int64)
-
-
-def _connected(graph: Graph, spec: PartitionSpec, labels: Labels, quality: float) -> tuple[Labels, float]:
-    """Return a partition and its quality, with the parts of clusters that do not hang together as clusters."""
-    count, parts = _parts(graph.n_vertices, graph.edges, [labels])
-    if count == len(np.unique(labels)):
-        return labels, quality
-    found = parts.astype(np.int32)
-    return found, graph.modularity(found, spec.resolution)
-
-
-def _best(graph: Graph, spec: PartitionSpec, runs: Sequence[Labels]) -> tuple[Labels, float]:
-    """Return the first of the best partitions, and its quality."""
-    qualities = [graph.modularity(labels, spec.resolution) for labels in runs]
-    at = int(np.argmax(qualities))
-    return np.asarray(runs[at], np.int32), qualities[at]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -51,15 +52,20 @@ class Graph:
         within clusters and K_c the summed strength of cluster c (Newman 2004; Reichardt and
         Bornholdt 2006 for the resolution). 0 for a graph without edges.
         """
+        return self.modularities(labels, [resolution])[0]
+
+    def modularities(self, labels: npt.NDArray[np.int32], resolutions: Sequence[float]) -> tuple[float, ...]:
+        """Return the modularity of a partition at each of several resolutions."""
         weights = self.weights.astype(np.float64)
         total = weights.sum()
         if not total:
-            return 0.0
+            return (0.0,) * len(resolutions)
         a, b = labels[self.edges[:, 0]], labels[self.edges[:, 1]]
         within = weights[a == b].sum()
         size = int(np.max(labels)) + 1
         strength = np.bincount(a, weights, size) + np.bincount(b, weights, size)
-        return float(within / total - resolution * np.square(strength / (2 * total)).sum())
+        expected = np.square(strength / (2 * total)).sum()
+        return tuple(float(within / total - resolution * expected) for resolution in resolutions)
 
 
 def from_adjacency(matrix: Any) -> tuple[Graph, str | None]:

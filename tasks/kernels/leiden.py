@@ -23,7 +23,7 @@ from cellstrata.tasks.kernels.leiden_loops import (
     Int32s,
     State,
     count_between,
-    find_parts,
+    find_common_parts,
     gather_members,
     move_vertices,
     number_labels,
@@ -48,24 +48,28 @@ def leiden(
     `n_iterations` -1 goes on while the quality rises. With `refining` (Leiden) each cluster hangs together in the end;
     without (Louvain, which contracts whole clusters) it is as it comes.
     """
-    gamma = resolution / float(graph.strengths.sum())
+    total = float(graph.strengths.sum())
+    gamma = resolution / total
     state, member, reached = generator(seed), member.copy(), -np.inf
     for _ in range(n_iterations if n_iterations >= 0 else MOST_ITERATIONS):
-        member = iterate(graph, gamma, member, state, refining=refining)
+        member = iterate(graph, gamma, total, member, state, refining=refining)
         if n_iterations < 0:
             before, reached = reached, quality(graph, gamma, member)
             if reached <= before + LEAST * abs(reached):
                 break
-    move(graph, gamma, member, visiting_order(len(member), state))
+    move(graph, gamma, total, member, visiting_order(len(member), state))
     return connected_parts(graph, member) if refining else member
 
 
-def iterate(graph: Adjacency, gamma: float, member: Int32s, state: State, *, refining: bool) -> Int32s:
-    """Return a partition after one iteration: move, refine and contract until no two vertices are one part."""
+def iterate(graph: Adjacency, gamma: float, total: float, member: Int32s, state: State, *, refining: bool) -> Int32s:
+    """Return a partition after one iteration: move, refine and contract until no two vertices are one part.
+
+    `total` is the sum of all strengths, which contracted graphs have, too.
+    """
     group, of_groups = np.arange(len(member), dtype=np.int32), member.copy()
     while True:
         n = len(graph.strengths)
-        move(graph, gamma, of_groups, visiting_order(n, state))
+        move(graph, gamma, total, of_groups, visiting_order(n, state))
         number(of_groups)
         part = refine(graph, gamma, of_groups, visiting_order(n, state)) if refining else of_groups.copy()
         n_parts = number(part)
@@ -92,15 +96,14 @@ def visiting_order(n: int, state: State) -> Int32s:
     return found
 
 
-def move(graph: Adjacency, gamma: float, member: Int32s, queue: Int32s) -> None:
+def move(graph: Adjacency, gamma: float, total: float, member: Int32s, queue: Int32s) -> None:
     """Move vertices to the clusters where they add most, in place, from a queue of all, which is used up.
 
     The neighbors of a moved vertex in other clusters wait for another visit. No move lowers the quality.
     """
     n = len(graph.strengths)
-    least = LEAST * float(graph.strengths.sum()) / n
     move_vertices(
-        *graph, gamma, least, VISITS * n, member, queue, np.ones(n, np.bool_),
+        *graph, gamma, LEAST * total / n, VISITS * n, member, queue, np.zeros(n, np.bool_),
         np.zeros(n), np.zeros(n, np.int32), np.empty(n, np.int32), np.zeros(n), np.empty(n, np.int32),
     )  # fmt: skip
 
@@ -110,7 +113,7 @@ def refine(graph: Adjacency, gamma: float, member: Int32s, order: Int32s) -> Int
     n = len(graph.strengths)
     part = np.arange(n, dtype=np.int32)
     refine_clusters(
-        *graph, gamma, member, order, part, np.ones(n, np.bool_),
+        *graph, gamma, member, order, part, np.zeros(n, np.bool_),
         np.zeros(n), graph.strengths.copy(), np.zeros(n), np.zeros(n), np.empty(n, np.int32),
     )  # fmt: skip
     return part
@@ -118,7 +121,7 @@ def refine(graph: Adjacency, gamma: float, member: Int32s, order: Int32s) -> Int
 
 def number(labels: Int32s) -> int:
     """Number labels, (n,) int32 below n, by their first vertex from 0, in place; return how many there are."""
-    return number_labels(labels, np.full(len(labels), -1, np.int32))
+    return number_labels(labels, np.zeros(len(labels), np.int32))
 
 
 def contract(graph: Adjacency, part: Int32s, n_parts: int) -> Adjacency:
@@ -135,9 +138,17 @@ def contract(graph: Adjacency, part: Int32s, n_parts: int) -> Adjacency:
 
 def connected_parts(graph: Adjacency, member: Int32s) -> Int32s:
     """Return the parts of clusters that hang together, (n,) int32 from 0, numbered by their first vertex."""
-    part = np.full(len(member), -1, np.int32)
-    find_parts(graph.starts, graph.targets, member, part, np.empty(len(member), np.int32))
-    return part
+    return common_parts(graph, member.reshape(-1, 1))[1]
+
+
+def common_parts(graph: Adjacency, members: Int32s) -> tuple[int, Int32s]:
+    """Return how many parts hang together within the clusters of every partition, (n, partitions) int32, and them.
+
+    They are (n,) int32 from 0, numbered by their first vertex.
+    """
+    part = np.full(len(members), -1, np.int32)
+    count = find_common_parts(graph.starts, graph.targets, members, part, np.empty(len(members), np.int32))
+    return count, part
 
 
 def quality(graph: Adjacency, gamma: float, member: Int32s) -> float:

@@ -54,12 +54,12 @@ def shuffle_blocks(state: State, size: int, blocks: Int32s, found: Int32s) -> No
 @compiled
 def move_vertices(
     starts: Int64s, targets: Int32s, weights: Floats, strengths: Strengths, gamma: float, least: float, visits: int,
-    member: Int32s, queue: Int32s, waits: Bools,
+    member: Int32s, queue: Int32s, rests: Bools,
     of_cluster: Strengths, size: Int32s, empty: Int32s, linked: Strengths, near: Int32s,
 ) -> None:  # fmt: skip
     """Move vertices to the clusters where they add most, in at most so many visits, from a queue of all, (n,) int32.
 
-    `waits` are all true; `of_cluster` and `size` all zero; `empty` is (n,).
+    `rests` are all false; `of_cluster` and `size` all zero; `empty` is (n,).
     """
     n = len(strengths)
     for vertex in range(n):
@@ -77,7 +77,7 @@ def move_vertices(
         vertex = queue[head]
         head = head + 1 if head + 1 < n else 0
         n_waiting -= 1
-        waits[vertex] = False
+        rests[vertex] = True
         n_near = 0
         for edge in range(starts[vertex], starts[vertex + 1]):
             cluster = member[targets[edge]]
@@ -109,8 +109,8 @@ def move_vertices(
         member[vertex] = best
         for edge in range(starts[vertex], starts[vertex + 1]):
             target = targets[edge]
-            if not waits[target] and member[target] != best:
-                waits[target] = True
+            if rests[target] and member[target] != best:
+                rests[target] = False
                 end = head + n_waiting
                 queue[end if end < n else end - n] = target
                 n_waiting += 1
@@ -119,13 +119,13 @@ def move_vertices(
 @compiled
 def refine_clusters(
     starts: Int64s, targets: Int32s, weights: Floats, strengths: Strengths, gamma: float,
-    member: Int32s, order: Int32s, part: Int32s, alone: Bools,
+    member: Int32s, order: Int32s, part: Int32s, joined: Bools,
     of_cluster: Strengths, of_part: Strengths, outward: Strengths, linked: Strengths, near: Int32s,
 ) -> None:  # fmt: skip
     """Put single vertices together into parts of clusters: each joins the part of its cluster that gains most.
 
-    Both must be well connected to the rest of the cluster. `part` is each vertex alone, `alone` all true, `of_part` the
-    strengths; `of_cluster` and `outward`, the weight from a part to the rest of its cluster, are all zero.
+    Both must be well connected to the rest of the cluster. `part` is each vertex alone, `joined` all false, `of_part`
+    the strengths; `of_cluster` and `outward`, the weight from a part to the rest of its cluster, are all zero.
     """
     n = len(strengths)
     for vertex in range(n):
@@ -136,7 +136,7 @@ def refine_clusters(
     for turn in range(n):
         vertex = order[turn]
         own, whole = strengths[vertex], of_cluster[member[vertex]]
-        if not alone[vertex] or outward[vertex] < gamma * own * (whole - own):
+        if joined[vertex] or outward[vertex] < gamma * own * (whole - own):
             continue
         n_near = 0
         for edge in range(starts[vertex], starts[vertex + 1]):
@@ -157,18 +157,18 @@ def refine_clusters(
             outward[best] += outward[vertex] - 2 * between
             of_part[best] += own
             part[vertex] = best
-            alone[vertex] = alone[best] = False
+            joined[vertex] = joined[best] = True
 
 
 @compiled
 def number_labels(labels: Int32s, found: Int32s) -> int:
-    """Number labels, (n,) int32 below n, by their first vertex from 0; `found` is (n,), all -1. Return how many."""
+    """Number labels, (n,) int32 below n, by their first vertex from 0; `found` is (n,), all 0. Return how many."""
     count = 0
     for at in range(len(labels)):
-        if found[labels[at]] < 0:
-            found[labels[at]] = count
+        if not found[labels[at]]:
             count += 1
-        labels[at] = found[labels[at]]
+            found[labels[at]] = count
+        labels[at] = found[labels[at]] - 1
     return count
 
 
@@ -225,10 +225,13 @@ def sum_between(
 
 
 @compiled
-def find_parts(starts: Int64s, targets: Int32s, member: Int32s, part: Int32s, stack: Int32s) -> None:
-    """Number the parts of clusters that hang together by their first vertex; `part` (n,) is all -1, `stack` is (n,)."""
-    count = 0
-    for first in range(len(member)):
+def find_common_parts(starts: Int64s, targets: Int32s, members: Int32s, part: Int32s, stack: Int32s) -> int:
+    """Number what hangs together within the clusters of every partition, by first vertices; return how many there are.
+
+    `members` is (n, partitions), in rows; `part` (n,) is all -1, `stack` is (n,).
+    """
+    count, n_partitions = 0, members.shape[1]
+    for first in range(len(members)):
         if part[first] >= 0:
             continue
         part[first] = count
@@ -239,11 +242,17 @@ def find_parts(starts: Int64s, targets: Int32s, member: Int32s, part: Int32s, st
             vertex = stack[height]
             for edge in range(starts[vertex], starts[vertex + 1]):
                 target = targets[edge]
-                if part[target] < 0 and member[target] == member[vertex]:
+                if part[target] >= 0:
+                    continue
+                at = 0
+                while at < n_partitions and members[target, at] == members[vertex, at]:
+                    at += 1
+                if at == n_partitions:
                     part[target] = count
                     stack[height] = target
                     height += 1
         count += 1
+    return count
 
 
 @compiled

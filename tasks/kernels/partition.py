@@ -166,7 +166,7 @@ def _watched(
 
 def _numbered(graph: Graph, spec: PartitionSpec, engine: Engine, raw: npt.NDArray[np.integer]) -> Partition:
     labels, sizes = number_by_size(raw)
-    modularity, quality = graph.modularity(labels), graph.modularity(labels, spec.resolution)
+    modularity, quality = graph.modularities(labels, [1.0, spec.resolution])
     return Partition(labels, sizes, modularity, quality, None, engine.name, engine_version(engine))
 
 
@@ -175,8 +175,12 @@ def number_by_size(labels: npt.NDArray[np.integer]) -> tuple[npt.NDArray[np.int3
 
     Takes (n,) integers of any numbering, gaps allowed; returns (n,) int32 and the sizes.
     """
-    _, first, inverse, counts = np.unique(labels, return_index=True, return_inverse=True, return_counts=True)
-    order = np.lexsort((first, -counts))
-    number = np.empty(len(order), np.int32)
+    n = len(labels)
+    if n and not (labels.min() >= 0 and labels.max() < n):
+        labels = np.unique(labels, return_inverse=True)[1].reshape(-1)
+    counts, first = np.bincount(labels), np.full(int(labels.max()) + 1 if n else 0, n)
+    np.minimum.at(first, labels, np.arange(n))
+    order = np.lexsort((first, -counts))[: np.count_nonzero(counts)]
+    number = np.empty(len(counts), np.int32)
     number[order] = np.arange(len(order), dtype=np.int32)
-    return number[inverse.reshape(-1)], counts[order].tolist()
+    return number[labels], counts[order].tolist()

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse.csgraph import connected_components
 
+from cellstrata.tasks.kernels.engine_cellstrata import ordered
 from cellstrata.tasks.kernels.engines import PartitionSpec, load_engine
 from cellstrata.tasks.kernels.ensemble import STRIDE, _Contracted, agreement, consensus, run_spec
 from cellstrata.tasks.kernels.graph import Graph, from_adjacency
@@ -143,7 +144,7 @@ def test_the_names_of_clusters_in_the_runs_decide_nothing(seed: int, number: int
 @given(st.integers(0, 10_000), st.floats(0.1, 3))
 def test_the_quality_of_groups_of_cores_is_that_of_their_cells(seed: int, resolution: float) -> None:
     graph = random_graph(seed)
-    cores = _Contracted.of(graph, graph.weights.astype(np.float64)).cores(runs_of(graph, SPEC, 3))
+    cores = _Contracted.of(graph, ordered(graph.n_vertices, graph.edges, graph.weights)).cores(runs_of(graph, SPEC, 3))
     labels = np.random.default_rng(seed).integers(0, 4, cores.n_vertices).astype(np.int32)
     expected = graph.modularity(labels[cores.members], resolution)
     assert cores.quality(labels, resolution) == pytest.approx(expected, abs=1e-12)

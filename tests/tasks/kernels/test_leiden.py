@@ -95,6 +95,20 @@ def test_the_scale_of_weights_decides_nothing(graph: Graph, resolution: float, s
     assert np.array_equal(labels_of(graph, resolution), labels_of(scaled, resolution))
 
 
+@settings(max_examples=60, deadline=None)
+@given(graphs, st.lists(st.integers(1, 4), min_size=1, max_size=5), st.integers(0, 10_000))
+def test_common_parts_are_what_hangs_together_in_every_partition(graph: Graph, clusters: list[int], seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    runs = [rng.integers(0, number, graph.n_vertices).astype(np.int32) for number in clusters]
+    one, other = graph.edges[:, 0], graph.edges[:, 1]
+    kept = np.all([run[one] == run[other] for run in runs], axis=0)
+    together = Graph(graph.n_vertices, graph.edges[kept], graph.weights[kept]).to_csr()
+    expected = connected_components(together, directed=False)
+    count, parts = ordered(graph.n_vertices, graph.edges, graph.weights).common_parts(runs)
+    assert count == expected[0]
+    assert np.array_equal(parts, expected[1])  # numbered by their first vertex, too
+
+
 def test_groups_count_with_what_is_within_them() -> None:
     """A graph contracted to its clusters has the quality of these clusters: strengths stand for what is within."""
     graph = large_graph()
@@ -154,7 +168,7 @@ caching.CacheImpl._locator_classes = []
 import numpy as np
 from cellstrata.tasks.kernels.leiden_loops import number_labels
 labels = np.array([5, 5, 0], np.int32)
-assert number_labels(labels, np.full(6, -1, np.int32)) == 2
+assert number_labels(labels, np.zeros(6, np.int32)) == 2
 assert labels.tolist() == [0, 0, 1]
 """
 

@@ -20,6 +20,16 @@ def jaccard(one: npt.NDArray[np.bool_], other: npt.NDArray[np.bool_]) -> float:
     return float((one & other).sum() / (one | other).sum())
 
 
+@given(arrays(np.int64, st.integers(0, 12), elements=st.sampled_from([-(2**40), -1, 0, 1, 2, 7, 11, 12, 2**31, 2**40])))
+def test_clusters_are_numbered_by_falling_size_and_first_cell(raw: npt.NDArray[np.int64]) -> None:
+    of_each = {label: np.flatnonzero(raw == label).tolist() for label in set(raw.tolist())}
+    expected = sorted(of_each.values(), key=lambda cells: (-len(cells), cells))
+    labels, sizes = number_by_size(raw)
+    assert [np.flatnonzero(labels == number).tolist() for number in range(len(sizes))] == expected
+    assert sizes == [len(cells) for cells in expected]
+    assert (labels.dtype, len(labels)) == (np.int32, len(raw))
+
+
 @given(FEW_CELLS, st.lists(FEW_CELLS, min_size=1, max_size=4))
 def test_it_is_the_mean_of_jaccard_indices(raw: Labels, runs: list[Labels]) -> None:
     labels, sizes = number_by_size(raw)
