@@ -62,7 +62,7 @@ def cluster(
     ----------
     adata
         Cells with an embedding in `obsm`, a graph in `obsp`, or an X of which a PCA can be made. It may be backed by a
-        file, whose X and layers are then not read. A view becomes an AnnData of its own.
+        file, or lazy (`read_lazy`), whose X and layers are then not read. A view becomes an AnnData of its own.
     resolutions
         Resolutions to cluster at, each greater than 0. `"auto"`: those that a sweep of level 1 advises.
     hierarchy

@@ -12,6 +12,7 @@ import numpy as np
 
 from cellstrata.configs.errors import did_you_mean, listed
 from cellstrata.tasks.colours.palette import MISSING, Palette, tree_palette
+from cellstrata.tasks.elements.adata_columns import obs_column
 from cellstrata.tasks.elements.in_memory import NAME
 from cellstrata.tasks.evaluation.covariates import BLANK, Categories, categories_of
 from cellstrata.tasks.overlays.document import MADE_BY
@@ -97,7 +98,7 @@ def _check_place(adata: ad.AnnData, key: str) -> None:
 
 
 def _labels(adata: ad.AnnData, name: str) -> Categories:
-    column = adata.obs[name]
+    column = obs_column(adata, name)
     if column.dtype.kind == "f":
         raise InputError(NAME, f"obs[{name!r}]", "holds numbers, not labels; name a column of labels")
     found = categories_of(column, name)
@@ -154,7 +155,7 @@ def _colors(adata: ad.AnnData, names: Sequence[str], palette: Palette) -> dict[s
     """Return colors in the order of the categories, of categoricals that have none."""
     found = {}
     for name in names:
-        column = adata.obs[name]
+        column = obs_column(adata, name)
         if column.dtype.name == "category" and f"{name}_colors" not in adata.uns:
             own = palette[name]
             colors = [own.get(str(label), MISSING) for label in column.cat.categories]

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cellstrata.configs.errors import did_you_mean, listed
+from cellstrata.tasks.elements.adata_columns import obs_column
 from cellstrata.tasks.elements.in_memory import NAME
 from cellstrata.tasks.evaluation.covariates import Covariate, Numbers, categories_of, hex_colors, numbers_of
-from cellstrata.tasks.imports.turns import IMPORTING
 from cellstrata.tasks.stores.data_errors import InputError
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class AdataCells:
 
     def series(self, name: str) -> pd.Series:
         """Return a column that is there, of length n."""
-        return _in_memory(self._adata.obs[name])
+        return obs_column(self._adata, name)
 
     def colors(self, name: str) -> list[str] | None:
         """Return the colours that uns has for a column's categories."""
@@ -66,14 +66,5 @@ def gene_values(adata: ad.AnnData, name: str) -> Numbers | None:
 
 def category_columns(adata: ad.AnnData) -> Mapping[str, int]:
     """Return the names of the columns of obs that are categorical, and how many categories each has."""
-    found = {str(name): _in_memory(adata.obs[name]) for name in adata.obs.columns}
+    found = {str(name): obs_column(adata, str(name)) for name in adata.obs.columns}
     return {name: len(of.cat.categories) for name, of in found.items() if of.dtype.name == "category"}
-
-
-def _in_memory(column: object) -> pd.Series:
-    """Return a column as a Series, also one of an obs that is read when it is asked for."""
-    with IMPORTING:
-        import pandas as pd
-
-    found = column.to_series() if hasattr(column, "to_series") else column
-    return found if isinstance(found, pd.Series) else pd.Series(np.asarray(found))

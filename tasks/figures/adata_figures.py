@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cellstrata.configs.errors import listed
+from cellstrata.tasks.elements.adata_columns import obs_column
 from cellstrata.tasks.elements.in_memory import NAME
 from cellstrata.tasks.evaluation.adata_cells import obs_covariate
 from cellstrata.tasks.evaluation.covariates import Categories, Numbers, categories_of
@@ -113,7 +114,7 @@ def _about(adata: ad.AnnData) -> str:
 
 
 def _clusters(record: AdataRecord, name: str) -> Categories:
-    of = categories_of(record.adata.obs[name], name)
+    of = categories_of(obs_column(record.adata, name), name)
     own = record.palette.get(name, {})
     return replace(of, colors={label: own[label] for label in of.labels}) if set(of.labels) <= set(own) else of
 

@@ -62,6 +62,8 @@ def _plain(entry: Mapping[str, Any]) -> dict[str, Any]:
     """Return the texts and numbers of a record of a graph: its other values may be anything."""
     found: dict[str, Any] = {}
     for name, value in entry.items():
+        if hasattr(value, "compute") and getattr(value, "size", 0) == 1:  # of a lazy AnnData
+            value = np.asarray(value.compute())
         if isinstance(value, Mapping):
             found[str(name)] = _plain(value)
         elif isinstance(value, (str, bool, int, float, np.generic)) or (

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cellstrata.configs.errors import listed
+from cellstrata.tasks.elements.adata_columns import obs_column
 from cellstrata.tasks.elements.opening import reading
 from cellstrata.tasks.elements.reading import obs_names, read_obs_column
 from cellstrata.tasks.imports.turns import IMPORTING
@@ -95,7 +96,7 @@ def earlier_adata(adata: ad.AnnData, key: str | None = None) -> Earlier:
     record = AdataRecord.of(adata, key)
     said: Mapping[str, Any] = adata.uns[record.key]
     every = [str(name) for name in dict.fromkeys(record.tree["column"])]
-    found, lost = _levels({name: adata.obs[name] for name in record.columns}, every, adata.n_obs, record.rows)
+    found, lost = _levels({name: obs_column(adata, name) for name in record.columns}, every, adata.n_obs, record.rows)
     own = f"{record.key}_" if record.key != RECORD else ""
     levels = {
         name.removeprefix(own): replace(of, column=name.removeprefix(own), above=of.above.removeprefix(own))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cellstrata.tasks.colours.palette import Palette
+from cellstrata.tasks.elements.adata_columns import obs_column
 from cellstrata.tasks.results.name_columns import JOINED, NAME
 
 if TYPE_CHECKING:
@@ -46,9 +47,9 @@ def renamed_groups(
                 if group["name"] == JOINED.join(old):
                     called[group["name"]] = group["name"] = JOINED.join(group["clusters"])
             name = f"{column}{NAME}"
-            if name not in adata.obs or adata.obs[name].dtype.name != "category":
+            if name not in adata.obs or obs_column(adata, name).dtype.name != "category":
                 continue
-            values = obs.get(name, adata.obs[name]).cat.rename_categories(called)
+            values = (obs[name] if name in obs else obs_column(adata, name)).cat.rename_categories(called)
             obs[name] = values
             of = {group["name"]: group["color"] or palette[column][group["clusters"][0]] for group in groups}
             if all(each in of for each in values.cat.categories):

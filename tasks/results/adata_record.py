@@ -13,6 +13,7 @@ import numpy as np
 from cellstrata.configs.errors import did_you_mean, listed
 from cellstrata.tasks.advice.advice import Advice, advice_of_json
 from cellstrata.tasks.colours.palette import Palette, tree_palette
+from cellstrata.tasks.elements.adata_columns import obs_column
 from cellstrata.tasks.elements.in_memory import NAME
 from cellstrata.tasks.markers.contrasts import ClusterColumn
 from cellstrata.tasks.overlays.document import MADE_BY
@@ -112,7 +113,7 @@ class AdataRecord:
 
     def clusters(self, column: str) -> ClusterColumn:
         """Return a column as clusters with their parents; categories without a cell are none."""
-        values, rows = self.adata.obs[column].astype("category"), self.rows.clusters(column)
+        values, rows = obs_column(self.adata, column).astype("category"), self.rows.clusters(column)
         values = values.cat.remove_unused_categories()
         labels = tuple(str(label) for label in values.cat.categories)
         parents = tuple(str(rows[label]["parent"]) if label in rows else "" for label in labels)
@@ -143,7 +144,7 @@ def _recounted(adata: ad.AnnData, table: pd.DataFrame) -> np.ndarray:
         own = (table["column"] == name).to_numpy()
         if name not in adata.obs:
             continue
-        counts = {str(label): int(n) for label, n in adata.obs[name].value_counts().items()}
+        counts = {str(label): int(n) for label, n in obs_column(adata, name).value_counts().items()}
         now[own] = [
             counts.get(str(label), 0) if level else adata.n_obs
             for label, level in zip(table.loc[own, "cluster"], table.loc[own, "level"], strict=True)

@@ -13,6 +13,7 @@ import numpy as np
 
 from cellstrata.tasks.cache.cache import Cache
 from cellstrata.tasks.colours.palette import color_entries, tree_palette
+from cellstrata.tasks.elements.adata_columns import obs_column
 from cellstrata.tasks.elements.in_memory import NAME
 from cellstrata.tasks.imports.turns import IMPORTING
 from cellstrata.tasks.inputs.stored_graph import DEFAULT_REP
@@ -164,7 +165,8 @@ def _curation(record: Any, adata: ad.AnnData, made: Mapping[str, Any]) -> tuple[
         for column in given
         if column in made
         and not (
-            column in adata.obs and np.array_equal(np.asarray(adata.obs[column].astype(str)), made[column].astype(str))
+            column in adata.obs
+            and np.array_equal(np.asarray(obs_column(adata, column).astype(str)), made[column].astype(str))
         )
     }
     kept = [
