@@ -28,7 +28,7 @@ def open_complete(store: ZarrStore, **how: Any) -> zarr.Group:
         group = zarr.open_group(store, mode="r", **how)
         if not _lost(group):
             return group
-    except KeyError:  # the lost children have children themselves
+    except (KeyError, ValueError):  # the lost children have children themselves, or there is a type of a later zarr
         pass
     return zarr.open_group(store, mode="r", **{**how, "use_consolidated": False})
 
@@ -43,7 +43,10 @@ def consolidate(store: LocalStore, shown: str) -> None:
     OutputError
         If the reader does not find every element that the zarr has.
     """
-    made: Any = zarr.consolidate_metadata(store).metadata.consolidated_metadata
+    try:
+        made: Any = zarr.consolidate_metadata(store).metadata.consolidated_metadata
+    except ValueError as error:  # of an input in a bucket, whose metadata are not looked through before
+        raise OutputError(shown, "", f"its input holds what the installed zarr cannot read: {error}") from None
     there = set(made.flattened_metadata)
     if _unreadable(store, there):
         _order(Path(store.root))

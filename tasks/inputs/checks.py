@@ -10,6 +10,7 @@ from typing import Literal
 from cellstrata.configs.clustering import ClusteringConfig
 from cellstrata.tasks.elements import reading as elements
 from cellstrata.tasks.elements.hdf5_filters import element_of, is_hdf5, remedy, unknown_filters, unknown_filters_of
+from cellstrata.tasks.elements.later_zarr import remedy_of, unknown_arrays
 from cellstrata.tasks.elements.opening import InputError
 from cellstrata.tasks.elements.own_metadata import covariate_elements, take_own
 from cellstrata.tasks.elements.ownership import is_foreign
@@ -73,7 +74,7 @@ class Check:
 
 
 def check_compression(check: Check, whole: bool) -> bool:
-    """Say which elements that will be read, or converted, are compressed in a way that HDF5 does not know here.
+    """Say which elements that will be read, or converted, HDF5 or zarr cannot read here.
 
     A result of one level alone (not `whole`) takes but some slots of an h5ad, and of obs no column that it does not
     need. Tells whether all can be read.
@@ -96,7 +97,10 @@ def check_compression(check: Check, whole: bool) -> bool:
     found = {element_of(path)[1]: code for path, code in unknown_filters(check.root, takes).items()}
     for element, code in found.items():
         check.wrong(element, remedy(code))
-    return not found
+    later = {element_of(path)[1]: fault for path, fault in unknown_arrays(check.root, takes).items()}
+    for element, fault in later.items():
+        check.wrong(element, remedy_of(fault))
+    return not (found or later)
 
 
 def _unknown_in_bucket(check: Check) -> bool:
