@@ -1,7 +1,7 @@
-"""What a run asks of a bucket, and of Prefect's server: counted, so that a change that asks for more is seen.
+"""What a run asks of a bucket: counted, so that a change that asks for more is seen.
 
-What it compares and what it allocates is counted in `tests/tasks/kernels`, what a worker imports in
-`tests/flows/executors`.
+What it asks of Prefect's server is counted in `tests/flows/test_cluster.py`, what it compares and allocates in
+`tests/tasks/kernels`, what a worker imports in `tests/flows/executors`.
 """
 
 from __future__ import annotations
