@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Annotated
 
 from prefect import flow
 from prefect.client.schemas.objects import State
 
-from cellstrata.configs.form.schema import AsForm
+from cellstrata.configs.form.schema import FormConfig
 from cellstrata.configs.model import RunConfig
 from cellstrata.flows.all_datasets import all_datasets, of_one_file
 from cellstrata.flows.dataset import DatasetSteps
@@ -21,7 +20,7 @@ from cellstrata.flows.run import open_run
 
 
 @flow(name="advise", flow_run_name=run_name, persist_result=False)
-async def advise(config: Annotated[RunConfig, AsForm()]) -> State[dict[str, object]]:
+async def advise(config: FormConfig) -> State[dict[str, object]]:
     """Sweep over the resolutions of every file of every dataset; no result is written.
 
     Its result is that of the flow `cluster`, each dataset with its `advice` and without places. What is split is in

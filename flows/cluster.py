@@ -8,13 +8,11 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import replace
-from typing import Annotated
 
 from prefect import flow, runtime
 from prefect.client.schemas.objects import State
 
-from cellstrata.configs.form.schema import AsForm
-from cellstrata.configs.model import RunConfig
+from cellstrata.configs.form.schema import FormConfig
 from cellstrata.flows.all_datasets import all_datasets, of_one_file
 from cellstrata.flows.dataset import DatasetSteps
 from cellstrata.flows.embeddings import embeddings_beside
@@ -28,11 +26,9 @@ from cellstrata.tasks.inputs.file_tables import write_file_tables
 from cellstrata.tasks.results.result import Finished
 from cellstrata.tasks.timeline.run_record import write_run_record
 
-Config = Annotated[RunConfig, AsForm()]
-
 
 @flow(name="cluster", flow_run_name=run_name, persist_result=False)
-async def cluster(config: Config) -> State[dict[str, object]]:
+async def cluster(config: FormConfig) -> State[dict[str, object]]:
     """Cluster every file of every dataset of a configuration.
 
     Its result, which `summary_of` reads from the state, is `datasets`, by `dataset/file id`: `output`,
@@ -63,9 +59,7 @@ async def cluster(config: Config) -> State[dict[str, object]]:
 
 
 @flow(name="cluster_dataset", flow_run_name="{dataset}/{file_id}", persist_result=False)
-async def cluster_dataset(
-    config: Annotated[RunConfig, AsForm()], dataset: str, file_id: str
-) -> State[dict[str, object]]:
+async def cluster_dataset(config: FormConfig, dataset: str, file_id: str) -> State[dict[str, object]]:
     """Cluster one file: embedding and graph, then every algorithm and resolution, then the result."""
     return await of_one_file(config, dataset, file_id, _through)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Any
 
 from prefect import flow, get_run_logger
 from prefect.client.schemas.objects import State
@@ -16,7 +16,7 @@ from prefect.deployments.flow_runs import arun_deployment
 from prefect.states import Completed
 from prefect.variables import Variable
 
-from cellstrata.configs.form.schema import AsForm
+from cellstrata.configs.form.schema import FormConfig
 from cellstrata.configs.model import RunConfig
 from cellstrata.flows.preparation import ready
 from cellstrata.tasks.stores.change_mark import input_state
@@ -27,9 +27,7 @@ PREFIX = "cellstrata_watch_"
 
 
 @flow(name="watch", flow_run_name="watch {deployment}", persist_result=False)
-async def watch(
-    config: Annotated[RunConfig, AsForm()], deployment: str, settle: float = 5.0
-) -> State[dict[str, list[str]]]:
+async def watch(config: FormConfig, deployment: str, settle: float = 5.0) -> State[dict[str, list[str]]]:
     """Start a run of `deployment` (`cluster/atlas`) on the datasets of which an input has changed.
 
     An input that still changes within `settle` seconds is being written: it is left to the next time.

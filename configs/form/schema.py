@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, core_schema
@@ -52,8 +52,7 @@ def _inlined(part: Any, parts: dict[str, object]) -> Any:
 class AsForm:
     """Annotates a flow's parameter that is a `RunConfig`, so that its schema is the form's.
 
-    For each flow Prefect builds a validator of its parameters when it is imported, in a fifth of a second of one that
-    goes into all keys; here `RunConfig` validates by itself.
+    `RunConfig` validates by itself: a validator of all keys would be built anew for each flow, whenever it is imported.
     """
 
     def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
@@ -61,3 +60,6 @@ class AsForm:
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, object]:
         return copy.deepcopy(form_schema())  # pydantic writes into it
+
+
+FormConfig = Annotated[RunConfig, AsForm()]
