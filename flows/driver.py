@@ -89,7 +89,8 @@ class Driver:
             ):
                 self._tell(idle=not (self._ready or self._running))
                 found: list[Piece] = []
-                await asyncio.to_thread(self._look_ahead, claims)
+                if not self.refresh and not self.cache.store.is_local:  # where asking for each would take long
+                    await asyncio.to_thread(self._look_ahead, claims)
                 while self._ready and len(failures) < GIVE_UP and len(self._running) < self.at_once:
                     work = self._ready.pop()
                     if await asyncio.to_thread(self._begun, work):
@@ -146,7 +147,7 @@ class Driver:
             assert self.tell is not None
             return self.tell(work.name, [each.untold for each in work.tells])
         plan, key = work.tree.plan, work.key_in(self.cache)
-        known, listed = self.refresh, self._listed(claims)
+        known, listed = self.refresh, None if claims.met else self._listing.entries()
         if not known and not work.claimed:
             if not claims.take(key):
                 return None
@@ -160,21 +161,16 @@ class Driver:
         return self.submit(work.name, [job], [work.parent] if work.parent else [])
 
     def _look_ahead(self, claims: Claims) -> None:
-        """Read at once what the cache has of pieces that are ready, where asking for each would take long."""
-        if not self.refresh and not self.cache.store.is_local:
-            listed = self._listed(claims)
-            keys = [work.key_in(self.cache) for work in self._ready.not_yet_looked_up()]
-            self.cache.look_ahead(key for key in keys if listed is None or listed_as(key) in listed)
+        """Read at once what the cache has of pieces that are ready."""
+        keys = [work.key_in(self.cache) for work in self._ready.not_yet_looked_up()]
+        self.cache.look_ahead(key for key in keys if claims.met or self._listing.may_have(key))
 
     def _knows(self, work: Piece, claims: Claims) -> bool:
         """Tell whether the cache has what comes of a piece of work."""
         if self.refresh or work.by_itself:
             return False
-        key, listed = work.key_in(self.cache), self._listed(claims)
-        return (listed is None or listed_as(key) in listed) and self.cache.read_record(key) is not None
-
-    def _listed(self, claims: Claims) -> frozenset[str] | None:
-        return None if claims.met else self._listing.entries()
+        key = work.key_in(self.cache)
+        return (claims.met or self._listing.may_have(key)) and self.cache.read_record(key) is not None
 
     def _fetch(self, found: Sequence[Piece]) -> Submitted:
         """Submit pieces of work that the cache has, as one."""

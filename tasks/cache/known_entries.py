@@ -50,6 +50,11 @@ class KnownEntries:
         with self._lock:
             return listed_as(key) in self._seen
 
+    def may_have(self, key: str) -> bool:
+        """Tell whether there may be an entry; True where that is not known."""
+        entries = self.entries()
+        return entries is None or listed_as(key) in entries
+
     def written_since(self, key: str, listed: bool, *, left: bool) -> bool:
         """Tell whether another has ended with a cluster since our look at the cache; `left`: it had claimed it."""
         if listed and not left:
