@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,11 +15,15 @@ if TYPE_CHECKING:
 
 def obs_column(adata: ad.AnnData, name: str) -> pd.Series:
     """Return a column of obs, (n,), in memory; of a lazy AnnData (`anndata.experimental.read_lazy`) it is read."""
+    return series_of(adata.obs[name])
+
+
+def series_of(column: Any) -> pd.Series:
+    """Return a column of a frame, which may be lazy, in memory; it keeps its categories."""
     with IMPORTING:
         import pandas as pd
 
-    column = adata.obs[name]
     found = column.to_series() if hasattr(column, "to_series") else column
-    if hasattr(column, "data") and isinstance(column.data, pd.Categorical):  # a lazy frame's, which a Series forgets
-        found = pd.Series(column.data, index=found.index, name=name)
+    if isinstance(getattr(column, "data", None), pd.Categorical):  # set in a lazy frame: `to_series` makes texts of it
+        found = pd.Series(column.data, index=found.index, name=found.name)
     return found if isinstance(found, pd.Series) else pd.Series(np.asarray(found))

@@ -16,6 +16,8 @@ import zarr
 from zarr.abc.store import Store as ZarrStore
 from zarr.storage import LocalStore
 
+from cellstrata.tasks.elements.kinds import shortly
+from cellstrata.tasks.elements.later_zarr import remedy_of
 from cellstrata.tasks.stores.data_errors import OutputError
 
 
@@ -46,7 +48,7 @@ def consolidate(store: LocalStore, shown: str) -> None:
     try:
         made: Any = zarr.consolidate_metadata(store).metadata.consolidated_metadata
     except ValueError as error:  # of an input in a bucket, whose metadata are not looked through before
-        raise OutputError(shown, "", f"its input holds what the installed zarr cannot read: {error}") from None
+        raise OutputError(shown, "", f"holds of its input what {remedy_of(shortly(error))}") from None
     there = set(made.flattened_metadata)
     if _unreadable(store, there):
         _order(Path(store.root))

@@ -18,6 +18,7 @@ import zarr
 from zarr.core.buffer import default_buffer_prototype
 from zarr.storage import MemoryStore
 
+from cellstrata.tasks.elements.adata_columns import series_of
 from cellstrata.tasks.elements.kinds import Look
 from cellstrata.tasks.elements.opening import Opened, Root
 from cellstrata.tasks.elements.silence import quiet
@@ -200,5 +201,4 @@ def _column(values: Any, index: Any) -> Any:
     with IMPORTING:
         import pandas as pd
 
-    found = values.to_series() if hasattr(values, "to_series") else values  # of a lazy frame
-    return pd.Series(found.array if hasattr(found, "array") else np.asarray(found), index=index)
+    return pd.Series(series_of(values).array, index=index)

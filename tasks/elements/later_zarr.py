@@ -6,6 +6,7 @@ zarr 3.4 calls the type of records `struct`, which zarr 3.1 does not know: marke
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Callable
@@ -16,7 +17,8 @@ from typing import Any
 import zarr
 from zarr.storage import LocalStore
 
-WORDS = 90  # of what zarr says, which lists all fields of a record
+from cellstrata.tasks.elements.kinds import shortly
+
 TELLING = {"zarr.json": ("data_type", "codecs"), ".zarray": ("dtype", "compressor", "filters")}
 
 
@@ -28,14 +30,17 @@ def unknown_arrays(root: Any, takes: Callable[[str], bool]) -> dict[str, str]:
     found: dict[str, str] = {}
     if not isinstance(root, zarr.Group) or not isinstance(root.store, LocalStore):
         return found
-    top, known = Path(root.store.root, root.path), dict[str, str | None]()
-    for folder, below, files in os.walk(top):
-        of_array = next((telling for name in TELLING if name in files and (telling := _array(folder, name))), None)
+    known: dict[str, str | None] = {}
+    waiting = [""]
+    while waiting:
+        path = waiting.pop()
+        folder = Path(root.store.root, root.path, path)
+        of_array = next((telling for name in TELLING if (telling := _array(folder / name))), None)
         if of_array is None:
-            continue
-        below.clear()  # its chunks
-        path = Path(folder).relative_to(top).as_posix()
-        if takes(path):
+            with contextlib.suppress(OSError):  # said where it is read
+                below = [entry.name for entry in os.scandir(folder) if entry.is_dir(follow_symlinks=False)]
+                waiting += [f"{path}/{name}".lstrip("/") for name in below]
+        elif takes(path):
             if of_array not in known:
                 known[of_array] = _fault(root, path)
             if (fault := known[of_array]) is not None:
@@ -51,20 +56,20 @@ def remedy_of(fault: str) -> str:
     )
 
 
-def _array(folder: str, name: str) -> str | None:
-    """Return what tells how an array is to be read, None for a group."""
+def _array(file: Path) -> str | None:
+    """Return what tells how an array is to be read, None for a group. The folder of one, which has its chunks, is not
+    listed."""
     try:
-        document = json.loads(Path(folder, name).read_bytes())
+        document = json.loads(file.read_bytes())
     except (OSError, ValueError):  # said where it is read
         return None
-    telling = [document.get(key) for key in TELLING[name]] if isinstance(document, dict) else []
+    telling = [document.get(key) for key in TELLING[file.name]] if isinstance(document, dict) else []
     return json.dumps(telling) if telling and telling[0] is not None else None
 
 
 def _fault(root: zarr.Group, path: str) -> str | None:
     try:
         zarr.open_array(root.store, path=f"{root.path}/{path}".strip("/"), mode="r")
-    except (ValueError, KeyError, TypeError, NotImplementedError) as error:
-        said = " ".join(str(error).split())
-        return said if len(said) <= WORDS else f"{said[:WORDS]}…"
+    except (ValueError, KeyError, TypeError) as error:
+        return shortly(error)
     return None
