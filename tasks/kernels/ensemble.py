@@ -127,8 +127,8 @@ def agreement(runs: Sequence[Labels]) -> float:
 class _Contracted:
     """A graph whose vertices are groups of the first one's.
 
-    `members` is (n,) int64: the group of each vertex of the first. `edges` is (m, 2), `weights` (m,) float64,
-    without those within a group; `strengths` (n_vertices,) float64 has them.
+    `members` is (n,): the group of each vertex of the first. `edges` is (m, 2), `weights` (m,) float64, without those
+    within a group; `strengths` (n_vertices,) float64 has them. `made` is our engine's form, where it is there already.
     """
 
     members: npt.NDArray[np.integer]
@@ -136,6 +136,7 @@ class _Contracted:
     edges: npt.NDArray[Any]
     weights: npt.NDArray[np.float64]
     strengths: npt.NDArray[np.float64]
+    made: Ordered | None = None
 
     @classmethod
     def of(cls, graph: Graph, form: Ordered, *, weighted: bool = True) -> _Contracted:
@@ -143,14 +144,12 @@ class _Contracted:
         n, edges = graph.n_vertices, graph.edges
         weights = graph.weights.astype(np.float64) if weighted else np.ones(len(edges))
         strengths = _sums(edges[:, 0], weights, n) + _sums(edges[:, 1], weights, n)
-        found = cls(np.arange(n), n, edges, weights, strengths)
-        found.__dict__["form"] = form
-        return found
+        return cls(np.arange(n), n, edges, weights, strengths, form)
 
     @cached_property
     def form(self) -> Ordered:
         """It as our engine takes it."""
-        return ordered(self.n_vertices, self.edges, self.weights, self.strengths)
+        return self.made or ordered(self.n_vertices, self.edges, self.weights, self.strengths)
 
     def cores(self, runs: Sequence[Labels]) -> _Contracted:
         """Contract what all runs put together and what hangs together."""

@@ -178,6 +178,7 @@ def number_by_size(labels: npt.NDArray[np.integer]) -> tuple[npt.NDArray[np.int3
     n = len(labels)
     if n and not (labels.min() >= 0 and labels.max() < n):
         labels = np.unique(labels, return_inverse=True)[1].reshape(-1)
+    labels = labels.astype(np.int64, copy=False)
     counts, first = np.bincount(labels), np.full(int(labels.max()) + 1 if n else 0, n)
     np.minimum.at(first, labels, np.arange(n))
     order = np.lexsort((first, -counts))[: np.count_nonzero(counts)]

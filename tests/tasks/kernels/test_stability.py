@@ -25,6 +25,9 @@ def test_clusters_are_numbered_by_falling_size_and_first_cell(raw: npt.NDArray[n
     of_each = {label: np.flatnonzero(raw == label).tolist() for label in set(raw.tolist())}
     expected = sorted(of_each.values(), key=lambda cells: (-len(cells), cells))
     labels, sizes = number_by_size(raw)
+    unsigned = number_by_size(raw.astype(np.uint64))  # of other values, where some are below 0
+    assert np.array_equal(unsigned[0], labels)
+    assert unsigned[1] == sizes
     assert [np.flatnonzero(labels == number).tolist() for number in range(len(sizes))] == expected
     assert sizes == [len(cells) for cells in expected]
     assert (labels.dtype, len(labels)) == (np.int32, len(raw))
