@@ -8,7 +8,6 @@ import os
 import subprocess
 import sys
 import textwrap
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ import cellstrata as cs
 from cellstrata.tasks.elements.linked_anndata import open_linked
 from tests.flows.conftest import Run
 from tests.flows.planted import LARGE, SMALL, N, planted
+from tests.no_warnings import no_warnings
 
 SETTINGS: dict[str, Any] = {"resolutions": [0.2, 0.5], "hierarchy": 3, "ensemble": 2, "batch_keys": ["group"]}
 
@@ -205,8 +205,7 @@ def test_a_loop_that_runs_is_left_alone(call: Callable[..., Any]) -> None:
 
 
 def test_the_bar_tells_of_all_cells_and_levels(call: Callable[..., Any], capsys: pytest.CaptureFixture[str]) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
+    with no_warnings():
         call(planted(), [0.1], hierarchy=2, progress=True)
     assert f"{2 * N}/{2 * N}" in capsys.readouterr().err
 

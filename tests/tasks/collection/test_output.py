@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from cellstrata.tasks.elements.storage_nodes import encoding
 from cellstrata.tasks.publishing.publish import OutputError, publish
 from cellstrata.tasks.stores.places import Place
 from cellstrata.tasks.stores.store import Store
+from tests.no_warnings import no_warnings
 from tests.tasks.everything import FORMATS, N, assert_kept, assert_same, load, save, saved, tree_hash
 from tests.tasks.places import opened
 from tests.tasks.small_results import NAMES, collected, filled, frame_of, labels, result, texts, write_slash
@@ -38,9 +38,7 @@ def test_every_kind_of_column_keeps_its_dtype(tmp_path: Path) -> None:
         (tmp_path / form).mkdir()
     urls = [saved(tmp_path / form, form) for form in FORMATS]
     obs = load(urls[0]).obs
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        warnings.filterwarnings("ignore", category=DeprecationWarning)
+    with no_warnings(DeprecationWarning):
         found = collect_columns([Place(url) for url in urls])
     assert found.notices == ("some obs names occur twice: cells are told apart by their position",)
     assert list(found.names) == list(obs.index)

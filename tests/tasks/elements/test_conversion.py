@@ -20,6 +20,7 @@ from cellstrata.tasks.elements.storage_nodes import strings
 from cellstrata.tasks.publishing.publish import publish
 from cellstrata.tasks.publishing.staging import StagedStore
 from cellstrata.tasks.stores.places import Place
+from tests.no_warnings import no_warnings
 from tests.tasks.everything import assert_kept, load, save, saved
 from tests.tasks.places import opened
 
@@ -154,9 +155,7 @@ def test_codes_beside_their_categories(tmp_path: Path) -> None:
         warnings.simplefilter("ignore")
         old = load(source)
     assert isinstance(old.obs["code"].dtype, pd.CategoricalDtype)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        warnings.filterwarnings("ignore", category=DeprecationWarning)
+    with no_warnings(DeprecationWarning):
         publish(opened(source), Place(str(tmp_path / "out.zarr")), obs={"new": pd.Categorical(["0"] * 60)})
     assert_kept(old, load(str(tmp_path / "out.zarr")), {**ADDED, "obs": ["new"]})
 

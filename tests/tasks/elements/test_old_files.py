@@ -27,6 +27,7 @@ from cellstrata.tasks.inputs.plans import tree_plans
 from cellstrata.tasks.publishing.publish import publish
 from cellstrata.tasks.stores.places import Place
 from cellstrata.tasks.trees.plan import EmbeddingChoice
+from tests.no_warnings import no_warnings
 from tests.tasks.everything import assert_kept, load, tree_hash
 from tests.tasks.places import opened
 from tests.tasks.small import cache_at, grow, same_partition
@@ -136,9 +137,7 @@ def test_publishing_keeps_all_of_an_old_file(old: Old, tmp_path: Path) -> None:
         "leiden_0.5_2": pd.Categorical([f"{i % 3}_{i % 2}" for i in range(N)]),
     }
     before = tree_hash(old.url)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        warnings.filterwarnings("ignore", category=DeprecationWarning)
+    with no_warnings(DeprecationWarning):
         report = publish(opened(old.url), Place(out), obs=labels, uns={"clustering": {"seed": 0}})
     assert tree_hash(old.url) == before
     assert report.mode == {"gz": "converted", "zip": "copied", "zarr": "linked"}[old.form.rpartition(".")[2]]
@@ -152,8 +151,7 @@ def test_the_groups_of_an_old_file_are_found(old: Old, tmp_path: Path) -> None:
     settings = {"algorithm": "leiden", "resolutions": [0.5], "hierarchy": {"levels": {2: 2.0}}}
     config = ClusteringConfig.model_validate(settings)
     cache = cache_at(tmp_path / "cache")
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
+    with no_warnings():
         found, problems = inspect_input("old", "core", Place(old.url), config, str(tmp_path / "out"), cache)
     assert problems == []
     assert found is not None

@@ -20,6 +20,7 @@ from cellstrata.tasks.elements import reading as elements
 from cellstrata.tasks.elements.kinds import reading
 from cellstrata.tasks.elements.reading import InputError, Root, open_anndata
 from cellstrata.tasks.stores.places import Place
+from tests.no_warnings import no_warnings
 from tests.tasks.everything import FORMATS, N, everything, load, save, saved
 
 KINDS = (*FORMATS, "flat", "zip", "zip of a folder", "nested", "memory h5ad", "memory zarr2")
@@ -204,8 +205,7 @@ def test_dense_embeddings_are_read_without_anndata(tmp_path: Path) -> None:
 
 def test_no_warning_reaches_the_user(tmp_path: Path) -> None:
     path = saved(tmp_path, "zarr3")
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
+    with no_warnings():
         before = list(warnings.filters)
         with open_anndata(Place(path)) as root:
             elements.read_uns(root, "rank_genes_groups")

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from cellstrata.tasks.publishing.publish import InputError, OutputError, Publish
 from cellstrata.tasks.stores.places import Place
 from cellstrata.tasks.stores.states import ZarrListing
 from cellstrata.tasks.stores.store import Store
+from tests.no_warnings import no_warnings
 from tests.tasks.everything import FORMATS, N, assert_kept, load, save, saved, tree_hash
 from tests.tasks.places import opened
 
@@ -57,9 +57,7 @@ def links_in(folder: str) -> dict[str, str]:
 def test_everything_is_kept_and_ours_is_added(tmp_path: Path, form: str, link: str) -> None:
     source, out = saved(tmp_path, form), str(tmp_path / "deep" / "out.zarr")
     before = tree_hash(source)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        warnings.filterwarnings("ignore", category=DeprecationWarning)
+    with no_warnings(DeprecationWarning):
         report = ours(source, out, link=link)
     assert tree_hash(source) == before
     assert os.listdir(tmp_path / "deep") == ["out.zarr"]
