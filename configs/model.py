@@ -45,6 +45,7 @@ from cellstrata.configs.values import (
 from cellstrata.configs.wording import problems_in
 
 RUNNERS = ("processes", "threads", "dask", "gpu")
+GRAINS = 5_000, 100_000, 50  # cells at least and at most; one part of so many of a data set
 LINKS = ("auto", "symlink", "reference", "copy")
 
 
@@ -134,7 +135,11 @@ class RunConfig(BaseSettings):
         description="What computes: `processes`, `threads`, `dask` or `gpu`. Results are the same.",
     )
     workers: Count | None = Field(None, description="How many compute at once. Default: the CPUs this process may use.")
-    grain: Count = Field(5000, description="Clusters with fewer cells are split together with all below them.")
+    grain: Count | None = Field(
+        None,
+        description="Clusters with fewer cells are split together with all below them. Default: 5000; in a data set "
+        "of more than 250,000 cells a fiftieth of them, up to 100,000.",
+    )
     refresh: Switch = Field(False, description="Compute every split anew, whatever the cache holds.")
     rehash: Switch = Field(False, description="Read inputs again to know them, though they look unchanged.")
     link: Annotated[Literal["auto", "symlink", "reference", "copy"], one_word_of(LINKS)] = Field(
@@ -216,6 +221,11 @@ class RunConfig(BaseSettings):
         """The datasets that take part: all, or those of `defaults.datasets`, in the file's order."""
         chosen = self.defaults.datasets
         return {name: dataset for name, dataset in self.DATASETS.items() if chosen is None or name in chosen}
+
+    def grain_for(self, n_cells: int) -> int:
+        """Return below how many cells the clusters of a data set of so many are split together."""
+        least, most, share = GRAINS
+        return self.grain or min(max(least, n_cells // share), most)
 
     def gpu_for(self, dataset: str) -> bool | Literal["required"]:
         """Say what both gates together allow for a dataset: the run's and its own. Raises KeyError."""

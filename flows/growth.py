@@ -193,7 +193,7 @@ class Growth:
             self.name,
             self.cache,
             await self.steps.splitting(self.cache, refresh=self.config.refresh),
-            grain=self.config.grain,
+            grain=self.config.grain_for(self.source.n_cells),
             at_once=self.executor.at_once + WAITING,
             refresh=self.config.refresh,
             on_progress=follow,

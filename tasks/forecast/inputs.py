@@ -117,8 +117,9 @@ def forecast_input(config: RunConfig, source: Input, cache: Cache, times: SplitT
         return found[0] if found else None
 
     def follow(tree: Tree) -> TreeForecast:
+        grain = config.grain_for(source.n_cells)
         return forecast_tree(
-            tree, cache, times, seen=seen, refresh=config.refresh, grain=config.grain, embedding_of=embedding_of
+            tree, cache, times, seen=seen, refresh=config.refresh, grain=grain, embedding_of=embedding_of
         )
 
     listed = settings.listed_resolutions

@@ -64,8 +64,8 @@ def compute_neighbors(
     started = time.perf_counter()
     key = root_graph_key(embedding, n_neighbors, metric, method)
     if (lists := lists_of(embedding, n_neighbors, metric, method)) is not None:
-        listed = _lists(cache, lists, threads, refresh)
-        found = replace(listed.nearest(n_neighbors), method=method_of(lists))
+        # The lists are not held while a graph is made of their first neighbours: they are the larger part.
+        found = replace(_lists(cache, lists, threads, refresh).nearest(n_neighbors), method=method_of(lists))
     else:
         found = neighbors_by(method, cache.get(embedding), n_neighbors, metric, threads)
         _keep(cache, knn_key(key), found, threads, started)

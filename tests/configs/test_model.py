@@ -24,9 +24,18 @@ def run(clustering: dict[str, Any] | None = None, **more: Any) -> RunConfig:
     return RunConfig(output_dir="out", DATASETS={"a": {"input": {"clustering": "x.h5ad"}, "clustering": whole}}, **more)
 
 
+@pytest.mark.parametrize(
+    ("n_cells", "grain"),
+    [(0, 5_000), (700, 5_000), (250_000, 5_000), (1_000_000, 20_000), (5_000_000, 100_000), (10**8, 100_000)],
+)
+def test_the_grain_grows_with_the_cells(n_cells: int, grain: int) -> None:
+    assert run().grain_for(n_cells) == grain
+    assert run(grain=70).grain_for(n_cells) == 70
+
+
 def test_defaults() -> None:
     config = run()
-    assert (config.runner, config.grain, config.link, config.use_gpu) == ("processes", 5000, "auto", True)
+    assert (config.runner, config.grain, config.link, config.use_gpu) == ("processes", None, "auto", True)
     clustering = config.DATASETS["a"].clustering
     assert (clustering.seed, clustering.n_cell_cpu, clustering.max_cluster_factor) == (0, 100_000, 50)
     assert (clustering.overwrite, clustering.use_gpu, clustering.n_iterations) == (True, False, 2)
