@@ -15,8 +15,8 @@ from cellstrata.configs.hierarchy import Hierarchy
 from cellstrata.tasks.cache.cache import Cache
 from cellstrata.tasks.kernels.engines import PartitionSpec
 from cellstrata.tasks.kernels.gpu import NOT_LOOKED
-from cellstrata.tasks.kernels.placement import Placement
 from cellstrata.tasks.stores.store import Store
+from cellstrata.tasks.trees.placement import Placement
 from cellstrata.tasks.trees.plan import EmbeddingChoice, NeighborsSpec, TreePlan
 from cellstrata.tasks.trees.root_graph import compute_neighbors
 from cellstrata.tasks.trees.split import first_nodes, split

@@ -18,7 +18,6 @@ from cellstrata.tasks.inputs.expansion import expand
 from cellstrata.tasks.inputs.inspection import Input, inspect_input
 from cellstrata.tasks.inputs.overlaps import conflicts
 from cellstrata.tasks.kernels.engines import EngineUnavailable
-from cellstrata.tasks.kernels.placement import placement_of
 from cellstrata.tasks.matching.earlier import SharedCells
 from cellstrata.tasks.matching.place import find_earlier
 from cellstrata.tasks.publishing.link_mode import link_problem
@@ -28,6 +27,7 @@ from cellstrata.tasks.stores.places import Place
 from cellstrata.tasks.stores.store import is_local
 from cellstrata.tasks.stores.urls import place_of
 from cellstrata.tasks.stores.write_access import unusable
+from cellstrata.tasks.trees.placement import placement_of
 
 STAY_OPEN = 8  # inputs in buckets, until their turn comes; what is kept of each takes memory
 

@@ -36,7 +36,6 @@ from cellstrata.tasks.inputs.adata_parts import opened_adata
 from cellstrata.tasks.inputs.inspection import Input, inspect_memory
 from cellstrata.tasks.inputs.level_1 import Level1
 from cellstrata.tasks.kernels.engines import EngineUnavailable
-from cellstrata.tasks.kernels.placement import placement_of
 from cellstrata.tasks.matching.earlier import SharedCells
 from cellstrata.tasks.matching.place import find_earlier
 from cellstrata.tasks.results.dataset_markers import markers_problem
@@ -44,6 +43,7 @@ from cellstrata.tasks.results.result import Finished
 from cellstrata.tasks.results.uses import note_use
 from cellstrata.tasks.stores.places import Place
 from cellstrata.tasks.stores.write_access import unusable
+from cellstrata.tasks.trees.placement import placement_of
 
 if TYPE_CHECKING:
     import anndata as ad

@@ -17,8 +17,8 @@ from cellstrata.tasks.inputs.inspection import Input
 from cellstrata.tasks.inputs.level_1 import Level1, known_pca
 from cellstrata.tasks.inputs.plans import kept_partition, tree_plans
 from cellstrata.tasks.kernels.engines import Algorithm
-from cellstrata.tasks.kernels.placement import placement_of
 from cellstrata.tasks.trees.own_embedding import NoEmbedding, OwnEmbedding
+from cellstrata.tasks.trees.placement import placement_of
 from cellstrata.tasks.trees.plan import EmbeddingChoice, TreePlan
 from cellstrata.tasks.trees.tree import Pending, Tree
 from cellstrata.tasks.trees.umap import find_umap

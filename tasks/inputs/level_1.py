@@ -16,8 +16,8 @@ from cellstrata.tasks.inputs.inspection import Input, wanted_neighbors
 from cellstrata.tasks.inputs.pca import compute_pca, find_pca
 from cellstrata.tasks.inputs.plans import root_neighbors
 from cellstrata.tasks.kernels.gpu import GpuStatus
-from cellstrata.tasks.kernels.placement import Placement, placement_of
 from cellstrata.tasks.trees.neighbor_lists import NeighborLists, lists_of
+from cellstrata.tasks.trees.placement import Placement, placement_of
 from cellstrata.tasks.trees.plan import EmbeddingChoice
 from cellstrata.tasks.trees.root_graph import RootGraph, find_neighbors, root_graph_key
 

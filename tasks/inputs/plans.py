@@ -12,9 +12,9 @@ from cellstrata.tasks.elements.reading import read_obs_column
 from cellstrata.tasks.inputs.inspection import Input
 from cellstrata.tasks.kernels.engines import Algorithm, PartitionSpec
 from cellstrata.tasks.kernels.gpu import GpuStatus
-from cellstrata.tasks.kernels.placement import placement_of
 from cellstrata.tasks.trees.labels import column_name
 from cellstrata.tasks.trees.parent_column import clusters_of
+from cellstrata.tasks.trees.placement import placement_of
 from cellstrata.tasks.trees.plan import EmbeddingChoice, NeighborsSpec, TreePlan, lay_over
 from cellstrata.tasks.trees.tree import Given
 

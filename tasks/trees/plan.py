@@ -11,9 +11,9 @@ from cellstrata.configs.hierarchy import Hierarchy, LevelParameters
 from cellstrata.tasks.cache.cache import ArrayRef
 from cellstrata.tasks.kernels.engines import Algorithm, PartitionSpec
 from cellstrata.tasks.kernels.knn import METRICS
-from cellstrata.tasks.kernels.placement import Placement
 from cellstrata.tasks.trees.labels import Path, label_of
 from cellstrata.tasks.trees.neighbor_lists import FROM_LISTS, NeighborLists, lists_of
+from cellstrata.tasks.trees.placement import Placement
 
 NOT_ASKED = "not asked for"
 LAST_LEVEL = "last level"

@@ -14,9 +14,9 @@ from cellstrata.configs.model import RunConfig
 from cellstrata.tasks.cache.cache import Cache
 from cellstrata.tasks.inputs.inspection import inspect_input
 from cellstrata.tasks.inputs.plans import kept_partition, root_neighbors, tree_plans
-from cellstrata.tasks.kernels.placement import placement_of
 from cellstrata.tasks.results.result import Finished, publish_result
 from cellstrata.tasks.stores.places import Place
+from cellstrata.tasks.trees.placement import placement_of
 from cellstrata.tasks.trees.root_graph import compute_neighbors
 from cellstrata.tasks.trees.split import first_nodes, split
 from cellstrata.tasks.trees.tree import Tree

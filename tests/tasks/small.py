@@ -18,12 +18,12 @@ from cellstrata.tasks.kernels.connectivities import connectivities
 from cellstrata.tasks.kernels.engines import Algorithm, PartitionSpec
 from cellstrata.tasks.kernels.graph import Graph, from_adjacency
 from cellstrata.tasks.kernels.knn import nearest_neighbors
-from cellstrata.tasks.kernels.placement import Placement
 from cellstrata.tasks.stores.store import Store
 from cellstrata.tasks.trees.graphs import write_graph
 from cellstrata.tasks.trees.jobs import Job, bundle_key, run_job
 from cellstrata.tasks.trees.keys import stored_graph_key
 from cellstrata.tasks.trees.labels import level_column
+from cellstrata.tasks.trees.placement import Placement
 from cellstrata.tasks.trees.plan import EmbeddingChoice, NeighborsSpec, TreePlan, lay_over
 from cellstrata.tasks.trees.root_graph import compute_neighbors
 from cellstrata.tasks.trees.split import node_key, root_node, split

@@ -20,7 +20,7 @@ import pytest
 
 from cellstrata.configs import ClusteringConfig
 from cellstrata.tasks.kernels.gpu import GpuStatus
-from cellstrata.tasks.kernels.placement import choose
+from cellstrata.tasks.trees.placement import choose
 from cellstrata.tasks.trees.umap import ComputedUmap
 from tests.flows.conftest import Cluster, Run
 from tests.tasks.everything import assert_kept, assert_same, load, save, saved, tree_hash

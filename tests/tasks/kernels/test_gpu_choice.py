@@ -16,7 +16,7 @@ from cellstrata.tasks.kernels.gpu import GpuStatus, gpu_status
 from cellstrata.tasks.kernels.graph import Graph
 from cellstrata.tasks.kernels.guard import TOLERANCE, bad_partition, trivial_partitions
 from cellstrata.tasks.kernels.partition import Guard, Partition, partition
-from cellstrata.tasks.kernels.placement import Choice, GpuUnavailable, Wish, choose, placement_of
+from cellstrata.tasks.trees.placement import Choice, GpuUnavailable, Wish, choose, placement_of
 from tests.tasks.gpu_stand_in import StandIn
 from tests.tasks.small import as_graph, blobs, graph_of
 

@@ -25,7 +25,6 @@ from cellstrata.tasks.kernels.gpu_check import check_on_cpu, in_sample
 from cellstrata.tasks.kernels.knn import nearest_neighbors
 from cellstrata.tasks.kernels.knn_cuvs import neighbors_by
 from cellstrata.tasks.kernels.partition import partition
-from cellstrata.tasks.kernels.placement import Placement
 from cellstrata.tasks.kernels.rand_index import adjusted_rand_index
 from cellstrata.tasks.results.provenance import column_facts, tree_table
 from cellstrata.tasks.stores.places import Place
@@ -34,6 +33,7 @@ from cellstrata.tasks.trees.column_facts import GpuSummary
 from cellstrata.tasks.trees.facts import SplitFacts
 from cellstrata.tasks.trees.jobs import Job, bundle_key
 from cellstrata.tasks.trees.keys import graph_key
+from cellstrata.tasks.trees.placement import Placement
 from cellstrata.tasks.trees.plan import TreePlan
 from cellstrata.tasks.trees.split import node_key, root_node, split
 from cellstrata.tasks.trees.tree import Pending, Tree

@@ -15,8 +15,8 @@ from cellstrata.tasks.kernels.gpu import gpu_status
 from cellstrata.tasks.kernels.knn import nearest_neighbors
 from cellstrata.tasks.kernels.knn_cuvs import neighbors_by
 from cellstrata.tasks.kernels.partition import Guard, partition
-from cellstrata.tasks.kernels.placement import Placement
 from cellstrata.tasks.kernels.rand_index import adjusted_rand_index
+from cellstrata.tasks.trees.placement import Placement
 from cellstrata.tasks.trees.umap import compute_umap
 from tests.tasks.gpu_stand_in import StandIn
 from tests.tasks.small import blobs, cache_at, grow, karate, plan_for

@@ -13,10 +13,10 @@ from cellstrata.configs.evidence import AUTO, EvidenceConfig, StopRules
 from cellstrata.configs.hierarchy import Hierarchy
 from cellstrata.tasks.cache.cache import Cache
 from cellstrata.tasks.evidence.evidence import Evidence
-from cellstrata.tasks.kernels.placement import Placement
 from cellstrata.tasks.trees.facts import SplitFacts
 from cellstrata.tasks.trees.jobs import bundle_key
 from cellstrata.tasks.trees.judgement import NOTHING, Judgement
+from cellstrata.tasks.trees.placement import Placement
 from cellstrata.tasks.trees.plan import ATTEMPTS, LAST_LEVEL, Batches, TreePlan
 from cellstrata.tasks.trees.split import find_split, node_key, root_node, split
 from cellstrata.tasks.trees.split_evidence import evidence_key, gather_evidence, judge
