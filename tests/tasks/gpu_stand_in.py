@@ -49,8 +49,8 @@ class StandIn:
 
     def install(self, monkeypatch: pytest.MonkeyPatch, *packages: str) -> None:
         """Put these packages, and no other of a GPU, where imports find them."""
-        if "rapids_singlecell" in packages:
-            import anndata  # noqa: F401  # it asks for cupy when it is imported, and must not meet this one
+        import anndata  # noqa: F401  # it asks for cupy when it is imported, and must not meet this one
+
         made = {"cupy": self.cupy(), "pylibcugraph": self.pylibcugraph(), "rapids_singlecell": self.rapids()}
         made |= self.cuvs() | {"cuml": _module("cuml", __version__="26.10.0")}
         for name in PACKAGES:
