@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import psutil
 
-INTERVAL = 0.1  # seconds between looks at the processes
+INTERVAL = 0.1  # seconds between looks at the processes, at least
+SHARE = 0.02  # of the time at most is spent on looking, which takes long, and holds processes up, where memory is large
 SHOWN = 20_000  # characters of what a failed command said last
 
 
@@ -48,7 +49,7 @@ def _watched(process: subprocess.Popen[str], started: float) -> tuple[float, flo
     """Follow a process to its end; returns wall and CPU seconds, and the peak in MiB."""
     watched, cpu, peak = psutil.Process(process.pid), dict[int, float](), 0.0
     while process.poll() is None:
-        memory = 0
+        memory, began = 0, time.perf_counter()
         try:
             for member in [watched, *watched.children(recursive=True)]:
                 memory += _memory(member)
@@ -57,7 +58,7 @@ def _watched(process: subprocess.Popen[str], started: float) -> tuple[float, flo
         except psutil.Error:  # it has just ended
             pass
         peak = max(peak, memory / 2**20)
-        time.sleep(INTERVAL)
+        time.sleep(max(INTERVAL, (time.perf_counter() - began) / SHARE))
     return time.perf_counter() - started, sum(cpu.values()), peak
 
 

@@ -13,6 +13,7 @@ import json
 import math
 import sqlite3
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +31,13 @@ def main() -> None:
     parser.add_argument("sizes", nargs="*", type=int, help="numbers of cells, or the number of sets")
     parser.add_argument("--json", help="write the measurements here")
     parser.add_argument("--chart", help="draw the curve into this PNG")
+    parser.add_argument("--against", type=Path, help="another checkout, which splits the same cells in turn")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
-        made = {"cells": _cells, "tree": _tree, "many": _many, "genes": _genes}[options.what](place, options.sizes)
+        made = {"cells": partial(_cells, against=options.against), "tree": _tree, "many": _many, "genes": _genes}[
+            options.what
+        ](place, options.sizes)
     print(json.dumps(made, indent=1))
     if options.json:
         Path(options.json).write_text(json.dumps(made, indent=1) + "\n")
@@ -41,32 +45,42 @@ def main() -> None:
         draw(made["rows"], Path(options.chart))
 
 
-def _cells(place: Path, sizes: list[int]) -> dict[str, Any]:
-    rows = []
+def _cells(place: Path, sizes: list[int], against: Path | None = None) -> dict[str, Any]:
+    rows: list[dict[str, Any]] = []
+    before: list[dict[str, Any]] = []
     with running_server(f"{place}/server") as server:
         for n in sizes or SIZES:
             data = write_synthetic(place / f"cells_{n}.h5ad", n)
-            own = place / str(n)
-            own.mkdir()
-            run, document = command(Task(str(data), depth=2).config(own), server, f"{place}/home")
-            report = document["datasets"]["data/file"]
-            rows.append(
-                {"cells": n, "wall": round(run.wall, 1), "cpu": round(run.cpu, 1), "peak_mb": round(run.peak_mb),
-                 "splits": report["splits"]["executed"], "modularity": report["modularity"]}
-            )  # fmt: skip
+            rows.append(_split_cells(data, n, place, server))
             print(rows[-1], flush=True)
+            if against is not None:
+                before.append(_split_cells(data, n, place, server, against))
+                print("before:", before[-1], flush=True)
             data.unlink()
-    return {"rows": rows, "exponent": exponents(rows)}
+    exponent = {"exponent": exponents(rows), "cpu_exponent": exponents(rows, "cpu")}
+    return {"rows": rows, **exponent, **({"before": before} if before else {})}
 
 
-def exponents(rows: list[dict[str, Any]]) -> dict[str, float]:
+def _split_cells(data: Path, n: int, place: Path, server: str, checkout: Path | None = None) -> dict[str, Any]:
+    """Split planted cells at three resolutions and two levels, cold, by this build or another."""
+    with tempfile.TemporaryDirectory(dir=place) as own:
+        config = Task(str(data), depth=2).config(Path(own), checkout)
+        run, document = command(config, server, f"{place}/home{'-before' if checkout else ''}", checkout)
+    report = document["datasets"]["data/file"]
+    return {
+        "cells": n, "wall": round(run.wall, 1), "cpu": round(run.cpu, 1), "peak_mb": round(run.peak_mb),
+        "splits": report["splits"]["executed"], "modularity": report["modularity"],
+    }  # fmt: skip
+
+
+def exponents(rows: list[dict[str, Any]], what: str = "wall") -> dict[str, float]:
     """Return, for each two neighbouring sizes and for 200,000 to 1,000,000, the power with which time grows."""
     pairs = list(itertools.pairwise(rows))
     ends = {row["cells"]: row for row in rows}
     if 200_000 in ends and 1_000_000 in ends:
         pairs.append((ends[200_000], ends[1_000_000]))
     return {
-        f"{a['cells']} to {b['cells']}": round(math.log(b["wall"] / a["wall"]) / math.log(b["cells"] / a["cells"]), 3)
+        f"{a['cells']} to {b['cells']}": round(math.log(b[what] / a[what]) / math.log(b["cells"] / a["cells"]), 3)
         for a, b in pairs
     }
 

@@ -3,6 +3,9 @@
 An inverted file (J. Sivic and A. Zisserman, 2003) compares each query with the lists nearest to it, one by one. Here
 all cells are queries, so the cells of a list share their work: all of them are compared with every list that one of
 them is near to, as a product of matrices. That compares several times as many pairs in less time, and misses fewer.
+
+Of very many cells there are so many lists that to find a cell's own among them would take longest. There the lists
+come in groups, and cells find theirs among the lists of a few groups in the same way.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +24,9 @@ from cellstrata.tasks.kernels.rounding import Differences, bound, matters
 Nearest = Callable[[Floats, int], tuple[Floats, Rows]]
 
 NEAR = 6  # lists nearest to a cell that are compared with its own
-CELLS_OF_LIST, LISTS_GROW = 240, 4  # on average, but √n / 4 beyond a million: there are as many lists to look through
+CELLS_OF_LIST, LISTS_GROW = 240, 4  # on average; √n / 4 if that is more and there are no groups
+LISTS_OF_GROUP, NEAR_OF_GROUPS = 40, 8  # on average; the latter in the stead of NEAR, since the lists stay small
+GROUPED_FROM = 500_000  # cells; beyond, the lists come in groups
 HARMLESS = 0.01  # of the squared distance to the last candidate: there are some to spare
 SEED, ITERATIONS, SAMPLED = 1234, 2, 32  # of k-means; cells for each list
 
@@ -46,6 +52,11 @@ class _Lists:
         )
 
 
+def search_name(n_cells: int) -> str:
+    """Return what the search of so many cells is called: another name, other candidates."""
+    return f"grouped{NEAR_OF_GROUPS}-{LISTS_OF_GROUP}" if n_cells > GROUPED_FROM else f"grouped{NEAR}"
+
+
 def inverted_file(points: Floats, unrounded: Floats, k: int, threads: int) -> tuple[list[Rows], Search]:
     """Return the rows list by list, and a function from rows of one list to their (m, k) candidates.
 
@@ -56,12 +67,15 @@ def inverted_file(points: Floats, unrounded: Floats, k: int, threads: int) -> tu
     n = len(points)
     size = max(CELLS_OF_LIST, math.sqrt(n) / LISTS_GROW)
     lists, wanted = math.ceil(n / size), max(NEAR, math.ceil(2 * k / size))
-    many = min(wanted, lists)
-    own, near, gaps = _nearest_lists(points, _by_expansion(points, lists), many, threads)
+    if n > GROUPED_FROM:
+        own, near, gaps = _nearest_of_groups(points, max(NEAR_OF_GROUPS, math.ceil(2 * k / CELLS_OF_LIST)), threads)
+    else:
+        own, near, gaps = _nearest_lists(points, _by_expansion(points, lists), min(wanted, lists), threads)
     if matters(np.linalg.norm(points, axis=1), gaps, points.shape[1]):
         middles = np.unique(_middles(unrounded, lists, threads), axis=0)  # those of equal cells are equal
-        points, lists, many = unrounded, len(middles), min(wanted, len(middles))
-        own, near, _ = _nearest_lists(points, Differences(middles).nearest, many, threads)
+        points = unrounded
+        own, near, _ = _nearest_lists(points, Differences(middles).nearest, min(wanted, len(middles)), threads)
+    lists = int(near.max()) + 1
     rows = np.argsort(own, kind="stable")
     starts = np.searchsorted(own[rows], np.arange(lists + 1))
     pairs = np.unique((own[:, None] * lists + near).ravel())
@@ -105,15 +119,48 @@ def _nearest_lists(points: Floats, nearest: Nearest, many: int, threads: int) ->
     return near[:, 0], near, np.concatenate([gaps[:, 0] for gaps, _ in found])
 
 
+def _nearest_of_groups(points: Floats, many: int, threads: int) -> tuple[Rows, Rows, Floats]:
+    """Return what `_nearest_lists` does, for lists of the usual size that come in groups.
+
+    The lists of a group have middles of their own among its cells. All cells of a group are compared with the lists
+    of every group that one of them is near to.
+    """
+    lib, n = faiss(), len(points)
+    groups = math.ceil(n / CELLS_OF_LIST / LISTS_OF_GROUP)
+    group, near_groups, _ = _nearest_lists(points, _by_expansion(points, groups), min(NEAR, groups), threads)
+    rows = np.argsort(group, kind="stable")
+    cells = np.split(rows, np.searchsorted(group[rows], np.arange(1, groups)))
+    middles = each_block(lambda own: _middles_by_expansion(points[own]), cells, threads)
+    starts = np.cumsum([0, *map(len, middles)])
+    lists = int(starts[-1])
+    many = min(many, lists)
+    near, gaps = np.empty((n, many), np.int64), np.empty(n, np.float32)
+
+    def search(own: Rows) -> None:
+        lib.omp_set_num_threads(1)  # OpenMP's setting is one of each thread
+        around = np.unique(near_groups[own])
+        numbers = np.concatenate([np.arange(starts[one], starts[one + 1]) for one in around])
+        if len(numbers) < many:
+            around, numbers = np.arange(groups), np.arange(lists)
+        others = np.concatenate([middles[one] for one in around])
+        for block in blocks_of(own):
+            distances, found = lib.knn(points[block], others, many)
+            near[block], gaps[block] = numbers[found], distances[:, 0]
+
+    each_block(search, [own for own in cells if len(own)], threads)
+    return near[:, 0], near, gaps
+
+
+def _middles_by_expansion(points: Floats) -> Floats:
+    """Return the middles (lists, d) of lists of the usual size."""
+    lists = math.ceil(len(points) / CELLS_OF_LIST)
+    found: Floats = _trained(points, lists).reconstruct_n(0, lists) if lists else points
+    return found
+
+
 def _by_expansion(points: Floats, lists: int) -> Nearest:
     """Make the middles of lists as fast as can be, and return what finds those nearest to some points."""
-    lib = faiss()
-    d = points.shape[1]
-    coarse = lib.IndexFlatL2(d)
-    index = lib.IndexIVFFlat(coarse, d, lists)
-    index.cp.seed, index.cp.niter = SEED, ITERATIONS
-    index.cp.min_points_per_centroid, index.cp.max_points_per_centroid = 1, SAMPLED
-    index.train(points)
+    lib, coarse = faiss(), _trained(points, lists)
 
     def nearest(queries: Floats, many: int) -> tuple[Floats, Rows]:
         lib.omp_set_num_threads(1)
@@ -121,6 +168,18 @@ def _by_expansion(points: Floats, lists: int) -> Nearest:
         return found
 
     return nearest
+
+
+def _trained(points: Floats, lists: int) -> Any:
+    """Return faiss' index of the middles that its k-means finds on a sample."""
+    lib = faiss()
+    lib.omp_set_num_threads(1)
+    coarse = lib.IndexFlatL2(points.shape[1])
+    index = lib.IndexIVFFlat(coarse, points.shape[1], lists)
+    index.cp.seed, index.cp.niter = SEED, ITERATIONS
+    index.cp.min_points_per_centroid, index.cp.max_points_per_centroid = 1, SAMPLED
+    index.train(points)
+    return coarse
 
 
 def _middles(points: Floats, lists: int, threads: int) -> Floats:

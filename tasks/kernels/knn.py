@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cellstrata.tasks.kernels.faiss_search import Floats, Rows, Search, blocks_of, each_block, faiss
-from cellstrata.tasks.kernels.inverted_file import NEAR, inverted_file
+from cellstrata.tasks.kernels.inverted_file import inverted_file, search_name
 from cellstrata.tasks.kernels.rounding import Differences, doubtful
 
 Metric = Literal["euclidean", "cosine"]
@@ -55,7 +55,7 @@ class Neighbors:
 
 def method_for(n_cells: int) -> str:
     """Return the search used for a set of this size, as recorded and as part of the graph's key."""
-    kind = "exact2" if n_cells <= EXACT_UP_TO else f"grouped{NEAR}"
+    kind = "exact2" if n_cells <= EXACT_UP_TO else search_name(n_cells)
     return f"faiss-{faiss().__version__}-{kind}"
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn.metrics import pairwise_distances
 
-from cellstrata.tasks.kernels import faiss_search, knn
+from cellstrata.tasks.kernels import faiss_search, inverted_file, knn
 from cellstrata.tasks.kernels.knn import (
     METRICS,
     Metric,
@@ -89,11 +89,23 @@ def test_ties_go_by_index() -> None:
     assert nearest_neighbors(np.zeros((6, 2), np.float32), 3).indices[4, 0] == 4
 
 
-@pytest.mark.parametrize("ivf", [False, True], ids=["exact", "ivf"])
+@pytest.fixture
+def in_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few lists of few cells, which come in groups already."""
+    monkeypatch.setattr(knn, "EXACT_UP_TO", 1000)
+    for name, value in (("GROUPED_FROM", 1000), ("CELLS_OF_LIST", 40), ("LISTS_OF_GROUP", 6)):
+        monkeypatch.setattr(inverted_file, name, value)
+
+
+@pytest.mark.parametrize("search", ["exact2", "grouped6", "grouped8-6"])
 @pytest.mark.parametrize("metric", METRICS)
-def test_same_bits_for_any_number_of_threads(ivf: bool, metric: Metric, monkeypatch: Any) -> None:
+def test_same_bits_for_any_number_of_threads(
+    search: str, metric: Metric, monkeypatch: Any, request: pytest.FixtureRequest
+) -> None:
     monkeypatch.setattr(faiss_search, "BLOCK", 500)
-    monkeypatch.setattr(knn, "EXACT_UP_TO", 1000 if ivf else 10_000)
+    monkeypatch.setattr(knn, "EXACT_UP_TO", 10_000 if search == "exact2" else 1000)
+    if search == "grouped8-6":
+        request.getfixturevalue("in_groups")
     cells, _ = blobs([400] * 6, d=10)
     cells[50:90] = cells[7]
     cells[100:110] = 0
@@ -104,16 +116,22 @@ def test_same_bits_for_any_number_of_threads(ivf: bool, metric: Metric, monkeypa
         assert other.distances.tobytes() == first.distances.tobytes()
     np.testing.assert_array_equal(cells, before)
     assert first.method == method_for(len(cells))
-    assert ("grouped" in first.method) == ivf
+    assert first.method.endswith(f"-{search}")
 
 
+@pytest.mark.parametrize("grouped", [False, True])
 @pytest.mark.parametrize("metric", METRICS)
-def test_index_for_large_sets_has_high_recall(metric: Metric, monkeypatch: Any) -> None:
+def test_index_for_large_sets_has_high_recall(
+    metric: Metric, grouped: bool, monkeypatch: Any, request: pytest.FixtureRequest
+) -> None:
     cells, _ = blobs([300] * 20, d=20, spread=3)
     cells[:60] = cells[60]  # more equal cells than a list can show
     exact = nearest_neighbors(cells, 15, metric)
     monkeypatch.setattr(knn, "EXACT_UP_TO", 2000)
+    if grouped:
+        request.getfixturevalue("in_groups")
     found = nearest_neighbors(cells, 15, metric)
+    assert found.method == method_for(len(cells)) != exact.method
     assert (found.indices[:, 0] == np.arange(len(cells))).all()
     pairs = zip(found.indices[60:], exact.indices[60:], strict=True)
     recall = np.mean([len(np.intersect1d(a, b)) / 15 for a, b in pairs])
@@ -128,6 +146,30 @@ def test_blocks_do_not_change_what_is_found(monkeypatch: Any) -> None:
     monkeypatch.setattr(faiss_search, "BLOCK", 64)
     parts = nearest_neighbors(cells, 15, threads=2)
     np.testing.assert_array_equal(whole.indices, parts.indices)
+
+
+ODD = {
+    "all equal": np.ones((1500, 4)),
+    "few places": np.random.default_rng(0).integers(0, 3, (1500, 2)),
+    "one far cloud": np.vstack([np.random.default_rng(1).normal(size=(1480, 6)), np.full((20, 6), 1e4)]),
+    "a line": np.linspace(0, 1, 1500)[:, None] ** 3,
+    "one dominates": np.vstack([np.zeros((1200, 5)), np.random.default_rng(2).normal(size=(300, 5))]),
+}
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("cells", ODD.values(), ids=ODD)
+@pytest.mark.usefixtures("in_groups")
+def test_odd_cells_in_groups(cells: npt.NDArray[Any], metric: Metric) -> None:
+    cells = cells.astype(np.float32)
+    found = nearest_neighbors(cells, 15, metric, threads=2)
+    n = len(cells)
+    assert found.indices.shape == (n, 15)
+    np.testing.assert_array_equal(found.indices[:, 0], np.arange(n))
+    assert all(len(set(row)) == 15 for row in found.indices.tolist())
+    true = np.sort(pairwise_distances(cells.astype(np.float64), metric=metric), axis=1)[:, 1:15]
+    near = found.distances[:, 1:] <= true * 1.001 + 1e-5
+    assert near.mean() > 0.97
 
 
 def test_few_cells_have_as_many_neighbours_as_in_scanpy() -> None:

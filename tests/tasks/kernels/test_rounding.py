@@ -73,9 +73,15 @@ def test_ordinary_cells_are_searched_once(monkeypatch: pytest.MonkeyPatch) -> No
         nearest_neighbors(cells, K, metric)
 
 
+@pytest.mark.parametrize("grouped", [False, True])
 @pytest.mark.parametrize("apart", [1e4, 1e6])
-def test_the_inverted_file_finds_as_much_at_any_offset(apart: float, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_inverted_file_finds_as_much_at_any_offset(
+    apart: float, grouped: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(knn, "EXACT_UP_TO", 2000)
+    if grouped:
+        monkeypatch.setattr(inverted_file, "GROUPED_FROM", 2000)
+        monkeypatch.setattr(inverted_file, "LISTS_OF_GROUP", 5)
     near, far = groups(30, 4000, 6), groups(apart, 4000, 6)
     without, with_offset = (recall(cells, nearest_neighbors(cells, K).indices) for cells in (near, far))
     assert without > 0.95
