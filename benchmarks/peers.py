@@ -1,0 +1,163 @@
+"""`python -m benchmarks.peers DATA … --json FILE`: level 1 alone, the graph of 15 neighbors and Leiden at resolution 1.
+
+Each contestant is a process of its own on the same embedding, all take turns. `--piaso PYTHON` names a Python that has
+piaso-tools, which has no wheels for all of ours. Prints and writes seconds, CPU seconds, and the modularity on the
+contestant's own graph and on ours.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.measure import measure
+
+SCANPY = """
+import time, json, sys
+import numpy as np, anndata as ad, scanpy as sc
+embedding = np.load({embedding!r})
+adata = ad.AnnData(np.zeros((len(embedding), 1), np.float32), obsm={{"X_pca": embedding}})
+{imports}
+clock = lambda: (time.perf_counter(), time.process_time())
+begun = clock()
+{graph}
+middle = clock()
+{leiden}
+ended = clock()
+np.savez({out!r}, labels=adata.obs["leiden"].astype(str).to_numpy(dtype=str))
+print(json.dumps({{"graph": [b - a for a, b in zip(begun, middle)], "leiden": [b - a for a, b in zip(middle, ended)]}}))
+"""
+NEIGHBORS = "sc.pp.neighbors(adata, n_neighbors=15, use_rep='X_pca')"
+IGRAPH = "sc.tl.leiden(adata, resolution=1, flavor='igraph', n_iterations=2, directed=False, random_state=0)"
+LEIDENALG = "sc.tl.leiden(adata, resolution=1, random_state=0)"
+LIBREVILLE = "cl.tl.leiden(adata, resolution=1.0, random_state=0)"
+OURS = """
+import time, json
+import numpy as np
+from cellstrata.tasks.kernels.connectivities import connectivities
+from cellstrata.tasks.kernels.engines import PartitionSpec, load_engine
+from cellstrata.tasks.kernels.knn import nearest_neighbors
+from cellstrata.tasks.kernels.partition import partition
+embedding = np.load({embedding!r})
+clock = lambda: (time.perf_counter(), time.process_time())
+begun = clock()
+graph = connectivities(nearest_neighbors(embedding, 15, threads={threads}), threads={threads})
+middle = clock()
+found = partition(graph, PartitionSpec("leiden", 1.0, seed=0), load_engine("cellstrata"))
+ended = clock()
+np.savez({out!r}, labels=found.labels, edges=graph.edges, weights=graph.weights)
+print(json.dumps({{"graph": [b - a for a, b in zip(begun, middle)], "leiden": [b - a for a, b in zip(middle, ended)]}}))
+"""
+
+
+def contestants(piaso: str | None) -> dict[str, tuple[str, str]]:
+    """Return, by name, the Python and the program of each."""
+    ours = sys.executable
+    found = {
+        "cellstrata": (ours, OURS),
+        "scanpy, igraph": (ours, _scanpy(NEIGHBORS, IGRAPH)),
+        "scanpy, its default (leidenalg)": (ours, _scanpy(NEIGHBORS, LEIDENALG)),
+        "scanpy and sc-cluster-libreville": (
+            ours, _scanpy(NEIGHBORS, LIBREVILLE, "import cluster_libreville as cl"),
+        ),
+    }  # fmt: skip
+    if piaso is not None:
+        graph, leiden = "piaso.tl.neighbors(adata, use_rep='X_pca')", "piaso.tl.leiden(adata)"
+        found["PIASO"] = (piaso, _scanpy(graph, leiden, "import piaso").replace(", scanpy as sc", ""))
+    return found
+
+
+def _scanpy(graph: str, leiden: str, imports: str = "") -> str:
+    return SCANPY.replace("{graph}", graph).replace("{leiden}", leiden).replace("{imports}", imports)
+
+
+def main() -> None:
+    """Measure each contestant on each file."""
+    parser = argparse.ArgumentParser("python -m benchmarks.peers", description=__doc__)
+    parser.add_argument("data", nargs="+", help="h5ad or zarr files with an embedding, or numbers of planted cells")
+    parser.add_argument("--use_rep", default="X_pca", help="the embedding (default: %(default)s)")
+    parser.add_argument("--piaso", help="a Python that has piaso-tools")
+    parser.add_argument("--without", nargs="*", default=[], help="contestants that do not take part")
+    parser.add_argument("--repeat", type=int, default=1)
+    parser.add_argument("--json", help="write the measurements here")
+    options = parser.parse_args()
+    rows = []
+    for data in options.data:
+        with tempfile.TemporaryDirectory() as folder:
+            place = Path(folder)
+            np.save(place / "embedding.npy", _embedding(data, options.use_rep))
+            chosen = {name: who for name, who in contestants(options.piaso).items() if name not in options.without}
+            rows += measured(Path(data).stem, place, chosen, options.repeat)
+    if options.json:
+        Path(options.json).write_text(json.dumps({"versions": _versions(options.piaso), "rows": rows}, indent=1) + "\n")
+
+
+def _embedding(data: str, use_rep: str) -> np.ndarray[Any, np.dtype[np.float32]]:
+    from benchmarks.synthetic import planted_embedding
+    from cellstrata.tasks.elements.reading import open_anndata, read_obsm
+    from cellstrata.tasks.stores.places import Place
+
+    if data.isdigit():
+        return planted_embedding(int(data))[0]
+    with open_anndata(Place(data)) as root:
+        return np.ascontiguousarray(read_obsm(root, use_rep), np.float32)
+
+
+def measured(data: str, place: Path, chosen: dict[str, tuple[str, str]], repeat: int) -> list[dict[str, Any]]:
+    """Return a row of each contestant, medians of as many rounds."""
+    runs: dict[str, list[dict[str, Any]]] = {name: [] for name in chosen}
+    for _ in range(repeat):
+        for name, (python, program) in chosen.items():
+            out = place / f"{len(name)}.npz"
+            names = {"embedding": str(place / "embedding.npy"), "out": str(out), "threads": os.cpu_count() or 1}
+            run = measure([python, "-c", program.format(**names)], dict(os.environ))
+            runs[name].append({**json.loads(run.stdout.splitlines()[-1]), "peak_mb": run.peak_mb})
+            print(data, name, runs[name][-1], flush=True)
+    graph = _ours(place / f"{len('cellstrata')}.npz")
+    rows = []
+    for name, of in runs.items():
+        labels = np.unique(np.load(place / f"{len(name)}.npz")["labels"], return_inverse=True)[1].astype(np.int32)
+        middle = {
+            f"{step}_{what}": round(statistics.median(run[step][at] for run in of), 2)
+            for step in ("graph", "leiden")
+            for at, what in enumerate(("wall", "cpu"))
+        }
+        rows.append(
+            {"data": data, "what": name, **middle, "peak_mb": round(statistics.median(run["peak_mb"] for run in of)),
+             "clusters": int(labels.max()) + 1, "modularity_on_ours": round(graph.modularity(labels), 4)}
+        )  # fmt: skip
+        print(rows[-1], flush=True)
+    return rows
+
+
+def _ours(path: Path) -> Any:
+    from cellstrata.tasks.kernels.graph import Graph
+
+    found = np.load(path)
+    return Graph(len(found["labels"]), found["edges"], found["weights"])
+
+
+def _versions(piaso: str | None) -> dict[str, str]:
+    from importlib.metadata import version
+
+    names = ("scanpy", "igraph", "leidenalg", "sc-cluster-libreville", "umap-learn", "pynndescent", "faiss-cpu")
+    found = {name: version(name) for name in names}
+    if piaso is not None:
+        code = "from importlib.metadata import version; print(version('piaso-tools'))"
+        found["piaso-tools"] = subprocess.run(
+            [piaso, "-c", code], capture_output=True, text=True, check=True
+        ).stdout.strip()
+    return found
+
+
+if __name__ == "__main__":
+    main()
