@@ -222,6 +222,11 @@ class RunConfig(BaseSettings):
         chosen = self.defaults.datasets
         return {name: dataset for name, dataset in self.DATASETS.items() if chosen is None or name in chosen}
 
+    @property
+    def engines(self) -> frozenset[str]:
+        """The engines that datasets ask for by name."""
+        return frozenset(dataset.clustering.engine or "" for dataset in self.selected.values()) - {""}
+
     def grain_for(self, n_cells: int) -> int:
         """Return below how many cells the clusters of a data set of so many are split together."""
         least, most, share = GRAINS

@@ -20,6 +20,7 @@ from cellstrata.flows.run import open_run
 from cellstrata.tasks.forecast.inputs import InputForecast, forecast_input
 from cellstrata.tasks.forecast.split_times import SplitTimes, past_records
 from cellstrata.tasks.forecast.trees import LevelForecast, Seen, TreeForecast
+from cellstrata.tasks.kernels.engines import LOCKING
 from cellstrata.tasks.stores.data_errors import DataError
 
 TEXT = ("dataset", "what", "left\nwhole")
@@ -97,7 +98,8 @@ def _total(config: RunConfig, inputs: dict[str, InputForecast], times: SplitTime
     levels = [level for one in inputs.values() for tree in one.trees for level in tree.levels.values()]
     work = sum(one.seconds for one in inputs.values())
     longest = max((one.chain for one in inputs.values()), default=0.0)
-    at_once = 1 if config.runner == "threads" else config.worker_count  # igraph holds Python's lock
+    one_by_one = config.runner == "threads" and config.engines & LOCKING
+    at_once = 1 if one_by_one else config.worker_count
     return Total(
         nothing_to_compute=not any(one.computes for one in inputs.values()),
         from_cache=sum(level.cached for level in levels),

@@ -52,7 +52,7 @@ class RunnerUnusable(ValueError):
 @dataclass(frozen=True)
 class Settings:
     """What an executor is made from. `workers` is how many compute at once, where the user says so,
-    `cpus` how many can on this machine; `use_gpu` the strictest wish of all datasets."""
+    `cpus` how many can on this machine; `use_gpu` the strictest wish of all datasets; `engines` what may partition."""
 
     runner: str = "processes"
     _: KW_ONLY
@@ -63,6 +63,7 @@ class Settings:
     cache: str | None = None
     read_cache: str | None = None
     storage_options: StorageOptions = field(default_factory=dict, repr=False)
+    engines: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, config: RunConfig) -> Settings:
@@ -77,6 +78,7 @@ class Settings:
             cache=config.cache_url,
             read_cache=config.read_cache,
             storage_options=config.storage_options,
+            engines=config.engines,
         )
 
     def open_cache(self) -> Cache | None:

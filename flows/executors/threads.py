@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from cellstrata.flows.executors.executor import Settings, Stopped, T
 from cellstrata.tasks.kernels.engine_igraph import igraph
+from cellstrata.tasks.kernels.engines import LOCKING
 from cellstrata.tasks.kernels.gpu import GpuStatus
 
 
@@ -19,7 +20,8 @@ class Threads:
         self.at_once = self.threads = settings.cpus
         self._slots = threading.BoundedSemaphore(settings.cpus)
         self._stopped = False
-        igraph()  # hides matplotlib while it is imported, so not beside a thread that imports that
+        if settings.engines & LOCKING:
+            igraph()  # hides matplotlib while it is imported, so not beside a thread that imports that
 
     def run(self, function: Callable[..., T], *args: object) -> T:
         """Call the function when a slot is free."""

@@ -72,6 +72,7 @@ ENGINES: dict[str, str] = {
     "libreville": "cellstrata.tasks.kernels.engine_libreville:LibrevilleEngine",
     "rapids": "cellstrata.tasks.kernels.engine_rapids:RapidsEngine",
 }
+LOCKING = frozenset({"igraph", "leidenalg"})  # hold Python's lock while they compute: threads wait for one another
 
 
 def load_engine(name: str) -> Engine:

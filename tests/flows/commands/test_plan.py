@@ -101,6 +101,17 @@ def test_before_a_run_after_it_and_after_a_change_of_mind(one: Run, plan: Plan, 
     assert states(anew) == {"neighbors": "compute"}
 
 
+@pytest.mark.parametrize(("engine", "share"), [("cellstrata", 2), ("igraph", 1)])
+def test_threads_work_side_by_side_unless_the_engine_holds_them_up(
+    plan: Plan, blobs: Path, engine: str, share: int
+) -> None:
+    total = plan(blobs, **(LATENT | {"engine": engine, "hierarchy": 1, "resolutions": [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]}))[
+        1
+    ]["total"]
+    assert total["workers"] == 2
+    assert total["wall_seconds"] == pytest.approx(total["seconds"] / share, rel=0.01)
+
+
 def test_the_table(blobs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plan", config(tmp_path, blobs, **LATENT)]) == 0
     head, *rows, total = [line.split() for line in capsys.readouterr().out.splitlines()[1:]]

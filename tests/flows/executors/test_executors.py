@@ -11,6 +11,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 
@@ -228,3 +229,20 @@ def test_no_more_threads_than_workers_compute_at_once() -> None:
         for done in [pool.submit(threads.run, work) for _ in range(12)]:
             done.result()
     assert most == 2
+
+
+@pytest.mark.parametrize(("engine", "imported"), [(None, False), ("cellstrata", False), ("igraph", True)])
+def test_threads_import_igraph_where_it_is_asked_for(engine: str | None, imported: bool) -> None:
+    clustering = {"algorithm": "leiden", "resolutions": [0.5]} | ({"engine": engine} if engine else {})
+    document = {"output_dir": "out", "runner": "threads",
+                "DATASETS": {"d": {"input": {"clustering": "x.h5ad"}, "clustering": clustering}}}  # fmt: skip
+    code = f"""
+    import sys
+    from cellstrata.configs.model import RunConfig
+    from cellstrata.flows.executors.executor import Settings
+    from cellstrata.flows.executors.threads import Threads
+    Threads(Settings.of(RunConfig(**{document!r})))
+    print("igraph" in sys.modules)
+    """
+    found = subprocess.run([sys.executable, "-c", dedent(code)], capture_output=True, text=True, check=True)
+    assert found.stdout.split() == [str(imported)]
