@@ -13,11 +13,14 @@ from dataclasses import dataclass
 
 from cellstrata.flows.server.database import data_folder
 from cellstrata.flows.server.embedded_server import EmbeddedServer, configured_server
+from cellstrata.tasks.stores.local_disk import write_file
 
 NO_ANSWER = """\
 no Prefect server answers at {url}
   cellstrata ui     starts one on this machine; PREFECT_API_URL names another"""
 REFUSED = "the Prefect server at {url} asks who you are: set PREFECT_API_AUTH_STRING=user:password"
+
+_END = "-----END CERTIFICATE-----\n"
 
 
 @dataclass(frozen=True)
@@ -109,16 +112,23 @@ def _within_flow() -> bool:
 
 @functools.cache
 def one_certificate() -> str:
-    """Return a file that holds a single certificate, for a server on plain http; it lasts as long as the process.
+    """Return a file that holds a single certificate, for a server on plain http.
 
     Prefect's client would load all root certificates anew for each task run (50 ms), though no TLS is
-    spoken there.
+    spoken there. It lies beside the embedded server's database: a run that is killed leaves none of its own. Where that
+    cannot be written it lasts as long as the process.
     """
     import certifi
 
+    one = certifi.contents().partition(_END)[0] + _END
+    path = data_folder() / "certificate.pem"
+    with contextlib.suppress(OSError):
+        if not path.is_file() or path.read_text() != one:
+            write_file(str(path), one.encode())
+        return str(path)
     with tempfile.NamedTemporaryFile("w", suffix=".pem", delete=False) as file:
         atexit.register(_remove, file.name)
-        file.write(certifi.contents().partition("-----END CERTIFICATE-----")[0] + "-----END CERTIFICATE-----\n")
+        file.write(one)
     return file.name
 
 

@@ -84,6 +84,29 @@ def test_certificates_are_spared_on_plain_http_alone(bare: Path, monkeypatch: py
     assert "PREFECT_API_SSL_CERT_FILE" not in os.environ
 
 
+@pytest.mark.parametrize("writable", [True, False])
+def test_certificates_of_killed_runs_do_not_pile_up(
+    writable: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, scratch = tmp_path / "data", tmp_path / "tmp"
+    scratch.mkdir()
+    if not writable:
+        home.write_text("no folder")
+    monkeypatch.setenv("XDG_DATA_HOME", str(home))
+    monkeypatch.setenv("TMPDIR", str(scratch))
+    code = "import os; from cellstrata.flows.server.connection import one_certificate as one; print(one(), flush=True)"
+    paths = []
+    for end in ("os._exit(0)", "os._exit(0)", "exit()"):
+        printed = subprocess.run([sys.executable, "-c", f"{code}; {end}"], capture_output=True, text=True, check=True)
+        paths.append(Path(printed.stdout.strip()))
+    if writable:
+        assert len({*paths}) == 1
+        assert paths[0].read_text().count("END CERTIFICATE") == 1
+        assert list(scratch.iterdir()) == []
+    else:
+        assert not paths[-1].exists(), "it ended by itself"
+
+
 def test_the_server_ends_when_its_run_is_killed(tmp_path: Path) -> None:
     script = tmp_path / "run.py"
     script.write_text(
