@@ -225,7 +225,7 @@ class RunConfig(BaseSettings):
     @property
     def engines(self) -> frozenset[str]:
         """The engines that datasets ask for by name."""
-        return frozenset(dataset.clustering.engine or "" for dataset in self.selected.values()) - {""}
+        return frozenset(filter(None, (dataset.clustering.engine for dataset in self.selected.values())))
 
     def grain_for(self, n_cells: int) -> int:
         """Return below how many cells the clusters of a data set of so many are split together."""

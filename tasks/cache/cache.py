@@ -179,6 +179,16 @@ class Cache:
         """
         return record.inline[name] if name in record.inline else self.get(record.array(name))
 
+    def mapped(self, record: Record, name: str) -> np.ndarray:
+        """As `array`, memory-mapped where it can be, and checked once in a process.
+
+        Raises
+        ------
+        DamagedEntry
+            As `array`.
+        """
+        return record.inline[name] if name in record.inline else self.view(record.array(name), checked=True)
+
     # records
 
     def write_record(

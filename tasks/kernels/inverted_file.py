@@ -63,7 +63,6 @@ def inverted_file(points: Floats, unrounded: Floats, k: int, threads: int) -> tu
     `points` (n, d) are centred; `unrounded` are the same as they came, and are taken where the error of float32 could
     confuse the lists.
     """
-    faiss().omp_set_num_threads(1)
     n = len(points)
     size = max(CELLS_OF_LIST, math.sqrt(n) / LISTS_GROW)
     lists, wanted = math.ceil(n / size), max(NEAR, math.ceil(2 * k / size))

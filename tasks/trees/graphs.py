@@ -23,24 +23,13 @@ def read_graph(cache: Cache, key: str) -> tuple[Graph, str] | None:
     if record is None or record.kind != "graph":
         return None
     try:
-        edges, weights = (_shared(cache, record, name) for name in ("edges", "weights"))
+        # From a local disk memory-mapped: processes that partition one graph side by side share it.
+        read = cache.mapped if cache.store.is_local else cache.array
+        edges, weights = (np.asarray(read(record, name)) for name in ("edges", "weights"))
     except DamagedEntry as error:
         log.warning("the graph %s is computed again: %s", key, error)
         return None
     return Graph(int(record.body["n_cells"]), edges, weights), str(record.body["method"])
-
-
-def _shared(cache: Cache, record: Record, name: str) -> np.ndarray:
-    """Return an array of a graph, from a local disk memory-mapped: processes that partition it side by side share it.
-
-    Raises
-    ------
-    DamagedEntry
-        As `Cache.array`.
-    """
-    if name in record.inline or not cache.store.is_local:
-        return cache.array(record, name)
-    return np.asarray(cache.view(record.array(name), checked=True))
 
 
 def write_graph(cache: Cache, key: str, graph: Graph, method: str, *, lists: str | None = None) -> Record:

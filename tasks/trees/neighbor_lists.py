@@ -65,11 +65,7 @@ def neighbors_from(
     record = cache.read_record(lists.key)
     if record is None or record.kind != "knn":
         raise DamagedEntry(f"the neighbor lists {lists.key} are gone from {cache.store.url} since the run began")
-    inline = record.inline
-    indices, distances = (
-        inline[name] if name in inline else cache.view(record.array(name), checked=True)
-        for name in ("indices", "distances")
-    )
+    indices, distances = (cache.mapped(record, name) for name in ("indices", "distances"))
     metric = METRICS[METRICS.index(lists.metric)]
     found, searched = from_lists(indices, distances, rows, embedding, n_neighbors, metric)
     share = f", {searched / len(rows):.1%} by {method_for(len(rows))}" if searched else ""
