@@ -1,8 +1,8 @@
 """`python -m benchmarks.peers DATA … --json FILE`: level 1 alone, the graph of 15 neighbors and Leiden at resolution 1.
 
 Each contestant is a process of its own on the same embedding, all take turns. `--piaso PYTHON` names a Python that has
-piaso-tools, which has no wheels for all of ours. Prints and writes seconds, CPU seconds, and the modularity on the
-contestant's own graph and on ours.
+piaso-tools, which has no wheels for all of ours. Prints and writes seconds, CPU seconds, and the modularity on our
+graph, so `cellstrata` always takes part.
 """
 
 from __future__ import annotations
@@ -21,63 +21,64 @@ import numpy as np
 
 from benchmarks.measure import measure
 
-SCANPY = """
-import time, json, sys
-import numpy as np, anndata as ad, scanpy as sc
+TIMED = """
+import json, time
+import numpy as np
 embedding = np.load({embedding!r})
-adata = ad.AnnData(np.zeros((len(embedding), 1), np.float32), obsm={{"X_pca": embedding}})
-{imports}
+<before>
 clock = lambda: (time.perf_counter(), time.process_time())
 begun = clock()
-{graph}
+<graph>
 middle = clock()
-{leiden}
+<leiden>
 ended = clock()
-np.savez({out!r}, labels=adata.obs["leiden"].astype(str).to_numpy(dtype=str))
+np.savez({out!r}, <kept>)
 print(json.dumps({{"graph": [b - a for a, b in zip(begun, middle)], "leiden": [b - a for a, b in zip(middle, ended)]}}))
+"""
+ANNDATA = """
+import anndata as ad
+adata = ad.AnnData(np.zeros((len(embedding), 1), np.float32), obsm={{"X_pca": embedding}})
 """
 NEIGHBORS = "sc.pp.neighbors(adata, n_neighbors=15, use_rep='X_pca')"
 IGRAPH = "sc.tl.leiden(adata, resolution=1, flavor='igraph', n_iterations=2, directed=False, random_state=0)"
 LEIDENALG = "sc.tl.leiden(adata, resolution=1, random_state=0)"
 LIBREVILLE = "cl.tl.leiden(adata, resolution=1.0, random_state=0)"
 OURS = """
-import time, json
-import numpy as np
 from cellstrata.tasks.kernels.connectivities import connectivities
 from cellstrata.tasks.kernels.engines import PartitionSpec, load_engine
 from cellstrata.tasks.kernels.knn import nearest_neighbors
 from cellstrata.tasks.kernels.partition import partition
-embedding = np.load({embedding!r})
-clock = lambda: (time.perf_counter(), time.process_time())
-begun = clock()
-graph = connectivities(nearest_neighbors(embedding, 15, threads={threads}), threads={threads})
-middle = clock()
-found = partition(graph, PartitionSpec("leiden", 1.0, seed=0), load_engine("cellstrata"))
-ended = clock()
-np.savez({out!r}, labels=found.labels, edges=graph.edges, weights=graph.weights)
-print(json.dumps({{"graph": [b - a for a, b in zip(begun, middle)], "leiden": [b - a for a, b in zip(middle, ended)]}}))
 """
+OUR_GRAPH = "graph = connectivities(nearest_neighbors(embedding, 15, threads={threads}), threads={threads})"
+OUR_LEIDEN = "found = partition(graph, PartitionSpec('leiden', 1.0, seed=0), load_engine('cellstrata'))"
 
 
 def contestants(piaso: str | None) -> dict[str, tuple[str, str]]:
     """Return, by name, the Python and the program of each."""
-    ours = sys.executable
+    ours, kept = sys.executable, "labels=found.labels, edges=graph.edges, weights=graph.weights"
     found = {
-        "cellstrata": (ours, OURS),
-        "scanpy, igraph": (ours, _scanpy(NEIGHBORS, IGRAPH)),
-        "scanpy, its default (leidenalg)": (ours, _scanpy(NEIGHBORS, LEIDENALG)),
+        "cellstrata": (ours, _timed(OURS, OUR_GRAPH, OUR_LEIDEN, kept)),
+        "scanpy, igraph": (ours, _on_adata("import scanpy as sc", NEIGHBORS, IGRAPH)),
+        "scanpy, its default (leidenalg)": (ours, _on_adata("import scanpy as sc", NEIGHBORS, LEIDENALG)),
         "scanpy and sc-cluster-libreville": (
-            ours, _scanpy(NEIGHBORS, LIBREVILLE, "import cluster_libreville as cl"),
+            ours, _on_adata("import scanpy as sc, cluster_libreville as cl", NEIGHBORS, LIBREVILLE),
         ),
     }  # fmt: skip
     if piaso is not None:
         graph, leiden = "piaso.tl.neighbors(adata, use_rep='X_pca')", "piaso.tl.leiden(adata)"
-        found["PIASO"] = (piaso, _scanpy(graph, leiden, "import piaso").replace(", scanpy as sc", ""))
+        found["PIASO"] = (piaso, _on_adata("import piaso", graph, leiden))
     return found
 
 
-def _scanpy(graph: str, leiden: str, imports: str = "") -> str:
-    return SCANPY.replace("{graph}", graph).replace("{leiden}", leiden).replace("{imports}", imports)
+def _on_adata(imports: str, graph: str, leiden: str) -> str:
+    return _timed(ANNDATA + imports, graph, leiden, 'labels=adata.obs["leiden"].astype(str).to_numpy(dtype=str)')
+
+
+def _timed(before: str, graph: str, leiden: str, kept: str) -> str:
+    program = TIMED
+    for name, code in (("before", before), ("graph", graph), ("leiden", leiden), ("kept", kept)):
+        program = program.replace(f"<{name}>", code)
+    return program
 
 
 def main() -> None:
@@ -117,15 +118,15 @@ def measured(data: str, place: Path, chosen: dict[str, tuple[str, str]], repeat:
     runs: dict[str, list[dict[str, Any]]] = {name: [] for name in chosen}
     for _ in range(repeat):
         for name, (python, program) in chosen.items():
-            out = place / f"{len(name)}.npz"
+            out = place / f"{name}.npz"
             names = {"embedding": str(place / "embedding.npy"), "out": str(out), "threads": os.cpu_count() or 1}
             run = measure([python, "-c", program.format(**names)], dict(os.environ))
             runs[name].append({**json.loads(run.stdout.splitlines()[-1]), "peak_mb": run.peak_mb})
             print(data, name, runs[name][-1], flush=True)
-    graph = _ours(place / f"{len('cellstrata')}.npz")
+    graph = _ours(place / "cellstrata.npz")
     rows = []
     for name, of in runs.items():
-        labels = np.unique(np.load(place / f"{len(name)}.npz")["labels"], return_inverse=True)[1].astype(np.int32)
+        labels = np.unique(np.load(place / f"{name}.npz")["labels"], return_inverse=True)[1].astype(np.int32)
         middle = {
             f"{step}_{what}": round(statistics.median(run[step][at] for run in of), 2)
             for step in ("graph", "leiden")

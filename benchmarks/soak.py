@@ -13,6 +13,7 @@ import argparse
 import json
 import os
 import random
+import subprocess
 import sys
 import tempfile
 import threading
@@ -44,7 +45,7 @@ from tests.s3_server import SETTINGS, moto_server
 FAULTS = ("slow down", "timeout", "reset", "server error", "refused", "slow first byte")
 DASK = "dask-scratch-space"  # which dask keeps, and clears when it is started again
 SMALL = 20_000  # bytes that a file may have on a full disk
-Disturb = Callable[["Soak", Asked, Path], str]
+Disturb = Callable[["Soak", Asked, Path], dict[str, Any]]
 
 
 def main() -> None:
@@ -219,7 +220,7 @@ def _nothing(soak: Soak, asked: Asked, config: Path) -> dict[str, Any]:
 
 
 def _kill(word: str) -> Disturb:
-    def disturb(soak: Soak, asked: Asked, config: Path) -> Any:
+    def disturb(soak: Soak, asked: Asked, config: Path) -> dict[str, Any]:
         running, after = soak.start(config), soak.some_time(asked)
         time.sleep(after)
         killed = running.kill(word)
@@ -229,19 +230,19 @@ def _kill(word: str) -> Disturb:
     return disturb
 
 
-def _full(soak: Soak, asked: Asked, config: Path) -> Any:
+def _full(soak: Soak, asked: Asked, config: Path) -> dict[str, Any]:
     code, _, said = soak.start(config, limit=soak.rng.choice([SMALL, 10 * SMALL])).wait()
     return {"exit": code, "said": said[-300:]}
 
 
-def _bucket(soak: Soak, asked: Asked, config: Path) -> Any:
+def _bucket(soak: Soak, asked: Asked, config: Path) -> dict[str, Any]:
     fault, share, rng = soak.rng.choice(FAULTS), soak.rng.choice([0.02, 0.2]), random.Random(soak.rng.random())
     soak.proxy.decide = lambda *_: fault if rng.random() < share else None
     code, _, said = soak.start(config).wait()
     return {"exit": code, "fault": fault, "share": share, "said": said[-300:] if code else ""}
 
 
-def _beside(soak: Soak, asked: Asked, config: Path) -> Any:
+def _beside(soak: Soak, asked: Asked, config: Path) -> dict[str, Any]:
     """Another run of the same at the same time, in a folder of its own."""
     document = json.loads(config.read_text())
     document["output_dir"] += "-beside"
@@ -252,7 +253,7 @@ def _beside(soak: Soak, asked: Asked, config: Path) -> Any:
     return {"exit": codes[0], "beside": codes[1]}
 
 
-def _other_build(soak: Soak, asked: Asked, config: Path) -> Any:
+def _other_build(soak: Soak, asked: Asked, config: Path) -> dict[str, Any]:
     """Another build on the same cache at the same time; what it is asked it must know."""
     assert soak.other is not None
     document = json.loads(config.read_text())
@@ -270,7 +271,7 @@ def _other_build(soak: Soak, asked: Asked, config: Path) -> Any:
 
 
 def _while_it_runs(act: Callable[[Soak, Asked], object]) -> Disturb:
-    def disturb(soak: Soak, asked: Asked, config: Path) -> Any:
+    def disturb(soak: Soak, asked: Asked, config: Path) -> dict[str, Any]:
         running, ended = soak.start(config), threading.Event()
 
         def go_on() -> None:
@@ -298,13 +299,11 @@ def _other_times(soak: Soak, asked: Asked) -> None:
 
 
 def _prune(soak: Soak, asked: Asked) -> None:
-    import subprocess
-
     command = [*RUN[:-1], "cache", "prune", "--max_size", "200KB", "--cache", soak.cache_of(asked)]
     subprocess.run(command, env=soak.environment, capture_output=True, check=False)
 
 
-DISTURBANCES: dict[str, Callable[[Soak, Asked, Path], Any]] = {
+DISTURBANCES: dict[str, Disturb] = {
     "nothing": _nothing,
     "the run is killed": _kill(""),
     "a worker is killed": _kill("spawn_main"),

@@ -126,10 +126,9 @@ def _limit(size: int) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 
 
-def labels_of(document: Mapping[str, Any], options: Mapping[str, Any] | None = None) -> pd.DataFrame:
+def labels_of(document: Mapping[str, Any]) -> pd.DataFrame:
     """Read the table of labels of a run, as text."""
-    report = document["datasets"]["d/f"]
-    return pd.read_parquet(report["labels"], storage_options=dict(options or {}) or None).astype(str)
+    return pd.read_parquet(document["datasets"]["d/f"]["labels"]).astype(str)
 
 
 def check_result(document: Mapping[str, Any], labels: pd.DataFrame) -> str:
