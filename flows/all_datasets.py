@@ -19,7 +19,6 @@ from cellstrata.flows.monitor.outcome import dataset_state
 from cellstrata.flows.monitor.summary import DatasetSummary
 from cellstrata.flows.preparation import ready
 from cellstrata.flows.run import Run, open_run
-from cellstrata.tasks.cache.leases import using
 from cellstrata.tasks.inputs.inspection import Input
 
 AT_ONCE = 32  # datasets: each has threads of its own, which wait for the workers
@@ -38,8 +37,7 @@ async def all_datasets(run: Run, inputs: Mapping[str, Input], child: Any) -> dic
                 state: State[Any] = await of_file(config, source.dataset, source.file_id, return_state=True)
                 return state
 
-    with using(run.open_cache()):
-        states = await asyncio.gather(*map(one, inputs.values()))
+    states = await asyncio.gather(*map(one, inputs.values()))
     return {name: await _summary(state) for name, state in zip(inputs, states, strict=True)}
 
 

@@ -123,6 +123,7 @@ def _inspect(run: Run, dataset: str, file_id: str) -> Input:
     config, name = run.config, f"{dataset}/{file_id}"
     found = run.inputs.get(name)
     if found is None:
+        run.hold_cache()
         settings = config.DATASETS[dataset]
         found, problems = inspect_input(
             dataset, file_id, Place(settings.input.clustering[file_id], config.storage_options), settings.clustering,

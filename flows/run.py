@@ -23,6 +23,7 @@ from cellstrata.flows.executors.threads import Threads
 from cellstrata.flows.monitor.progress import ProgressFeed
 from cellstrata.flows.submission import Where
 from cellstrata.tasks.cache.cache import Cache
+from cellstrata.tasks.cache.leases import using
 from cellstrata.tasks.inputs.inspection import Input
 from cellstrata.tasks.kernels.gpu import GpuStatus
 from cellstrata.tasks.matching.earlier import SharedCells
@@ -52,6 +53,8 @@ class Run:
         self.blocks: dict[str, Any] = {}  # ids of documents of Prefect's blocks, by server and name
         self.work = WorkLog()
         self.lock = threading.Lock()
+        self.leases = contextlib.ExitStack()  # on its cache, as soon as that is read
+        self._holds = False
         self._executor: Executor | None = None
 
     @property
@@ -81,6 +84,13 @@ class Run:
         """Open the cache, and the one that it reads besides."""
         return open_cache(self.config)
 
+    def hold_cache(self) -> None:
+        """Say in the cache that it is used, until the run ends; before anything is read from it."""
+        with self.lock:
+            if not self._holds:
+                self.leases.enter_context(using(self.open_cache()))
+                self._holds = True
+
     @contextlib.contextmanager
     def computing(self) -> Iterator[Executor]:
         """Have the executor open within the block; an inner block joins the outer one's.
@@ -109,7 +119,7 @@ class Run:
 def open_run(config: RunConfig) -> Iterator[Run]:
     """Make a run the current one within the block: the one that is, if it has this very configuration."""
     run = _current.get()
-    if run is not None and _same(run.config, config):
+    if run is not None and (run.config is config or run.config.model_dump() == config.model_dump()):
         yield run
         return
     run = Run(config)
@@ -120,6 +130,7 @@ def open_run(config: RunConfig) -> Iterator[Run]:
         yield run
     finally:
         _current.reset(token)
+        run.leases.close()
         for source in run.inputs.values():  # that no flow has taken
             source.opened.close()
         with _opening:
@@ -144,7 +155,3 @@ def open_cache(config: RunConfig) -> Cache:
     """Open the cache of a run, and the one that it reads besides."""
     behind = Store.at(config.read_cache, config.storage_options) if config.read_cache else None
     return Cache(Store.at(config.cache_url, config.storage_options), behind)
-
-
-def _same(one: RunConfig, other: RunConfig) -> bool:
-    return one is other or one.model_dump(mode="python") == other.model_dump(mode="python")

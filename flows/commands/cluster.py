@@ -70,12 +70,12 @@ def _cluster(call: LevelCall, terminal: Terminal) -> None:
         raise NothingToDo(f"{asked.kept}; --overwrite computes it anew")
     config = call.at(asked.resolution)
     settings, cache = config.DATASETS[NAME].clustering, open_cache(config)
-    source, problems = inspect_level(asked.source, asked.output.url, settings, cache, rehash=config.rehash)
-    if source is None or problems:
-        raise UnusableInputs(problems)
-    for notice in [*asked.notices, *source.notices]:
-        terminal.notice(notice)
     with using(cache):
+        source, problems = inspect_level(asked.source, asked.output.url, settings, cache, rehash=config.rehash)
+        if source is None or problems:
+            raise UnusableInputs(problems)
+        for notice in [*asked.notices, *source.notices]:
+            terminal.notice(notice)
         published, splits = _level(call, asked, source, config, cache)
     terminal.level(published, splits, time.perf_counter() - started)
 

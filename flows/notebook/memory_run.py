@@ -106,12 +106,15 @@ def _through(
 ) -> tuple[T, Cache]:
     """Look at an AnnData, open what computes, and do some work on what grows; return its result, and the cache."""
     cache = open_cache(config)
-    source = inspected(adata, config, cache)
-    earlier = earlier_of(adata, config)
-    with contextlib.closing(source.opened), contextlib.closing(ProgressBar(shown=progress)) as bar:
+    with contextlib.ExitStack() as ending:
+        ending.enter_context(using(cache))
+        source = inspected(adata, config, cache)
+        ending.enter_context(contextlib.closing(source.opened))
+        earlier = earlier_of(adata, config)
+        bar = ending.enter_context(contextlib.closing(ProgressBar(shown=progress)))
         for notice in (*source.notices, *(earlier.notices if earlier else ())):
             log.warning("%s: %s", NAME, notice)
-        with _environment(), using(cache), open_executor(Settings.of(config)) as executor:
+        with _environment(), open_executor(Settings.of(config)) as executor:
 
             async def growing() -> T:
                 steps = PlainSteps(executor)

@@ -2,7 +2,8 @@
 
 `v1/leases/<id>.json` holds {"host", "pid", "started"}; the time of the file says when the run was last
 known to live. A lease that is not renewed for ten minutes counts for nothing: a run that was killed
-never blocks anybody. Only removal asks for leases; runs do not wait for one another.
+never blocks anybody. Only removal asks for leases; runs do not wait for one another, but for a removal
+that is under way.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from datetime import UTC, datetime
 
 from cellstrata.tasks.cache.cache import Cache
 from cellstrata.tasks.cache.record import SCHEME
+from cellstrata.tasks.cache.removals import wait_for_removals
 from cellstrata.tasks.stores.digest import canonical_json
 from cellstrata.tasks.stores.heartbeat import OF_A_RUN, Heartbeat, own_process
 from cellstrata.tasks.stores.objects import StoredObject, list_objects
@@ -43,7 +45,11 @@ class Lease:
 
 @contextlib.contextmanager
 def using(cache: Cache) -> Iterator[None]:
-    """Hold a lease on a cache while the block runs. A cache that cannot be written to is used without one."""
+    """Hold a lease on a cache while the block runs, which begins when nobody removes anything from the cache.
+
+    A cache that cannot be written to is used without one. Whatever is read from a cache to be used later is read
+    within the block: else it may be removed in between.
+    """
     path = f"{LEASES}/{uuid.uuid4().hex}.json"
     started = datetime.now(UTC).isoformat(timespec="seconds")
     lease = canonical_json({**own_process(), "started": started})
@@ -61,6 +67,7 @@ def using(cache: Cache) -> Iterator[None]:
     heart = Heartbeat("cellstrata-lease", PACE.renewed_every, renew)
     heart.start()
     try:
+        wait_for_removals(cache.store)
         yield
     finally:
         heart.stop()

@@ -6,17 +6,20 @@ computes it again. Nothing is removed but files that are named as ours are, belo
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import compress
 from typing import TypeVar
 
 from cellstrata.configs.amounts import size_text
 from cellstrata.tasks.cache.cache import Cache, array_folder
 from cellstrata.tasks.cache.leases import PACE, Lease, live_leases
+from cellstrata.tasks.cache.removals import removing
 from cellstrata.tasks.cache_care.contents import Amount, StoredArray, StoredEntry, Survey
 from cellstrata.tasks.cache_care.survey import survey
 from cellstrata.tasks.overlays.own_folders import leftovers_of
@@ -212,21 +215,25 @@ def _remove(cache: Cache, found: Survey, removal: Removal, pruned: Pruned, now: 
             pruned.notices.append("a run has begun meanwhile, so the rest is kept; prune again when it has ended")
         return began
 
-    for amount, stored_objects in (("leftovers", removal.leftovers), ("damaged", removal.damaged)):
-        sizes = [stored.size for stored in stored_objects if gone(stored)]
-        setattr(pruned, amount, Amount(len(sizes), sum(sizes)))
-    for array in removal.broken:
-        pruned.damaged = pruned.damaged.with_one(array.size) if array_gone(array) else pruned.damaged
-    for batch in _batches(removal.entries):
-        if new_run():
-            return
-        for entry, removed in zip(batch, at_once(cache.store, entry_gone, batch), strict=True):
-            pruned.entries = pruned.entries.with_one(entry.stored.size) if removed else pruned.entries
-    for some in _batches(removal.arrays):
-        if new_run():
-            return
-        for array, removed in zip(some, at_once(cache.store, array_gone, some), strict=True):
-            pruned.arrays = pruned.arrays.with_one(array.size) if removed else pruned.arrays
+    def removed(items: list[T], remove: Callable[[T], bool]) -> Iterator[T]:
+        for start in range(0, len(items), TOGETHER):
+            if new_run():
+                return
+            some = items[start : start + TOGETHER]
+            yield from compress(some, at_once(cache.store, remove, some))
+
+    def all_removed() -> None:
+        pruned.damaged = Amount.of(removed(removal.damaged, gone))
+        for array in removed(removal.broken, array_gone):
+            pruned.damaged = pruned.damaged.with_one(array.size)
+        pruned.entries = Amount.of(entry.stored for entry in removed(removal.entries, entry_gone))
+        for array in removed(removal.arrays, array_gone):
+            pruned.arrays = pruned.arrays.with_one(array.size)
+
+    pruned.leftovers = Amount.of(filter(gone, removal.leftovers))
+    if removal.damaged or removal.broken or removal.entries or removal.arrays:
+        with contextlib.nullcontext() if pruned.dry_run else removing(cache.store):
+            all_removed()
 
 
 def _remove_beside_results(found: Survey, pruned: Pruned, storage_options: StorageOptions | None) -> None:
@@ -238,7 +245,3 @@ def _remove_beside_results(found: Survey, pruned: Pruned, storage_options: Stora
             except OSError as error:
                 if len(pruned.failures) < MOST_FAILURES:
                     pruned.failures.append(f"{output}: {stored.key}: {error.strerror or error}")
-
-
-def _batches(items: list[T]) -> Iterable[list[T]]:
-    return [items[start : start + TOGETHER] for start in range(0, len(items), TOGETHER)]

@@ -13,6 +13,7 @@ import re
 from cellstrata.tasks.cache.cache import ArrayRef, Cache, DamagedEntry, Record, array_folder, chunk_name
 from cellstrata.tasks.cache.leases import LEASES, all_leases
 from cellstrata.tasks.cache.record import SCHEME, parse_record
+from cellstrata.tasks.cache.removals import REMOVALS
 from cellstrata.tasks.cache_care.contents import Damage, StoredArray, StoredEntry, Survey, size_of
 from cellstrata.tasks.cache_care.uses import DATASETS, parse_use
 from cellstrata.tasks.stores.objects import StoredObject, list_objects
@@ -23,7 +24,7 @@ OURS = f"v{SCHEME}"
 _DIGEST = "[0-9a-f]{32}"
 _RECORD = re.compile(rf"{OURS}/records/([0-9a-f]{{2}})/(\1[0-9a-f]{{30}})\.json")
 _ARRAY = re.compile(rf"{OURS}/arrays/([0-9a-f]{{2}})/(\1[0-9a-f]{{30}})/(zarr\.json|c(?:/0)*)")
-_SMALL = re.compile(rf"({LEASES}|{DATASETS}|{OURS}/claims)/{_DIGEST}\.json")
+_SMALL = re.compile(rf"({LEASES}|{REMOVALS}|{DATASETS}|{OURS}/claims)/{_DIGEST}\.json")
 _LEFTOVER = re.compile(r"(.+)\.[0-9a-f]{12}\.part")
 
 

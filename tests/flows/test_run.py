@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,14 @@ import pandas as pd
 import pytest
 
 from cellstrata.configs import RunConfig
+from cellstrata.flows import preparation
 from cellstrata.flows.caching import CellstrataCache
 from cellstrata.flows.executors.processes import Processes
 from cellstrata.flows.executors.threads import Threads
 from cellstrata.flows.launch import run
-from cellstrata.flows.run import current_run, open_run
+from cellstrata.flows.preparation import prepare, take_input
+from cellstrata.flows.run import Run, current_run, open_cache, open_run
+from cellstrata.tasks.cache.leases import live_leases
 from cellstrata.tasks.stores import retries
 from cellstrata.tasks.stores.faults import NO_BUCKET_THERE
 from tests.flows.conftest import HOME
@@ -154,6 +158,26 @@ def test_a_child_that_is_started_alone_has_its_runner(server: str, asked: dict[s
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["1", "13", "False"]
+
+
+@pytest.mark.parametrize("begin", [prepare, lambda run: take_input(run, "d", "f")], ids=["run", "child alone"])
+def test_its_cache_is_held_from_before_the_first_look_at_an_input(
+    asked: dict[str, Any], begin: Callable[[Run], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held, inspect = [], preparation.inspect_input
+
+    def looks(*arguments: Any, **keywords: Any) -> Any:
+        held.append(len(live_leases(open_cache(config))))
+        return inspect(*arguments, **keywords)
+
+    monkeypatch.setattr(preparation, "inspect_input", looks)
+    config = RunConfig(**asked)
+    with open_run(config) as run:
+        begin(run)
+        run.hold_cache()
+        held.append(len(live_leases(open_cache(config))))
+    assert held == [1, 1]
+    assert not live_leases(open_cache(config))
 
 
 def test_two_flows_in_one_loop(server: str, asked: dict[str, Any], tmp_path: Path) -> None:

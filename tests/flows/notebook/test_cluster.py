@@ -18,10 +18,13 @@ import pandas as pd
 import pytest
 
 import cellstrata as cs
+from cellstrata.flows.notebook import memory_run
+from cellstrata.tasks.cache.leases import live_leases
 from cellstrata.tasks.elements.linked_anndata import open_linked
 from tests.flows.conftest import Run
 from tests.flows.planted import LARGE, SMALL, N, planted
 from tests.no_warnings import no_warnings
+from tests.tasks.small import cache_at
 
 SETTINGS: dict[str, Any] = {"resolutions": [0.2, 0.5], "hierarchy": 3, "ensemble": 2, "batch_keys": ["group"]}
 
@@ -239,3 +242,18 @@ def test_a_script_without_a_guard_is_run_once_and_prefect_is_not_loaded(
     call(adata, [0.5], use_rep="X_latent")
     found = pd.read_csv(tmp_path / "labels.csv", index_col=0, dtype=str)["leiden_0.5_2"]
     assert list(found) == list(adata.obs["leiden_0.5_2"])
+
+
+def test_the_cache_is_held_from_before_the_first_look_at_an_anndata(
+    call: Callable[..., Any], blobs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held, inspect = [], memory_run.inspect_memory
+
+    def looks(*arguments: Any, **keywords: Any) -> Any:
+        held.append(len(live_leases(cache_at(tmp_path / "cache"))))
+        return inspect(*arguments, **keywords)
+
+    monkeypatch.setattr(memory_run, "inspect_memory", looks)
+    call(ad.read_h5ad(blobs), resolutions=[0.2], use_rep="X_latent")
+    assert held == [1]
+    assert not live_leases(cache_at(tmp_path / "cache"))
