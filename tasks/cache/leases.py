@@ -10,12 +10,15 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import takewhile
+from pathlib import Path
 
 from cellstrata.tasks.cache.cache import Cache
 from cellstrata.tasks.cache.record import SCHEME
@@ -24,7 +27,8 @@ from cellstrata.tasks.stores.digest import canonical_json
 from cellstrata.tasks.stores.heartbeat import OF_A_RUN, Heartbeat, own_process
 from cellstrata.tasks.stores.objects import StoredObject, list_objects
 
-LEASES = f"v{SCHEME}/leases"
+OURS = f"v{SCHEME}"
+LEASES = f"{OURS}/leases"
 PACE = OF_A_RUN
 _NAME = re.compile(rf"{LEASES}/[0-9a-f]{{32}}\.json")
 
@@ -48,9 +52,9 @@ def using(cache: Cache) -> Iterator[None]:
     """Hold a lease on a cache while the block runs, which begins when nobody removes anything from the cache.
 
     A cache that cannot be written to is used without one. Whatever is read from a cache to be used later is read
-    within the block: else it may be removed in between.
+    within the block: else it may be removed in between. Where there was no cache and none came of it, none is left.
     """
-    path = f"{LEASES}/{uuid.uuid4().hex}.json"
+    path, made = f"{LEASES}/{uuid.uuid4().hex}.json", _folders_to_make(cache)
     started = datetime.now(UTC).isoformat(timespec="seconds")
     lease = canonical_json({**own_process(), "started": started})
     _write(cache, path, lease)
@@ -72,6 +76,7 @@ def using(cache: Cache) -> Iterator[None]:
     finally:
         heart.stop()
         remove()
+        _remove_if_unused(cache, made)
 
 
 def all_leases(cache: Cache) -> list[Lease]:
@@ -83,6 +88,22 @@ def live_leases(cache: Cache, now: float | None = None) -> list[Lease]:
     """Return the leases of the runs that use a cache `now` (s since 1970)."""
     at = time.time() if now is None else now
     return [lease for lease in all_leases(cache) if lease.lives(at)]
+
+
+def _folders_to_make(cache: Cache) -> list[Path]:
+    """Return the folders that a lease makes where there is no cache on a local disk yet, the innermost first."""
+    if not cache.store.is_local or os.path.exists(cache.store.path(OURS)):
+        return []
+    leases = Path(cache.store.path(LEASES))
+    return list(takewhile(lambda folder: not os.path.exists(folder), (leases, *leases.parents)))
+
+
+def _remove_if_unused(cache: Cache, made: list[Path]) -> None:
+    """Remove these folders, unless anything but leases came to lie there, or another run's lease."""
+    with contextlib.suppress(OSError):  # not empty, or gone
+        if made and os.listdir(cache.store.path(OURS)) == [made[0].name]:
+            for folder in made:
+                folder.rmdir()
 
 
 def _write(cache: Cache, path: str, lease: bytes) -> None:

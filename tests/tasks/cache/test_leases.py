@@ -131,3 +131,20 @@ def test_a_run_that_is_killed_blocks_nobody(tmp_path: Path) -> None:
         assert [one.pid for one in live_leases(cache)] == [os.getpid()]
     prune(cache, max_size=0)
     assert not files(cache)
+
+
+def test_where_there_was_no_cache_none_is_left(tmp_path: Path) -> None:
+    cache = cache_at(tmp_path / "not" / "there" / "cache")
+    with using(cache):
+        assert live_leases(cache)
+        with using(cache):
+            pass
+        assert len(live_leases(cache)) == 1
+    assert not list(tmp_path.iterdir())
+    with using(cache):
+        add_entry(cache, 1)
+    assert there(cache, 1) == [1]
+    (tmp_path / "mine").mkdir()
+    with using(cache_at(tmp_path / "mine")):
+        pass
+    assert not list((tmp_path / "mine").iterdir())
