@@ -113,6 +113,8 @@ class StopRules(BaseModel):
 
 
 AUTO = StopRules(replicability=0.5, excess=0.4, p=0.05)  # measured: docs/evidence.md
+# Of a further attempt at a cluster: each is another chance for a cloud to pass.
+AGAIN = StopRules(replicability=0.6, excess=0.5, p=0.05)
 NEVER = StopRules()
 
 

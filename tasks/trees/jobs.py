@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from cellstrata.configs.evidence import NEVER, StopRules
+from cellstrata.configs.evidence import AGAIN, AUTO, NEVER, StopRules
 from cellstrata.configs.hierarchy import LevelParameters
 from cellstrata.tasks.cache.cache import Cache, Record
 from cellstrata.tasks.evidence.evidence import SCHEME
@@ -209,6 +209,8 @@ def _judged_by(plan: TreePlan, nodes: tuple[Pending, ...]) -> dict[str, object]:
             said["donors"] = [plan.batches[0].codes.digest, [digest_array(node.node.rows) for node in nodes]]
     if plan.hierarchy.until_stable:
         said["until_stable"] = True
+        if AUTO in rules:
+            said["again"] = _bounds(AGAIN)
     return said
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from cellstrata.configs.embedding import EmbeddingConfig
-from cellstrata.configs.evidence import NEVER, EvidenceConfig, StopRules
+from cellstrata.configs.evidence import AGAIN, AUTO, NEVER, EvidenceConfig, StopRules
 from cellstrata.configs.hierarchy import Hierarchy, LevelParameters
 from cellstrata.tasks.cache.cache import ArrayRef
 from cellstrata.tasks.kernels.engines import Algorithm, PartitionSpec
@@ -167,10 +167,14 @@ class TreePlan:
         resolution = spec.partition.resolution * self.attempts[attempt]
         return replace(spec, partition=replace(spec.partition, resolution=resolution))
 
-    def stop_rules(self, path: Path) -> StopRules:
-        """Return the rules by which the split of the cluster at `path` does not stand."""
+    def stop_rules(self, path: Path, attempt: int = 0) -> StopRules:
+        """Return the rules by which the split of the cluster at `path` does not stand.
+
+        Of a further attempt `auto` asks more: AGAIN.
+        """
         level = self.hierarchy.parameters(path)
-        return self.stop if level is None or level.stop is None else level.stop
+        rules = self.stop if level is None or level.stop is None else level.stop
+        return AGAIN if attempt and rules == AUTO else rules
 
     def asks_evidence(self, path: Path) -> bool:
         """Tell whether halves of the cluster at `path` may be clustered, for its own sake or for a rule."""

@@ -104,7 +104,7 @@ def judge(
 ) -> Judgement:
     """Say whether a split stands, as far as that is known now; nothing is gathered. `anew` passes over the evidence
     that is there, so that it is gathered again, `markers_anew` over the markers of its children."""
-    facts, rules = split.facts, plan.stop_rules(pending.path)
+    facts, rules = split.facts, plan.stop_rules(pending.path, pending.node.attempt)
     if len(facts.sizes) < 2:
         return NOTHING
     batches = _batches(plan, pending, split, cache)

@@ -9,17 +9,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cellstrata.configs.evidence import AUTO, EvidenceConfig, StopRules
+from cellstrata.configs.evidence import AGAIN, AUTO, EvidenceConfig, StopRules
 from cellstrata.configs.hierarchy import Hierarchy
 from cellstrata.tasks.cache.cache import Cache
 from cellstrata.tasks.evidence.evidence import Evidence
+from cellstrata.tasks.evidence.stop import reason_of_evidence
+from cellstrata.tasks.trees import split_evidence
 from cellstrata.tasks.trees.facts import SplitFacts
 from cellstrata.tasks.trees.jobs import bundle_key
 from cellstrata.tasks.trees.judgement import NOTHING, Judgement
 from cellstrata.tasks.trees.placement import Placement
 from cellstrata.tasks.trees.plan import ATTEMPTS, LAST_LEVEL, Batches, TreePlan
 from cellstrata.tasks.trees.split import find_split, node_key, root_node, split
-from cellstrata.tasks.trees.split_evidence import evidence_key, gather_evidence, judge
+from cellstrata.tasks.trees.split_evidence import evidence_key, gather_evidence, judge, judge_whole
 from cellstrata.tasks.trees.tree import Node, Pending, Tree
 from tests.tasks.small import blobs, cache_at, plan_for
 
@@ -85,6 +87,36 @@ def test_an_attempt_that_stands_ends_them_and_its_children_begin_anew(cache: Cac
     assert tree.outcomes[()].reason is None
     assert tree.outcomes[()].spec.partition.resolution == 0.5
     assert [opened(tree, child).spec.partition.resolution for child in children] == [1.0, 1.0]
+
+
+def test_auto_asks_more_of_a_further_attempt(cache: Cache) -> None:
+    own = StopRules(replicability=0.4)
+    plan = replace(plan_for(cache, CELLS, {"levels": {2: {"stop": {"replicability": 0.4}}}}), stop=AUTO)
+    assert [plan.stop_rules((), attempt) for attempt in range(3)] == [AUTO, AGAIN, AGAIN]
+    assert [plan.stop_rules((0,), attempt) for attempt in range(2)] == [own, own]
+    bounds = [(rules.replicability or 0, rules.excess or 0, -(rules.p or 1)) for rules in (AUTO, AGAIN)]
+    assert all(more >= less for less, more in zip(*bounds, strict=True))
+    tried = []
+
+    def halves(found: float) -> Evidence:
+        return Evidence(halves=(found,) * 4, null=(0.0, 0.01, 0.0, 0.01), recovered=(0.0,), purity=(), separation=(),
+                        n_cells=300)  # fmt: skip
+
+    for attempt in range(2):
+        rules = plan.stop_rules((), attempt)
+        tried.append([reason_of_evidence(rules, halves(found)) is None for found in (0.45, 0.55, 0.65)])
+    assert tried == [[False, True, True], [False, False, True]]
+
+
+def test_judging_a_further_attempt_takes_its_rules(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = replace(plan_for(cache, CELLS, "until_stable"), stop=AUTO)
+    asked: list[StopRules] = []
+    monkeypatch.setattr(split_evidence, "reason_of_evidence", lambda rules, _: asked.append(rules))
+    pending = opened(Tree(plan), root_node(plan))
+    further = opened(Tree(plan), replace(root_node(plan), attempt=1))
+    for one in (pending, further):
+        judge_whole(plan, one, split(plan, one, cache), cache)
+    assert asked == [AUTO, AGAIN]
 
 
 def test_levels_are_as_many_as_were_made(cache: Cache) -> None:
