@@ -28,12 +28,12 @@ from typing import Any
 import pandas as pd
 import psutil
 
-from benchmarks.soak_runs import left_behind
+from benchmarks.soak_runs import MARK, left_behind
 from benchmarks.synthetic import write_synthetic
 from tests import ROOT
-from tests.flows.operating import ENDED, POOL, Operation, free_port, wait_until
+from tests.flows.operating import ENDED, POOL, Operation, free_port, healthy, wait_until
 
-PASSWORD, MARK = "prefect", "SOAK_MARK"  # the database listens on loopback, for as long as this takes
+PASSWORD = "prefect"  # the database listens on loopback, for as long as this takes
 TEAM = {  # docs/team-server.md
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "200",
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE": "200",
@@ -113,13 +113,14 @@ class Postgres:
 @contextlib.contextmanager
 def team_server(folder: Path, database: Postgres, workers: int, limit: int) -> Iterator[Operation]:
     """Run a server on a database, and workers of its pool, each with at most `limit` runs at a time."""
-    url = f"http://127.0.0.1:{free_port()}/api"
+    port = str(free_port())
+    url = f"http://127.0.0.1:{port}/api"
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     environment = inherited | TEAM | {
         "PREFECT_HOME": f"{folder}/prefect", "PREFECT_SERVER_DATABASE_CONNECTION_URL": database.url,
         "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}", "DO_NOT_TRACK": "1", "PREFECT_WORKER_QUERY_SECONDS": "3",
     }  # fmt: skip
-    prefect, port = [sys.executable, "-m", "prefect"], url.split(":")[2].split("/")[0]
+    prefect = [sys.executable, "-m", "prefect"]
     processes: list[subprocess.Popen[bytes]] = []
 
     def begin(name: str, *arguments: str, **more: str) -> None:
@@ -130,7 +131,7 @@ def team_server(folder: Path, database: Postgres, workers: int, limit: int) -> I
     found = Operation(url, folder, environment | {"PREFECT_API_URL": url})
     try:
         begin("server", "server", "start", "--no-ui", "--port", port)
-        wait_until(lambda: processes[0].poll() is not None or _healthy(found), 300)
+        wait_until(lambda: processes[0].poll() is not None or healthy(url), 300)
         found.ask("work_pools/", {"name": POOL, "type": "process"})
         rule = ROOT / "deployments" / "automations" / "crash-lost-runs.yaml"
         subprocess.run([*prefect, "automation", "create", "--from-file", str(rule)], env=found.environment, check=True,
@@ -147,12 +148,6 @@ def team_server(folder: Path, database: Postgres, workers: int, limit: int) -> I
                 process.wait(30)
             except subprocess.TimeoutExpired:
                 process.kill()
-
-
-def _healthy(found: Operation) -> bool:
-    with contextlib.suppress(OSError):
-        return found.ask("health", method="GET") is not None
-    return False
 
 
 def main() -> None:

@@ -24,11 +24,10 @@ from cellstrata.tasks.cache.cache import Cache
 from cellstrata.tasks.cache.record import SCHEME
 from cellstrata.tasks.cache.removals import wait_for_removals
 from cellstrata.tasks.stores.digest import canonical_json
-from cellstrata.tasks.stores.heartbeat import OF_A_RUN, Heartbeat, own_process
+from cellstrata.tasks.stores.heartbeat import OF_A_RUN, own_process, sign_of_life
 from cellstrata.tasks.stores.objects import StoredObject, list_objects
 
-OURS = f"v{SCHEME}"
-LEASES = f"{OURS}/leases"
+LEASES = f"v{SCHEME}/leases"
 PACE = OF_A_RUN
 _NAME = re.compile(rf"{LEASES}/[0-9a-f]{{32}}\.json")
 
@@ -54,29 +53,13 @@ def using(cache: Cache) -> Iterator[None]:
     A cache that cannot be written to is used without one. Whatever is read from a cache to be used later is read
     within the block: else it may be removed in between. Where there was no cache and none came of it, none is left.
     """
-    path, made = f"{LEASES}/{uuid.uuid4().hex}.json", _folders_to_make(cache)
+    path = f"{LEASES}/{uuid.uuid4().hex}.json"
     started = datetime.now(UTC).isoformat(timespec="seconds")
     lease = canonical_json({**own_process(), "started": started})
-    _write(cache, path, lease)
-
-    def renew() -> None:
-        _write(cache, path, lease)
-        if heart.stopped:  # meanwhile, and perhaps before what was written just now
-            remove()
-
-    def remove() -> None:
-        with contextlib.suppress(Exception):
-            cache.store.remove(path)
-
-    heart = Heartbeat("cellstrata-lease", PACE.renewed_every, renew)
-    heart.start()
-    try:
+    sign = sign_of_life(cache.store, path, lease, "cellstrata-lease", PACE.renewed_every)
+    with _removed_if_unused(cache), sign:
         wait_for_removals(cache.store)
         yield
-    finally:
-        heart.stop()
-        remove()
-        _remove_if_unused(cache, made)
 
 
 def all_leases(cache: Cache) -> list[Lease]:
@@ -90,25 +73,20 @@ def live_leases(cache: Cache, now: float | None = None) -> list[Lease]:
     return [lease for lease in all_leases(cache) if lease.lives(at)]
 
 
-def _folders_to_make(cache: Cache) -> list[Path]:
-    """Return the folders that a lease makes where there is no cache on a local disk yet, the innermost first."""
-    if not cache.store.is_local or os.path.exists(cache.store.path(OURS)):
-        return []
-    leases = Path(cache.store.path(LEASES))
-    return list(takewhile(lambda folder: not os.path.exists(folder), (leases, *leases.parents)))
-
-
-def _remove_if_unused(cache: Cache, made: list[Path]) -> None:
-    """Remove these folders, unless anything but leases came to lie there, or another run's lease."""
-    with contextlib.suppress(OSError):  # not empty, or gone
-        if made and os.listdir(cache.store.path(OURS)) == [made[0].name]:
-            for folder in made:
-                folder.rmdir()
-
-
-def _write(cache: Cache, path: str, lease: bytes) -> None:
-    with contextlib.suppress(Exception):  # whatever a store raises: no run fails for want of a lease
-        cache.store.write(path, lease)
+@contextlib.contextmanager
+def _removed_if_unused(cache: Cache) -> Iterator[None]:
+    """Remove what leases made where there was no cache on a local disk, unless more came to lie there."""
+    leases = Path(cache.store.path(LEASES)) if cache.store.is_local else None
+    made: list[Path] = []
+    if leases is not None and not os.path.exists(leases.parent):
+        made += takewhile(lambda folder: not os.path.exists(folder), (leases, *leases.parents))
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):  # not empty, or gone
+            if made and os.listdir(made[1]) == [made[0].name]:
+                for folder in made:
+                    folder.rmdir()
 
 
 def _read(cache: Cache, found: StoredObject) -> Lease:

@@ -18,7 +18,7 @@ from typing import Any
 
 from cellstrata.tasks.cache.record import SCHEME
 from cellstrata.tasks.stores.digest import canonical_json
-from cellstrata.tasks.stores.heartbeat import OF_WORK, Heartbeat, may_live, own_process
+from cellstrata.tasks.stores.heartbeat import OF_WORK, may_live, own_process, sign_of_life
 from cellstrata.tasks.stores.objects import list_objects
 from cellstrata.tasks.stores.store import Store
 
@@ -36,23 +36,9 @@ def removing(store: Store) -> Iterator[None]:
 
     Where that cannot be written, as on a disk that is full, they are removed all the same.
     """
-    path, text = f"{REMOVALS}/{uuid.uuid4().hex}.json", canonical_json(own_process())
-
-    def write() -> None:
-        with contextlib.suppress(Exception):  # whatever a store raises
-            store.write(path, text)
-            if heart.stopped:  # meanwhile, and perhaps before what was written just now
-                store.remove(path)
-
-    heart = Heartbeat("cellstrata-removal", PACE.renewed_every, write)
-    write()
-    heart.start()
-    try:
+    path = f"{REMOVALS}/{uuid.uuid4().hex}.json"
+    with sign_of_life(store, path, canonical_json(own_process()), "cellstrata-removal", PACE.renewed_every):
         yield
-    finally:
-        heart.stop()
-        with contextlib.suppress(Exception):  # it counts for nothing soon
-            store.remove(path)
 
 
 def wait_for_removals(store: Store) -> None:

@@ -187,6 +187,7 @@ def _remove(cache: Cache, found: Survey, removal: Removal, pruned: Pruned, now: 
     """Remove what was chosen, and count it; stops when a run begins meanwhile, or when too much fails."""
     known = {lease.stored.key for lease in found.leases if lease.lives(now)}
     kept: set[str] = set()  # arrays of entries that are still there
+    begun = False  # a run, meanwhile: nothing more is removed, though it may end
 
     def gone(stored: StoredObject) -> bool:
         if pruned.dry_run:
@@ -210,10 +211,11 @@ def _remove(cache: Cache, found: Survey, removal: Removal, pruned: Pruned, now: 
         return removed
 
     def new_run() -> bool:
-        began = not pruned.dry_run and any(lease.stored.key not in known for lease in live_leases(cache))
-        if began:
+        nonlocal begun
+        if not begun and not pruned.dry_run and any(lease.stored.key not in known for lease in live_leases(cache)):
+            begun = True
             pruned.notices.append("a run has begun meanwhile, so the rest is kept; prune again when it has ended")
-        return began
+        return begun
 
     def removed(items: list[T], remove: Callable[[T], bool]) -> Iterator[T]:
         for start in range(0, len(items), TOGETHER):
@@ -222,18 +224,16 @@ def _remove(cache: Cache, found: Survey, removal: Removal, pruned: Pruned, now: 
             some = items[start : start + TOGETHER]
             yield from compress(some, at_once(cache.store, remove, some))
 
-    def all_removed() -> None:
+    pruned.leftovers = Amount.of(filter(gone, removal.leftovers))
+    if not (removal.damaged or removal.broken or removal.entries or removal.arrays):
+        return
+    with contextlib.nullcontext() if pruned.dry_run else removing(cache.store):
         pruned.damaged = Amount.of(removed(removal.damaged, gone))
         for array in removed(removal.broken, array_gone):
             pruned.damaged = pruned.damaged.with_one(array.size)
         pruned.entries = Amount.of(entry.stored for entry in removed(removal.entries, entry_gone))
         for array in removed(removal.arrays, array_gone):
             pruned.arrays = pruned.arrays.with_one(array.size)
-
-    pruned.leftovers = Amount.of(filter(gone, removal.leftovers))
-    if removal.damaged or removal.broken or removal.entries or removal.arrays:
-        with contextlib.nullcontext() if pruned.dry_run else removing(cache.store):
-            all_removed()
 
 
 def _remove_beside_results(found: Survey, pruned: Pruned, storage_options: StorageOptions | None) -> None:

@@ -10,9 +10,11 @@ import contextlib
 import os
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
+
+from cellstrata.tasks.stores.store import Store
 
 
 @dataclass(frozen=True)
@@ -84,3 +86,33 @@ class Heartbeat:
             with contextlib.suppress(Exception):  # whatever a store raises
                 if self._beat() is False:
                     return
+
+
+@contextlib.contextmanager
+def sign_of_life(store: Store, path: str, sign: bytes, thread: str, seconds: float) -> Iterator[None]:
+    """Have a sign lie in a store while the block runs, which a thread of this name renews every so many seconds.
+
+    A store that does not take it goes without one.
+    """
+
+    def write() -> None:
+        with contextlib.suppress(Exception):  # whatever a store raises
+            store.write(path, sign)
+
+    def remove() -> None:
+        with contextlib.suppress(Exception):
+            store.remove(path)
+
+    def renew() -> None:
+        write()
+        if heart.stopped:  # meanwhile, and perhaps before what was written just now
+            remove()
+
+    heart = Heartbeat(thread, seconds, renew)
+    write()
+    heart.start()
+    try:
+        yield
+    finally:
+        heart.stop()
+        remove()

@@ -174,7 +174,7 @@ def operation(home: Path, database: Path) -> Iterator[Operation]:
         server = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
     found = Operation(url, home, environment | {"PREFECT_API_URL": url})
     try:
-        wait_until(lambda: server.poll() is not None or _healthy(url), 200)
+        wait_until(lambda: server.poll() is not None or healthy(url), 200)
         assert server.poll() is None, (home / "server.log").read_text()
         yield found
     finally:
@@ -187,7 +187,8 @@ def operation(home: Path, database: Path) -> Iterator[Operation]:
             server.wait()
 
 
-def _healthy(url: str) -> bool:
+def healthy(url: str) -> bool:
+    """Tell whether a server answers."""
     try:
         with urllib.request.urlopen(f"{url}/health", timeout=2) as answer:
             return bool(answer.status == 200)

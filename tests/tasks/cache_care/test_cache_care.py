@@ -516,6 +516,7 @@ def test_a_run_that_begins_meanwhile_stops_it(cache: Cache, monkeypatch: Any) ->
     pruned = prune(cache, max_size=0)
     assert len(removed) == pruned.entries.count == 1
     assert "a run has begun" in " ".join(pruned.notices)
+    assert len(pruned.notices) == len(set(pruned.notices))
     assert len(there(cache, 0, 1, 2, 3)) == 3
     assert len(survey(cache).arrays) == 4
 
