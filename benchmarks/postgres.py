@@ -3,8 +3,8 @@
 PostgreSQL from the distribution's packages (`apt-get install postgresql`), a Prefect server with the settings of
 docs/team-server.md, two workers, deployments by `cellstrata deploy`, all over one cache. All runs are asked for at
 once; when a part of them has ended, all processes of the database are killed, and after a while it is started again.
-Runs that were just being submitted stay Pending for ever; all others must end. Those that did not complete are asked
-for again, as a user would. The labels of all must be those of a run without that server.
+The automations of `deployments/automations` call those Crashed that were lost; all must end. Those that did not
+complete are asked for again, as a user would. The labels of all must be those of a run without that server.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +40,7 @@ TEAM = {  # docs/team-server.md
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
 }
 LONGEST = 3600.0  # s that all runs may take
-LOST_AFTER = 240.0  # s from being taken by a worker to the beginning
+BEGINS_WITHIN = 120  # s from being taken by a worker to the beginning; the automation's ten minutes are for all pools
 RESOLUTIONS = (0.2, 0.5, 1.0)
 SEEDS = (0, 1)
 
@@ -133,9 +132,12 @@ def team_server(folder: Path, database: Postgres, workers: int, limit: int) -> I
         begin("server", "server", "start", "--no-ui", "--port", port)
         wait_until(lambda: processes[0].poll() is not None or healthy(url), 300)
         found.ask("work_pools/", {"name": POOL, "type": "process"})
-        rule = ROOT / "deployments" / "automations" / "crash-lost-runs.yaml"
-        subprocess.run([*prefect, "automation", "create", "--from-file", str(rule)], env=found.environment, check=True,
-                       stdout=subprocess.DEVNULL)  # fmt: skip
+        for name in ("crash-lost-runs", "crash-unbegun-runs"):
+            rule = folder / f"{name}.yaml"
+            written = (ROOT / "deployments" / "automations" / rule.name).read_text()
+            rule.write_text(written.replace("within: 600", f"within: {BEGINS_WITHIN}"))
+            subprocess.run([*prefect, "automation", "create", "--from-file", str(rule)], env=found.environment,
+                           check=True, stdout=subprocess.DEVNULL)  # fmt: skip
         for number in range(workers):
             begin(f"worker {number}", "worker", "start", "--pool", POOL, "--type", "process", "--limit", str(limit),
                   PREFECT_API_URL=url)  # fmt: skip
@@ -241,13 +243,7 @@ def _ended(server: Operation, runs: Sequence[str]) -> int:
     except OSError:
         time.sleep(1)
         return -1
-    return sum(run["state_type"] in ENDED or _lost(run) for run in found)
-
-
-def _lost(run: dict[str, Any]) -> bool:
-    """Tell whether a run was taken by a worker long ago and never began."""
-    since = datetime.fromisoformat(run["state"]["timestamp"].replace("Z", "+00:00"))
-    return bool(run["state_type"] == "PENDING") and (datetime.now(UTC) - since).total_seconds() > LOST_AFTER
+    return sum(run["state_type"] in ENDED for run in found)
 
 
 def _config(folder: Path, data: Path, name: str, resolutions: Sequence[float], seed: int) -> Path:
